@@ -1,0 +1,30 @@
+import { existsSync, readFileSync } from 'node:fs'
+
+/**
+ * Adds up what .ci/run did: vitest's JSON report and the last line of the checks. A report that is missing, or a test
+ * file that could not even be loaded, counts as a failure: silence is not success.
+ */
+export function count(report, checks) {
+  const tests = readReport(report)
+  const [, passed, failed] = /^checks: (\d+) passed, (\d+) failed$/m.exec(checks) ?? []
+  const others = passed === undefined ? { passed: 0, failed: 1 } : { passed: Number(passed), failed: Number(failed) }
+  return { passed: tests.passed + others.passed, failed: tests.failed + others.failed }
+}
+
+function readReport(text) {
+  try {
+    const { numPassedTests, numFailedTests, testResults } = JSON.parse(text)
+    const unloaded = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
+    const failed = numFailedTests + unloaded.length
+    return numPassedTests + failed === 0 ? { passed: 0, failed: 1 } : { passed: numPassedTests, failed }
+  } catch {
+    return { passed: 0, failed: 1 }
+  }
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  const [report, checks] = process.argv.slice(2).map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
+  const { passed, failed } = count(report, checks)
+  console.log(`${passed} passed, ${failed} failed`)
+  process.exitCode = failed > 0 ? 1 : 0
+}

@@ -1,0 +1,97 @@
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isBuilt } from './built.mjs'
+import { broughtNode, chooseNode, pinnedNode } from './node-choice.mjs'
+import { installPackages, needsInstall } from './packages.mjs'
+import { explain, SetupProblem } from './problems.mjs'
+import { Progress } from './progress.mjs'
+import { capture, takeOver } from './run.mjs'
+import { assertRoomToWork, bringNode, bringPnpm, nodeIsHere } from './tools.mjs'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+/**
+ * What each command needs (packages for running, or all of them), whether it is built first, and the program that it
+ * becomes. Arguments that follow the command are passed on.
+ */
+const COMMANDS = {
+  start: { packages: 'prod', build: 'changed', run: ['dist/agentos.mjs', 'up'], service: true },
+  dev: { packages: 'all', build: 'changed', run: ['dist/agentos.mjs', 'up', '--dev'], service: true },
+  cli: { packages: 'prod', build: 'changed', run: ['dist/agentos.mjs'] },
+  build: { packages: 'prod', build: 'always' },
+  test: { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run'] },
+  'test:e2e': { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e'] },
+  check: { packages: 'all', build: 'changed', run: ['scripts/check.ts'] },
+  faults: { packages: 'all', build: 'changed', run: ['e2e/faults/main.ts'] },
+  bench: { packages: 'all', build: 'changed', run: ['bench/src/main.ts'] },
+  'bench:unplug': { packages: 'all', build: 'changed', run: ['bench/unplug/src/main.ts'] },
+}
+
+export async function main([name = 'start', ...rest]) {
+  const command = COMMANDS[name]
+  if (!command) {
+    console.error(`There is no command "${name}". There are: ${Object.keys(COMMANDS).join(', ')}.`)
+    process.exitCode = 1
+    return
+  }
+  // A line about what is installed would stand in the way of a command's own output, which may be read by a program.
+  const progress = new Progress(name === 'cli' ? process.stderr : process.stdout)
+  try {
+    const node = await prepare(command, name === 'build' ? rest : [], progress)
+    if (command.run) {
+      const args = [...command.run, ...rest]
+      process.exitCode = await takeOver(node, args, {
+        cwd: name === 'cli' ? process.cwd() : root,
+        root,
+        service: command.service,
+      })
+    }
+  } catch (error) {
+    progress.clear()
+    const problem = error instanceof SetupProblem ? error : explain(error, root)
+    console.error(`\n${problem.message}\n`)
+    process.exitCode = 1
+  }
+}
+
+/** Brings what is missing and nothing else; resolves with the path of the Node to run under. */
+async function prepare({ packages, build }, only, progress) {
+  const choice = chooseNode(process.versions.node, pinnedNode(root))
+  if (choice === 'none-for-platform') {
+    throw new SetupProblem(
+      `This Node is ${process.versions.node}, AgentOS runs on 24 or later, and for ${process.platform} on ${process.arch} there is none to bring.\n` +
+        'Install Node 26 yourself, then run the command again.',
+    )
+  }
+  const wanted = needsInstall(root, packages)
+  const nodeMissing = choice === 'brought' && !nodeIsHere(root)
+  if (wanted || nodeMissing) assertRoomToWork(root)
+  if (wanted) {
+    const doing = nodeMissing ? 'bringing Node 26 and installing packages' : 'installing packages'
+    await progress.step('packages are installed', doing, async () => {
+      const [pnpm] = await together([bringPnpm(root), nodeMissing && bringNode(root)])
+      await installPackages(root, wanted, pnpm)
+    })
+  } else if (nodeMissing) {
+    await progress.step('Node 26 is here', 'bringing Node 26', () => bringNode(root))
+  }
+  const node = choice === 'brought' ? broughtNode(root) : process.execPath
+  if (build === 'always' || !isBuilt(root)) {
+    const script = join(root, 'scripts/build.ts')
+    await progress.step('built', 'building', () =>
+      // What a build says is about the sources, so it is shown as it is.
+      capture(node, [script, ...only], { cwd: root }).catch((error) =>
+        Promise.reject(new SetupProblem(error.output || error.message)),
+      ),
+    )
+  }
+  return node
+}
+
+/** Waits for all, so that nothing goes on behind an error message; then fails with the first failure. */
+async function together(work) {
+  const results = await Promise.allSettled(work)
+  const failed = results.find(({ status }) => status === 'rejected')
+  if (failed) throw failed.reason
+  return results.map(({ value }) => value)
+}
