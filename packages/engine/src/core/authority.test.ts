@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest'
+import { installed, startCore } from '../../test/peers.ts'
+
+const system = () =>
+  startCore({
+    workers: [
+      installed('w', [{ id: 'w::f' }, { id: 'w::owned', access: 'owner' }]),
+      installed('traveller', [{ id: 'traveller::f' }], { entersRealms: true }),
+    ],
+  })
+
+describe('the context of a call', () => {
+  it('is that of its connection where it names no parent', () => {
+    const { guest, owner } = system()
+    const server = guest()
+    server.register('f')
+    guest().call('f')
+    owner().call('f', { realm: 'realm-x', session: 's' })
+    expect(server.served.map(({ context }) => context)).toMatchObject([
+      { realm: 'realm-default', principal: { kind: 'guest' } },
+      { realm: 'realm-x', principal: { kind: 'owner' }, session: 's' },
+    ])
+  })
+
+  it('is stamped by the engine, whatever a client says of it', () => {
+    const { guest } = system()
+    const server = guest()
+    server.register('f')
+    guest().call('f', { context: { realm: 'realm-x', principal: { kind: 'owner', id: 'owner' } } })
+    expect(server.served[0]!.context).toMatchObject({ realm: 'realm-default', principal: { kind: 'guest' } })
+  })
+
+  it('is derived from the parent: its realm, its caller’s authority, and no later deadline', () => {
+    const { worker, owner } = system()
+    const server = worker('w')
+    server.register('w::f')
+    server.register('w::owned')
+    owner().call('w::f', { realm: 'realm-x', deadline_ms: 500 })
+    const [first] = server.served
+    server.call('w::owned', { parent: first!.invocation_id, deadline_ms: 9_000 })
+    expect(server.served[1]!.context).toMatchObject({
+      realm: 'realm-x',
+      principal: { kind: 'owner' },
+      parent: first!.invocation_id,
+      deadline_ms: 500,
+    })
+  })
+
+  it('is the narrowest of the calls in flight for a client that names no parent but the trace', () => {
+    const { guest, owner } = system()
+    const server = guest()
+    server.register('f')
+    server.register('g')
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+    owner().call('f', { realm: 'realm-x', traceparent, session: 'theirs' })
+    server.call('g', { traceparent })
+    expect(server.served[1]!.context).toMatchObject({
+      realm: 'realm-x',
+      session: 'theirs',
+      // It is a guest's worker: the owner's call does not make it the owner.
+      principal: { kind: 'guest' },
+      parent: server.served[0]!.invocation_id,
+    })
+  })
+
+  it('cannot be borrowed: a parent that is not in flight on this connection is forbidden', () => {
+    const { guest, owner } = system()
+    const [server, thief] = [guest(), guest()]
+    server.register('f')
+    owner().call('f')
+    const parent = server.served[0]!.invocation_id
+    expect(thief.code(thief.call('f', { parent }))).toBe('forbidden')
+    server.answer(server.served[0]!)
+    expect(server.code(server.call('f', { parent }))).toBe('forbidden')
+  })
+})
+
+describe('an owner’s function', () => {
+  it('is refused to a guest, and served to the owner and to installed workers on their own behalf', () => {
+    const { worker, guest, owner } = system()
+    const server = worker('w')
+    server.register('w::owned')
+    const caller = guest()
+    expect(caller.code(caller.call('w::owned'))).toBe('forbidden')
+    owner().call('w::owned')
+    server.call('w::owned')
+    expect(server.served.map(({ context }) => context?.principal.kind)).toEqual(['owner', 'system'])
+  })
+
+  it('is not reached by what a model chose, not even through a worker that serves it', () => {
+    const { worker, owner } = startCore({
+      workers: [
+        installed('w', [
+          { id: 'w::f', effects: 'write' },
+          { id: 'w::owned', access: 'owner' },
+        ]),
+      ],
+    })
+    const server = worker('w')
+    server.register('w::f')
+    server.register('w::owned')
+    owner().call('w::f', { agent: 'default' })
+    const parent = server.served[0]!.invocation_id
+    expect(server.served[0]!.context?.principal).toEqual({ kind: 'agent', id: 'default' })
+    expect(server.code(server.call('w::owned', { parent }))).toBe('forbidden')
+    expect(server.code(server.call('w::owned', { agent: 'default' }))).toBe('forbidden')
+  })
+
+  it('is not reached by a guest’s worker that serves the owner', () => {
+    const { worker, guest, owner } = system()
+    worker('w').register('w::owned')
+    const theirs = guest()
+    theirs.register('harmless')
+    owner().call('harmless')
+    const call = theirs.call('w::owned', { parent: theirs.served[0]!.invocation_id })
+    expect(theirs.code(call)).toBe('forbidden')
+  })
+
+  it('is not bound to a trigger by a guest', () => {
+    const { core, guest } = system()
+    const caller = guest()
+    caller.tell({ type: 'registertrigger', id: 't', trigger_type: 'x', function_id: 'w::owned', config: {} })
+    expect(core.triggers.get('t')).toBeUndefined()
+    expect(caller.received.at(-1)).toMatchObject({
+      type: 'triggerregistrationresult',
+      error: { code: 'trigger_registration_failed' },
+    })
+  })
+})
+
+describe('a realm', () => {
+  it('is named by the owner, and by workers that declare it, on their own behalf only', () => {
+    const { worker, guest, owner } = system()
+    const [plain, traveller, caller] = [worker('w'), worker('traveller'), guest()]
+    plain.register('w::f')
+    traveller.register('traveller::f')
+    const refused = (peer: typeof caller, more = {}) => peer.code(peer.call('w::f', { realm: 'realm-x', ...more }))
+    expect(refused(caller)).toBe('forbidden')
+    expect(refused(plain)).toBe('forbidden')
+    expect(refused(owner())).toBeUndefined()
+    expect(refused(traveller)).toBeUndefined()
+    caller.call('traveller::f')
+    expect(refused(traveller, { parent: traveller.served[0]!.invocation_id })).toBe('forbidden')
+  })
+})
+
+describe('a trigger', () => {
+  const bind = { type: 'registertrigger', id: 't', trigger_type: 'x', function_id: 'f', config: {} }
+
+  it('is not taken over or removed by somebody of less authority', () => {
+    const { core, guest, owner } = system()
+    const [theirs, intruder] = [owner(), guest()]
+    theirs.tell(bind)
+    intruder.tell({ ...bind, function_id: 'mine' })
+    intruder.tell({ type: 'unregistertrigger', id: 't' })
+    expect(core.triggers.get('t')).toMatchObject({ functionId: 'f', workerId: theirs.connection.id })
+  })
+
+  it('goes to the newest among equals, and the older one’s clean-up leaves it alone', () => {
+    const { core, guest } = system()
+    const [older, newer] = [guest(), guest()]
+    older.tell(bind)
+    newer.tell(bind)
+    older.close()
+    expect(core.triggers.get('t')).toMatchObject({ workerId: newer.connection.id })
+    newer.close()
+    expect(core.triggers.get('t')).toBeUndefined()
+  })
+})

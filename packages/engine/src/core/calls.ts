@@ -1,0 +1,586 @@
+import {
+  EngineError,
+  type ErrorBody,
+  encodeInvoke,
+  type InvokeHead,
+  payloadValue,
+  type WireContext,
+} from '@agentos/protocol'
+import type { Authority } from './authority.ts'
+import { Call } from './call.ts'
+import { attemptSpan, callSpan } from './call-spans.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { Connection } from './connection.ts'
+import type { CallContext } from './context.ts'
+import { type FunctionFacts, factsOf, isRepeatable } from './function-facts.ts'
+import { Gate } from './gate.ts'
+import type { Limits } from './limits.ts'
+import type {
+  BuiltinCall,
+  BuiltinFunction,
+  CallerIdentity,
+  CallHandle,
+  CallResult,
+  DurableCall,
+  InvokeRequest,
+  KeyedCall,
+  KeyKeeper,
+} from './module.ts'
+import { overloaded } from './overload.ts'
+import type { Ports } from './ports.ts'
+import { Realms } from './realms.ts'
+import type { Registration, Registry } from './registry.ts'
+import { type Ending, mayRetry, retryDelay, withAttempts } from './retries.ts'
+import type { SpanFeed } from './spans.ts'
+import type { Supervision } from './supervision.ts'
+import { WaitingCalls } from './waiting-calls.ts'
+
+/** Counts for metrics; all of them only rise, except `inFlight` and `waiting`. */
+export interface CallCounts {
+  ok: number
+  failed: number
+  lateResults: number
+  inFlight: number
+  waiting: number
+}
+
+/** How often a call may be given back by processes that had not begun it. */
+const MOST_REFUSALS = 10
+/** A worker that does not read its socket may do so again soon. */
+const UNREAD_RETRY_MS = 250
+
+/** The table of calls: every accepted call leaves it exactly once, with a result, an error or a cancellation. */
+export class Calls {
+  private readonly ports: Ports
+  private readonly limits: Limits
+  private readonly catalogue: Catalogue
+  private readonly registry: Registry
+  private readonly authority: Authority
+  private readonly spans: SpanFeed
+  private readonly supervision: Supervision
+  private readonly realms: Realms
+  readonly gate: Gate
+  private readonly table = new Map<string, Call>()
+  private readonly perRealm = new Map<string, number>()
+  private readonly waiting = new WaitingCalls()
+  private keeper: KeyKeeper | undefined
+  private ok = 0
+  private failed = 0
+  private late = 0
+  /** Takes the calls of durable functions, where a module does. */
+  takeDurable: ((call: DurableCall) => void) | undefined
+
+  constructor(parts: {
+    ports: Ports
+    limits: Limits
+    catalogue: Catalogue
+    registry: Registry
+    authority: Authority
+    spans: SpanFeed
+    supervision: Supervision
+  }) {
+    this.ports = parts.ports
+    this.limits = parts.limits
+    this.catalogue = parts.catalogue
+    this.registry = parts.registry
+    this.authority = parts.authority
+    this.spans = parts.spans
+    this.gate = new Gate(parts)
+    this.supervision = parts.supervision
+    this.realms = new Realms(parts.catalogue, parts.ports.store)
+  }
+
+  counts(): CallCounts {
+    return {
+      ok: this.ok,
+      failed: this.failed,
+      lateResults: this.late,
+      inFlight: this.table.size,
+      waiting: this.waiting.size,
+    }
+  }
+
+  get(id: string): Call | undefined {
+    return this.table.get(id)
+  }
+
+  /** Accepts a call; its result, even a refusal, comes through `request.onResult`, exactly once. */
+  invoke(request: InvokeRequest, caller?: Connection): CallHandle {
+    const call = new Call(this.ports.ids.uuid(), request, this.ports.ids.hex(8), this.ports.clock.precise())
+    call.caller = caller
+    try {
+      this.admit(call)
+      this.dispatch(call)
+    } catch (error) {
+      this.end(call, { ok: false, error: bodyOf(error) }, 'unsent')
+    }
+    return { id: call.id, cancel: (reason) => this.cancel(call, reason) }
+  }
+
+  /** Who keeps the results of calls with an idempotency key. */
+  keepKeys(keeper: KeyKeeper): void {
+    this.keeper = keeper
+  }
+
+  /** Throws where this caller may not call the function, or its realm does not take it. */
+  assertMayCall(functionId: string, context: CallContext, caller: CallerIdentity): void {
+    const known = this.registry.builtin(functionId) ?? this.catalogue.declared(functionId)?.descriptor
+    this.realms.assertUsable(context, known?.effects)
+    if (known) this.authority.assertMayInvoke(functionId, known.access ?? 'guest', context, caller)
+  }
+
+  /** Result of an executor; late or foreign ones are counted and dropped. `refused`: it never began. */
+  complete(connection: Connection, invocationId: string, result: CallResult, refused = false): void {
+    const call = connection.serving.get(invocationId)
+    if (!call) return this.countLate()
+    if (refused && call.refusals < MOST_REFUSALS) return this.sendElsewhere(call)
+    this.end(call, result, 'answered')
+  }
+
+  /** A result for a call that has ended, or that this connection was never given. */
+  countLate(): void {
+    this.late += 1
+  }
+
+  /** The caller no longer wants it: the caller hears `cancelled` at once, executors and calls below are told. */
+  cancel(call: Call, reason: string): void {
+    this.abort(call, { code: 'cancelled', message: reason || 'The caller cancelled the call' })
+  }
+
+  /** Everything on a dead connection: what it executed fails with a typed error, what it had asked for is cancelled. */
+  connectionLost(connection: Connection): void {
+    for (const call of [...connection.serving.values()]) {
+      this.end(call, { ok: false, error: this.lostError(call), lost: true }, 'lost')
+    }
+    for (const call of [...connection.calling.values()]) {
+      // Under an idempotency key it is finished for whoever asks again.
+      if (!this.isKept(call)) this.cancel(call, 'The caller left')
+    }
+  }
+
+  /** Something was registered or became free: hand over what waits for these functions, realms in turn. */
+  drain(functionIds: Iterable<string>): void {
+    if (this.waiting.size === 0) return
+    const open = new Set<string>()
+    for (const functionId of functionIds) if (this.waiting.has(functionId)) open.add(functionId)
+    for (let call = this.waiting.next(open); call; call = this.waiting.next(open)) {
+      const { functionId } = call.request
+      const registration = this.registry.pick(functionId, this.limits.inFlightPerWorker)
+      if (registration) {
+        this.waiting.serve(call)
+        this.send(call, registration)
+      } else open.delete(functionId)
+    }
+  }
+
+  private admit(call: Call): void {
+    const { context } = call
+    const inRealm = this.perRealm.get(context.realm) ?? 0
+    if (inRealm >= this.limits.inFlightPerRealm) {
+      throw overloaded(`Realm ${context.realm} has ${inRealm} calls in flight; try again shortly`)
+    }
+    this.perRealm.set(context.realm, inRealm + 1)
+    this.table.set(call.id, call)
+    const isChild = context.parent !== undefined && !call.request.outlives
+    const parent = isChild ? this.table.get(context.parent!) : undefined
+    if (parent) {
+      call.parent = parent
+      parent.children ??= new Set()
+      parent.children.add(call)
+    }
+    // A parent with the same deadline takes its children along when it expires: one timer for all of them.
+    if (context.deadline !== parent?.context.deadline) this.watchDeadline(call)
+  }
+
+  private watchDeadline(call: Call): void {
+    const { deadline } = call.context
+    if (deadline === undefined || call.deadlineTimer) return
+    const left = deadline - this.ports.clock.monotonic()
+    call.deadlineTimer = this.ports.timers.set(Math.max(0, left), () => this.expire(call))
+  }
+
+  private dispatch(call: Call): void {
+    const { functionId, context, caller = {} } = call.request
+    this.assertMayCall(functionId, context, caller)
+    const question = this.gate.questionBefore(call)
+    if (question) this.askGate(call, question)
+    else this.enter(call)
+  }
+
+  /** The call goes on when the gate lets it through; whatever else comes of the question ends it. */
+  private askGate(call: Call, question: Omit<InvokeRequest, 'onResult'>): void {
+    call.asking = true
+    const onResult = (result: CallResult): void => {
+      call.asking = false
+      if (call.ended) return
+      try {
+        this.gate.pass(call, result)
+        this.enter(call)
+      } catch (error) {
+        this.end(call, { ok: false, error: bodyOf(error) }, 'unsent')
+      }
+    }
+    this.invoke({ ...question, onResult })
+  }
+
+  /** Notes its idempotency key first, where it has one. */
+  private enter(call: Call): void {
+    if (call.claimed || !this.isKept(call)) return this.route(call)
+    this.keeper!.claim(this.keyed(call), {
+      proceed: () => this.proceed(call),
+      answer: (result) => this.settle(call, result),
+      refuse: (error) => this.end(call, { ok: false, error }, 'unsent'),
+    })
+  }
+
+  /** The key is noted. The caller may have gone while it was. */
+  private proceed(call: Call): void {
+    if (!call.ended) {
+      call.claimed = true
+      return this.reenter(call)
+    }
+    const gone: CallResult = { ok: false, error: { code: 'cancelled', message: 'It ended before it was sent' } }
+    this.keeper!.conclude(this.keyed(call), gone, 'unsent', () => {})
+  }
+
+  /** Is its result recorded under an idempotency key? A durable function's calls are runs, which keep their own. */
+  private isKept(call: Call): boolean {
+    const { request } = call
+    if (!request.keyed || !this.keeper || request.context.idempotencyKey === undefined) return false
+    return !this.factsOf(call)?.durable
+  }
+
+  private keyed(call: Call): KeyedCall {
+    return { request: call.request, repeatable: () => this.isRepeatable(call) }
+  }
+
+  private isRepeatable(call: Call): boolean {
+    return isRepeatable(this.factsOf(call), call.request)
+  }
+
+  private factsOf({ request, executor }: Call): FunctionFacts | undefined {
+    return factsOf(request.functionId, this.registry, this.catalogue, executor)
+  }
+
+  /** Hands the call to who serves it, or lets it wait. */
+  private route(call: Call): void {
+    const { functionId } = call.request
+    const builtin = this.registry.builtin(functionId)
+    if (builtin) {
+      this.runBuiltin(call, builtin)
+      return
+    }
+    if (this.takeDurable && !call.request.attempt && this.factsOf(call)?.durable) {
+      this.takeDurable({
+        ...this.builtinCall(call),
+        metadata: call.request.metadata,
+        spanId: call.attempt.spanId,
+      })
+      return
+    }
+    const declared = this.catalogue.declared(functionId)
+    // Nobody passes those that wait.
+    const registration = this.waiting.has(functionId)
+      ? undefined
+      : this.registry.pick(functionId, this.limits.inFlightPerWorker)
+    if (registration) {
+      this.send(call, registration)
+      return
+    }
+    const nobody = this.registry.registrations(functionId).length === 0
+    if (nobody && !declared) throw this.notFound(functionId)
+    if (nobody && declared) this.supervision.need(declared.worker)
+    this.wait(call)
+  }
+
+  private reenter(call: Call): void {
+    try {
+      this.enter(call)
+    } catch (error) {
+      this.end(call, { ok: false, error: bodyOf(error) }, 'unsent')
+    }
+  }
+
+  /** The process is stopping and never began: the call goes to another, or waits for the restart. */
+  private sendElsewhere(call: Call): void {
+    call.refusals += 1
+    this.release(call)
+    this.beginAttempt(call, call.attempt.number)
+    this.reenter(call)
+  }
+
+  private notFound(functionId: string): EngineError {
+    const worker = this.catalogue.missingWorkerOf(functionId)
+    if (worker === undefined) return new EngineError('function_not_found', `Function ${functionId} not found`)
+    // A caller that can do without the worker tells this from one that is down.
+    const details = { worker, installed: false }
+    const message = `${functionId} belongs to the worker ${worker}, which is not installed`
+    return new EngineError('worker_unavailable', message, { details })
+  }
+
+  private wait(call: Call): void {
+    if (this.waiting.size >= this.limits.queuedCalls) this.makeRoom(call.context.realm)
+    this.waiting.add(call)
+    call.waitTimer = this.ports.timers.set(this.limits.workerWaitMs, () => {
+      this.end(call, { ok: false, error: this.waitError(call) }, 'unsent')
+    })
+  }
+
+  /** A realm with many waiting calls does not keep the others out. Throws where this realm is that one. */
+  private makeRoom(realm: string): void {
+    const full = overloaded(`${this.waiting.size} calls wait for a worker; try again shortly`)
+    const displaced = this.waiting.toDisplace(realm)
+    if (!displaced) throw full
+    this.end(displaced, { ok: false, error: full.toBody() }, 'unsent')
+  }
+
+  private waitError({ request: { functionId } }: Call): ErrorBody {
+    if (this.registry.registrations(functionId).length > 0) {
+      return overloaded(`Every process of ${functionId} is busy; try again shortly`).toBody()
+    }
+    const worker = this.catalogue.declared(functionId)?.worker ?? 'that served it'
+    return {
+      code: 'worker_unavailable',
+      message: `The worker ${worker} of ${functionId} is not running; see agentos status`,
+    }
+  }
+
+  private send(call: Call, registration: Registration): void {
+    const { connection } = registration
+    if (connection.link.buffered() > this.limits.bufferedBytes) {
+      const message = `The worker of ${call.request.functionId} does not read its socket`
+      this.end(call, { ok: false, error: overloaded(message, UNREAD_RETRY_MS).toBody() }, 'unsent')
+      return
+    }
+    this.clearTimers(call)
+    call.executor = registration
+    call.running = true
+    connection.serving.set(call.attempt.id, call)
+    const { payload, caller } = call.request
+    // Requests over HTTP come on a socket each, many in one turn of the event loop: they reach their worker together.
+    const urgent = call.caller !== undefined
+    connection.link.send(encodeInvoke(this.headOf(call), payload, caller?.workerId), urgent)
+    call.request.onSent?.(connection.metadata)
+  }
+
+  // This and `callSpan` build their objects field by field: they run for every call, and each optional part that is
+  // spread in is an object of its own first.
+  private headOf({ attempt, request }: Call): InvokeHead {
+    const { context } = request
+    const head: InvokeHead = {
+      invocation_id: attempt.id,
+      function_id: request.functionId,
+      traceparent: `00-${context.traceId}-${attempt.spanId}-01`,
+    }
+    if (context.baggage) head.baggage = context.baggage
+    if (request.http) head.metadata = { http: request.http }
+    else if (request.metadata !== undefined) head.metadata = request.metadata
+    const wire: WireContext = { realm: context.realm, principal: context.principal }
+    if (context.session !== undefined) wire.session = context.session
+    if (context.run !== undefined) wire.run = context.run
+    if (context.parent !== undefined) wire.parent = context.parent
+    if (context.deadline !== undefined) {
+      wire.deadline_ms = Math.max(0, Math.round(context.deadline - this.ports.clock.monotonic()))
+    }
+    if (context.idempotencyKey !== undefined) wire.idempotency_key = context.idempotencyKey
+    if (context.labels !== undefined) wire.labels = [...context.labels]
+    if (context.repeated) wire.repeated = true
+    if (request.attempt) {
+      wire.attempt = request.attempt.number
+      wire.recorded = request.attempt.recorded
+    }
+    head.context = wire
+    return head
+  }
+
+  private runBuiltin(call: Call, builtin: BuiltinFunction): void {
+    call.running = true
+    builtin.handle(this.builtinCall(call))
+  }
+
+  private builtinCall(call: Call): BuiltinCall {
+    const { request, attempt } = call
+    const answer = (result: CallResult): void => {
+      // An answer to an attempt that failed before is none to this one.
+      if (call.attempt === attempt) this.end(call, result, 'answered')
+    }
+    return {
+      functionId: request.functionId,
+      input: payloadValue(request.payload),
+      context: request.context,
+      caller: request.caller ?? {},
+      ...(request.http ? { http: request.http } : {}),
+      callId: call.id,
+      reply: (value) => answer({ ok: true, payload: value === undefined ? undefined : { value } }),
+      fail: (code, message, details) =>
+        answer({ ok: false, error: { code, message, ...(details === undefined ? {} : { details }) } }),
+      onCancel: (run) => {
+        call.onCancel = run
+      },
+    }
+  }
+
+  private expire(call: Call): void {
+    // It never reached a worker: that is what the caller should hear.
+    const waiting = call.asking ? call.children?.values().next().value : call
+    if (waiting?.waitTimer) {
+      this.abort(call, this.waitError(waiting))
+      return
+    }
+    this.abort(call, {
+      code: 'deadline_exceeded',
+      message: `${call.request.functionId} did not answer before its deadline`,
+    })
+  }
+
+  private abort(call: Call, error: ErrorBody): void {
+    if (call.ended) return
+    const { executor, running } = call
+    if (running && executor?.connection.features.has('cancel')) {
+      executor.connection.link.send(
+        JSON.stringify({ type: 'cancelinvocation', invocation_id: call.attempt.id, reason: error.code }),
+      )
+    }
+    const cancelBuiltin = call.onCancel
+    const children = call.children ? [...call.children] : []
+    this.conclude(call, { ok: false, error }, running ? 'lost' : 'unsent')
+    cancelBuiltin?.(error)
+    for (const child of children) this.abort(child, error)
+  }
+
+  /** A call whose worker died: repeating is safe where its function says so, else nobody knows. */
+  private lostError(call: Call): ErrorBody {
+    const declared = this.catalogue.declared(call.request.functionId)
+    if (!declared) return { code: 'invocation_stopped', message: 'Invocation stopped' }
+    return this.isRepeatable(call)
+      ? { code: 'worker_unavailable', message: `The worker ${declared.worker} went away during the call; try again` }
+      : {
+          code: 'in_doubt',
+          message: `The worker ${declared.worker} went away during the call; it may or may not have taken effect`,
+        }
+  }
+
+  private clearTimers(call: Call): void {
+    if (call.waitTimer) this.ports.timers.clear(call.waitTimer)
+    if (call.retryTimer) this.ports.timers.clear(call.retryTimer)
+    call.waitTimer = undefined
+    call.retryTimer = undefined
+  }
+
+  /** The attempt is over: whoever had the call has it no longer. */
+  private release(call: Call): void {
+    this.waiting.remove(call)
+    this.clearTimers(call)
+    call.onCancel = undefined
+    if (!call.running) return
+    call.running = false
+    const connection = call.executor?.connection
+    if (!connection) return
+    connection.serving.delete(call.attempt.id)
+    if (call.detachMs > 0 && connection.open) this.keepDetached(connection, call)
+    call.detachMs = 0
+  }
+
+  /** An attempt has ended: there is another one, or this was the last. */
+  private end(call: Call, result: CallResult, ending: Ending): void {
+    if (call.ended) return
+    const { retry } = call.request
+    if (result.ok || !retry) return this.conclude(call, result, ending)
+    if (call.running) call.reached = true
+    const connection = call.running ? call.executor?.connection : undefined
+    const delay = this.delayOfRetry(call, result.error, ending)
+    if (delay === undefined) {
+      const { number } = call.attempt
+      const tried = call.reached || number > 1
+      return this.conclude(call, tried ? { ok: false, error: withAttempts(result.error, number) } : result, ending)
+    }
+    this.spans.record(attemptSpan(call, result, this.ports))
+    this.release(call)
+    call.retryTimer = this.ports.timers.set(delay, () => {
+      call.retryTimer = undefined
+      this.beginAttempt(call, call.attempt.number + 1)
+      this.reenter(call)
+    })
+    if (connection?.open) this.drain(connection.functions)
+  }
+
+  /** Milliseconds to the next attempt; nothing where there is none, or it would come after the deadline. */
+  private delayOfRetry(call: Call, error: ErrorBody, ending: Ending): number | undefined {
+    const { request, context, attempt } = call
+    if (!request.retry || attempt.number > request.retry.max || !this.table.has(call.id)) return undefined
+    const { reached } = call
+    if (!mayRetry(error, ending, { repeatable: () => this.isRepeatable(call), reached })) return undefined
+    const random = Number.parseInt(this.ports.ids.hex(4), 16) / 2 ** 32
+    const delay = retryDelay(request.retry, attempt.number, error, random)
+    const left = context.deadline === undefined ? undefined : context.deadline - this.ports.clock.monotonic()
+    return left === undefined || delay < left ? delay : undefined
+  }
+
+  private beginAttempt(call: Call, number: number): void {
+    const { ids, clock } = this.ports
+    const spanId = number > 1 ? ids.hex(8) : call.spanId
+    call.attempt = { number, id: ids.uuid(), spanId, startedAt: clock.precise() }
+  }
+
+  /** Nothing changes this result any more; under an idempotency key it is recorded before it is delivered. */
+  private conclude(call: Call, result: CallResult, ending: Ending): void {
+    if (call.ended) return
+    call.ended = true
+    if (call.running) call.reached = true
+    const connection = call.running ? call.executor?.connection : undefined
+    this.release(call)
+    // An attempt before may have taken effect, though the last one was never sent.
+    const overall = ending === 'unsent' && call.reached ? 'answered' : ending
+    if (call.claimed) {
+      this.keeper!.conclude(this.keyed(call), result, overall, (final) => this.settle(call, final))
+    } else this.settle(call, result)
+    if (connection?.open) this.drain(connection.functions)
+  }
+
+  /** The caller hears the result. */
+  private settle(call: Call, result: CallResult): void {
+    if (call.settled) return
+    call.ended = true
+    call.settled = true
+    // A call that was refused for lack of room was never counted.
+    if (this.table.delete(call.id)) this.leaveRealm(call.context.realm)
+    if (call.deadlineTimer) this.ports.timers.clear(call.deadlineTimer)
+    call.parent?.children?.delete(call)
+    // What was called on behalf of an answered call goes on, under a deadline of its own.
+    for (const child of call.children ?? []) {
+      child.parent = undefined
+      this.watchDeadline(child)
+    }
+    if (result.ok) this.ok += 1
+    else this.failed += 1
+    if (call.attempt.number > 1) this.spans.record(attemptSpan(call, result, this.ports))
+    this.spans.record(callSpan(call, result, this.ports))
+    call.request.onResult(result)
+  }
+
+  private leaveRealm(realm: string): void {
+    const left = (this.perRealm.get(realm) ?? 1) - 1
+    if (left <= 0) this.perRealm.delete(realm)
+    else this.perRealm.set(realm, left)
+  }
+
+  private keepDetached(connection: Connection, call: Call): void {
+    if (connection.detached.size >= this.limits.inFlightPerWorker) {
+      this.ports.log.warn(
+        { function_id: call.request.functionId, connection: connection.id },
+        'Too much work goes on after its answer; the calls of this one will be refused',
+      )
+      return
+    }
+    const { deadline: _answered, ...context } = call.childContext()
+    const kept = { ...context, deadline: this.ports.clock.monotonic() + call.detachMs }
+    const { id } = call.attempt
+    const timer = this.ports.timers.set(call.detachMs, () => connection.detached.delete(id))
+    connection.detached.set(id, { context: kept, timer })
+  }
+}
+
+function bodyOf(error: unknown): ErrorBody {
+  if (error instanceof EngineError) return error.toBody()
+  return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
+}

@@ -1,0 +1,573 @@
+import {
+  type CancelInvocationFrame,
+  type DecodedFrame,
+  decodeFrame,
+  EngineError,
+  encodeResult,
+  type InvokeHead,
+  type RegisterFunctionFrame,
+  type RegisterTriggerFrame,
+  type RegisterTriggerTypeFrame,
+  type TriggerRegistrationResultFrame,
+} from '@agentos/protocol'
+import { Authority, isWider } from './authority.ts'
+import { Calls } from './calls.ts'
+import { Catalogue } from './catalogue.ts'
+import { Connection, type Grant } from './connection.ts'
+import type { CallContext } from './context.ts'
+import { type FunctionFacts, factsOf } from './function-facts.ts'
+import { assertKey } from './keys.ts'
+import { DEFAULT_LIMITS, type Limits } from './limits.ts'
+import type {
+  BuiltinFunction,
+  BuiltinTriggerType,
+  CallHandle,
+  CallResult,
+  DurableCall,
+  EngineModule,
+  EnqueueRequest,
+  InvokeRequest,
+  KeyKeeper,
+  ModuleHost,
+  Payload,
+  StepRequest,
+  TriggerBinding,
+  TriggerOptions,
+} from './module.ts'
+import type { Link, Ports } from './ports.ts'
+import { Registry } from './registry.ts'
+import { policyOf } from './retries.ts'
+import { SpanFeed } from './spans.ts'
+import { Supervision } from './supervision.ts'
+import { Triggers } from './triggers.ts'
+
+export interface CoreOptions {
+  ports: Ports
+  catalogue?: Catalogue
+  limits?: Partial<Limits>
+  /** `config:` of a worker's entry in config.yaml. */
+  workerConfig?: (worker: string) => unknown
+}
+
+export type CoreEvent =
+  | { type: 'worker_connected' | 'worker_disconnected' | 'worker_metadata_updated'; connection: Connection }
+  | { type: 'functions_changed' }
+
+/**
+ * The engine without any I/O: frames and events go in, frames and effects come out through the ports. Registration
+ * frames of a connection are handled in order; what a dead connection leaves behind is cleaned up by its epoch.
+ */
+export class Core implements ModuleHost {
+  readonly ports: Ports
+  readonly spans = new SpanFeed()
+  readonly catalogue: Catalogue
+  readonly limits: Limits
+  readonly registry: Registry
+  readonly triggers = new Triggers()
+  readonly supervision = new Supervision()
+  readonly calls: Calls
+  readonly authority: Authority
+  readonly connections = new Map<string, Connection>()
+  private readonly workerConfig: (worker: string) => unknown
+  private readonly listeners: ((event: CoreEvent) => void)[] = []
+  private accept: ((request: EnqueueRequest) => void) | undefined
+  private takeStep: ((request: StepRequest) => CallHandle['cancel'] | undefined) | undefined
+  private epoch = 0
+  /** Of the frame that is being handled. */
+  private frameBytes = 0
+
+  constructor(options: CoreOptions) {
+    this.ports = options.ports
+    this.catalogue = options.catalogue ?? new Catalogue([])
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.workerConfig = options.workerConfig ?? (() => undefined)
+    this.registry = new Registry(this.catalogue)
+    this.authority = new Authority(this.catalogue, this.ports)
+    this.calls = new Calls(this)
+  }
+
+  /** Starts the modules, then binds what the manifests declare: it stands whether or not the workers run. */
+  start(modules: readonly EngineModule[]): void {
+    for (const module of modules) module.start(this)
+    for (const worker of this.catalogue.workers.values()) {
+      worker.triggers.forEach((trigger, index) => {
+        this.bindDeclared(worker.name, `${worker.name}/${trigger.type}/${index}`, trigger)
+      })
+    }
+  }
+
+  onEvent(listener: (event: CoreEvent) => void): void {
+    this.listeners.push(listener)
+  }
+
+  // Connections
+
+  /** A socket was accepted and its credential checked; its first frame is `workerregistered`. */
+  connect(link: Link, grant: Grant, address = ''): Connection {
+    this.epoch += 1
+    const connection = new Connection({
+      id: this.ports.ids.uuid(),
+      epoch: this.epoch,
+      link,
+      grant,
+      address,
+      connectedAt: this.ports.clock.now(),
+      reattachToken: this.ports.ids.uuid(),
+    })
+    this.connections.set(connection.id, connection)
+    const config = grant.worker === undefined ? undefined : this.workerConfig(grant.worker)
+    link.send(
+      JSON.stringify({
+        type: 'workerregistered',
+        worker_id: connection.id,
+        reattach_token: connection.reattachToken,
+        epoch: connection.epoch,
+        limits: {
+          frame_bytes: this.limits.frameBytes,
+          in_flight: this.limits.inFlightPerWorker,
+          heartbeat_ms: this.limits.heartbeatMs,
+        },
+        ...(config === undefined ? {} : { config }),
+      }),
+    )
+    this.emit({ type: 'worker_connected', connection })
+    return connection
+  }
+
+  /** The socket ended, however it did. */
+  disconnect(connection: Connection): void {
+    if (!connection.open) return
+    connection.open = false
+    this.connections.delete(connection.id)
+    for (const id of [...connection.functions]) this.registry.unregister(connection, id)
+    for (const id of [...connection.triggers]) this.unbind(connection, id)
+    for (const id of [...connection.triggerTypes]) this.triggers.removeProvided(connection, id)
+    for (const { timer } of connection.detached.values()) this.ports.timers.clear(timer)
+    connection.detached.clear()
+    this.calls.connectionLost(connection)
+    this.emit({ type: 'worker_disconnected', connection })
+    this.emit({ type: 'functions_changed' })
+  }
+
+  /** One message of a connection. Malformed ones are dropped with a warning, as the protocol wants. */
+  receive(connection: Connection, bytes: Buffer): void {
+    if (!connection.open) return this.receiveLate(bytes)
+    const decoded = decodeFrame(bytes, (reason) => {
+      this.ports.log.warn({ connection: connection.id, reason }, 'Dropped a malformed frame')
+    })
+    if (!decoded) return
+    this.frameBytes = bytes.length
+    connection.framesReceived += 1
+    this.handle(connection, decoded.frame, decoded.payload)
+  }
+
+  /** What a fenced connection still says changes nothing; results among it are counted. */
+  private receiveLate(bytes: Buffer): void {
+    if (decodeFrame(bytes)?.frame.type === 'invocationresult') this.calls.countLate()
+  }
+
+  private handle(connection: Connection, frame: DecodedFrame, payload: Payload | undefined): void {
+    switch (frame.type) {
+      case 'invokefunction':
+        return this.invokeFrame(connection, frame, payload)
+      case 'invocationresult':
+        return this.calls.complete(
+          connection,
+          frame.invocation_id,
+          frame.error ? { ok: false, error: frame.error } : { ok: true, payload },
+          frame.refused,
+        )
+      case 'registerfunction':
+        return this.registerFunctionFrame(connection, frame)
+      case 'unregisterfunction':
+        if (this.registry.unregister(connection, frame.id)) {
+          connection.account('function', frame.id, 0)
+          this.emit({ type: 'functions_changed' })
+        }
+        return
+      case 'registertrigger':
+        return this.registerTriggerFrame(connection, frame)
+      case 'unregistertrigger':
+        return this.unbind(connection, frame.id)
+      case 'registertriggertype':
+        return this.registerTriggerTypeFrame(connection, frame)
+      case 'triggerregistrationresult':
+        return this.triggerResultFrame(connection, frame)
+      case 'cancelinvocation':
+        return this.cancelFrame(connection, frame)
+      case 'reattach':
+        return this.reattach(connection, frame.previous_worker_id, frame.reattach_token)
+      case 'ping':
+        return connection.link.send('{"type":"pong"}')
+      case 'pong':
+      case 'registerservice':
+        return
+    }
+  }
+
+  // Calls
+
+  invoke(request: InvokeRequest): CallHandle {
+    return this.calls.invoke(request)
+  }
+
+  private invokeFrame(connection: Connection, frame: InvokeHead, payload: Payload | undefined): void {
+    const callerId = frame.invocation_id
+    const wantsResult = callerId !== undefined && frame.action?.type !== 'void'
+    const used = (id: string): boolean =>
+      connection.calling.has(id) || connection.steps.has(id) || connection.answered.has(id)
+    if (wantsResult && used(callerId)) {
+      // The same frame twice, or two calls that nobody could tell apart: the first one is answered.
+      this.ports.log.warn(
+        { connection: connection.id, invocation_id: callerId },
+        'Dropped a call: its id was used before',
+      )
+      return
+    }
+    let answered = false
+    const answer = (result: CallResult): void => {
+      if (callerId !== undefined) {
+        connection.calling.delete(callerId)
+        connection.steps.delete(callerId)
+        connection.answered.add(callerId)
+      }
+      answered = true
+      if (!wantsResult || !connection.open) return
+      if (connection.link.buffered() > this.limits.bufferedBytes) {
+        connection.link.close(1013, 'overloaded: results are not read')
+        return
+      }
+      connection.link.send(
+        result.ok
+          ? encodeResult({ invocation_id: callerId, function_id: frame.function_id }, result.payload)
+          : encodeResult({ invocation_id: callerId, function_id: frame.function_id, error: result.error }),
+      )
+    }
+    const caller = {
+      workerId: connection.id,
+      ...(connection.grant.worker === undefined ? {} : { worker: connection.grant.worker }),
+    }
+    let context: CallContext
+    try {
+      assertKey(frame.idempotency_key)
+      context = this.authority.contextOfFrame(connection, frame)
+      if (frame.step !== undefined && this.takeStep) {
+        const { step, function_id: functionId, action, metadata, retry } = frame
+        const cancel = this.takeStep({
+          step,
+          functionId,
+          payload,
+          context,
+          caller,
+          ...(action === undefined ? {} : { action }),
+          ...(metadata === undefined ? {} : { metadata }),
+          ...(retry === undefined ? {} : { retry }),
+          onResult: answer,
+        })
+        if (wantsResult && cancel && !answered) connection.steps.set(callerId, cancel)
+        return
+      }
+      if (frame.action?.type === 'enqueue') {
+        const { queue } = frame.action
+        return this.enqueue({ queue, functionId: frame.function_id, payload, context, caller, onResult: answer })
+      }
+    } catch (error) {
+      const body = error instanceof EngineError ? error.toBody() : { code: 'internal', message: String(error) }
+      return answer({ ok: false, error: body })
+    }
+    const request: InvokeRequest = {
+      functionId: frame.function_id,
+      payload,
+      context,
+      caller,
+      onResult: answer,
+    }
+    if (frame.metadata !== undefined) request.metadata = frame.metadata
+    const retry = policyOf(frame.retry)
+    if (retry) request.retry = retry
+    // The key of a journal's step is the journal's.
+    if (frame.idempotency_key !== undefined && frame.step === undefined) request.keyed = {}
+    const handle = this.calls.invoke(request, connection)
+    if (!wantsResult) return
+    const call = this.calls.get(handle.id)
+    if (call) connection.calling.set(callerId, call)
+  }
+
+  /** What may not be called now may not be put off either. */
+  enqueue(request: EnqueueRequest): void {
+    if (!this.accept) throw new EngineError('enqueue_error', `Queue '${request.queue}' not found`)
+    this.calls.assertMayCall(request.functionId, request.context, request.caller)
+    this.accept(request)
+  }
+
+  private cancelFrame(connection: Connection, frame: CancelInvocationFrame): void {
+    const call = connection.calling.get(frame.invocation_id)
+    if (call) this.calls.cancel(call, frame.reason ?? '')
+    else connection.steps.get(frame.invocation_id)?.(frame.reason ?? '')
+  }
+
+  // Registrations
+
+  registerFunction(fn: BuiltinFunction): void {
+    this.registry.addBuiltin(fn)
+  }
+
+  onEnqueue(accept: (request: EnqueueRequest) => void): void {
+    this.accept = accept
+  }
+
+  onDurable(take: (call: DurableCall) => void): void {
+    this.calls.takeDurable = take
+  }
+
+  onStep(take: (request: StepRequest) => CallHandle['cancel'] | undefined): void {
+    this.takeStep = take
+  }
+
+  factsOf(functionId: string): FunctionFacts | undefined {
+    return factsOf(functionId, this.registry, this.catalogue)
+  }
+
+  ownerOf(functionId: string): { worker: string; version: string } | undefined {
+    const worker = this.catalogue.declared(functionId)?.worker
+    return worker === undefined ? undefined : { worker, version: this.catalogue.workers.get(worker)!.version }
+  }
+
+  onKeyedCall(keeper: KeyKeeper): void {
+    this.calls.keepKeys(keeper)
+  }
+
+  isInstalled(worker: string): boolean {
+    return this.catalogue.workers.has(worker)
+  }
+
+  registerTriggerType(type: BuiltinTriggerType): void {
+    this.triggers.addBuiltin(type)
+  }
+
+  private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
+    if (this.full(connection)) return
+    if (frame.invocation) {
+      this.ports.log.warn(
+        { function_id: frame.id },
+        'Dropped a function that is invoked over HTTP: not in this release',
+      )
+      return
+    }
+    const outcome = this.registry.register(connection, frame)
+    if (!outcome.ok) {
+      this.ports.log.warn(
+        { function_id: frame.id, code: outcome.code, connection: connection.id, address: connection.address },
+        outcome.message,
+      )
+      return
+    }
+    connection.account('function', frame.id, this.frameBytes)
+    for (const replaced of outcome.replaced) {
+      this.ports.log.info({ function_id: frame.id, from: replaced.connection.id, to: connection.id }, 'Function moved')
+    }
+    this.calls.drain([frame.id])
+    this.emit({ type: 'functions_changed' })
+  }
+
+  private registerTriggerFrame(connection: Connection, frame: RegisterTriggerFrame): void {
+    if (this.full(connection)) return
+    const { worker } = connection.grant
+    // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
+    if (worker !== undefined && isContractRoute(frame)) return
+    const existing = this.triggers.get(frame.id)
+    // Among equals the newest wins, as after a reconnect; nobody takes what somebody of more authority bound.
+    if (existing && (existing.worker !== worker || isWider(existing.grant.principal, connection.grant.principal))) {
+      return this.refuseTrigger(connection, frame, `The trigger id ${frame.id} belongs to another worker`)
+    }
+    const access = this.catalogue.declared(frame.function_id)
+    if (
+      access &&
+      access.descriptor.access !== 'guest' &&
+      worker === undefined &&
+      connection.grant.principal.kind !== 'owner'
+    ) {
+      return this.refuseTrigger(connection, frame, `${frame.function_id} may only be bound with the owner token`)
+    }
+    const trigger: TriggerBinding = {
+      id: frame.id,
+      type: frame.trigger_type,
+      functionId: frame.function_id,
+      config: frame.config,
+      metadata: frame.metadata,
+      workerId: connection.id,
+      ...(worker === undefined ? {} : { worker }),
+      grant: this.authority.triggerGrant(connection, worker),
+    }
+    if (existing?.workerId !== undefined) this.connections.get(existing.workerId)?.triggers.delete(frame.id)
+    connection.triggers.add(frame.id)
+    connection.account('trigger', frame.id, this.frameBytes)
+    const outcome = this.triggers.bind(trigger)
+    if (outcome.state === 'forward') this.forwardTrigger(outcome.provider, trigger)
+    if (outcome.state === 'failed') {
+      connection.triggers.delete(frame.id)
+      connection.account('trigger', frame.id, 0)
+      this.refuseTrigger(connection, frame, outcome.message)
+    }
+  }
+
+  private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {
+    this.ports.log.warn({ trigger: frame.id, type: frame.trigger_type, function_id: frame.function_id }, message)
+    connection.link.send(
+      JSON.stringify({
+        type: 'triggerregistrationresult',
+        id: frame.id,
+        trigger_type: frame.trigger_type,
+        function_id: frame.function_id,
+        error: { code: 'trigger_registration_failed', message },
+      }),
+    )
+  }
+
+  private bindDeclared(
+    worker: string,
+    id: string,
+    trigger: { type: string; function_id: string; config: unknown },
+  ): void {
+    const outcome = this.triggers.bind({
+      id,
+      type: trigger.type,
+      functionId: trigger.function_id,
+      config: trigger.config,
+      metadata: undefined,
+      worker,
+      grant: this.authority.triggerGrant(undefined, worker),
+    })
+    if (outcome.state === 'failed') this.ports.log.error({ worker, trigger: trigger.type }, outcome.message)
+  }
+
+  private forwardTrigger(provider: Connection, trigger: TriggerBinding): void {
+    provider.link.send(
+      JSON.stringify({
+        type: 'registertrigger',
+        id: trigger.id,
+        trigger_type: trigger.type,
+        function_id: trigger.functionId,
+        config: trigger.config ?? {},
+        ...(trigger.metadata === undefined ? {} : { metadata: trigger.metadata }),
+      }),
+    )
+  }
+
+  private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
+    if (this.full(connection)) return
+    try {
+      const bindings = this.triggers.addProvided({
+        id: frame.id,
+        description: frame.description,
+        provider: connection,
+        configFormat: frame.trigger_request_format,
+        payloadFormat: frame.call_request_format,
+      })
+      connection.triggerTypes.add(frame.id)
+      connection.account('type', frame.id, this.frameBytes)
+      for (const trigger of bindings) this.forwardTrigger(connection, trigger)
+    } catch (error) {
+      this.ports.log.warn({ trigger_type: frame.id }, error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  private triggerResultFrame(connection: Connection, frame: TriggerRegistrationResultFrame): void {
+    if (!frame.error) return
+    const trigger = this.triggers.get(frame.id)
+    if (!trigger || this.triggers.providerOf(trigger.type) !== connection) return
+    const registrant = trigger.workerId === undefined ? undefined : this.connections.get(trigger.workerId)
+    registrant?.link.send(
+      JSON.stringify({
+        type: 'triggerregistrationresult',
+        id: frame.id,
+        trigger_type: trigger.type,
+        function_id: trigger.functionId,
+        error: frame.error,
+      }),
+    )
+  }
+
+  /** Only its registrant, or another connection of the same installed worker, removes a trigger. */
+  private unbind(connection: Connection, id: string): void {
+    const trigger = this.triggers.get(id)
+    if (!trigger) return
+    const sameWorker = trigger.worker !== undefined && trigger.worker === connection.grant.worker
+    if (trigger.workerId !== connection.id && !sameWorker) return
+    // A newer connection of the same worker holds it now.
+    if (!connection.open && trigger.workerId !== connection.id) return
+    connection.triggers.delete(id)
+    connection.account('trigger', id, 0)
+    const removed = this.triggers.unbind(id, !connection.open)
+    removed?.provider?.link.send(JSON.stringify({ type: 'unregistertrigger', id, trigger_type: trigger.type }))
+  }
+
+  private reattach(connection: Connection, previousId: string, token: string): void {
+    const previous = this.connections.get(previousId)
+    if (!previous || previous === connection || previous.reattachToken !== token) return
+    previous.link.close(1000, 'reattached')
+    this.disconnect(previous)
+  }
+
+  private full(connection: Connection): boolean {
+    const room = connection.registeredBytes + this.frameBytes <= this.limits.registrationBytes
+    if (room && connection.registrations() < this.limits.registrationsPerConnection) return false
+    this.ports.log.warn({ connection: connection.id }, 'Dropped a registration: the connection has too many')
+    return true
+  }
+
+  // Processes of installed workers
+
+  connectionsOf(worker: string): Connection[] {
+    return [...this.connections.values()].filter((connection) => connection.grant.worker === worker)
+  }
+
+  /** Gives an idle worker no more calls and lets its processes be ended: what comes from now on waits for new ones. */
+  retire(worker: string): void {
+    for (const connection of this.connectionsOf(worker)) {
+      for (const id of [...connection.functions]) {
+        this.registry.unregister(connection, id)
+        connection.account('function', id, 0)
+      }
+      connection.retired = true
+    }
+    this.supervision.release(worker)
+    this.emit({ type: 'functions_changed' })
+  }
+
+  /** The supervisor is gone. Whom it did not end any more connects anew and serves again. */
+  supervisorLost(): void {
+    this.supervision.end()
+    for (const connection of [...this.connections.values()]) {
+      if (connection.retired) connection.link.close(1012, 'serve again')
+    }
+  }
+
+  // What modules are given
+
+  contextFor(trigger: TriggerBinding, options: TriggerOptions = {}): CallContext {
+    return this.authority.contextOfTrigger(trigger, options)
+  }
+
+  assertMayTouch(...args: Parameters<ModuleHost['assertMayTouch']>): void {
+    this.authority.assertMayTouch(args[0], args[1], args[2])
+  }
+
+  realmOf(kind: 'scopes', name: string, context: CallContext): string {
+    return this.authority.realmOf(kind, name, context)
+  }
+
+  emit(event: CoreEvent): void {
+    for (const listener of this.listeners) listener(event)
+  }
+}
+
+function isContractRoute(frame: RegisterTriggerFrame): boolean {
+  return (
+    frame.trigger_type === 'http' &&
+    typeof frame.metadata === 'object' &&
+    frame.metadata !== null &&
+    'binding' in frame.metadata &&
+    frame.metadata.binding === 'contract'
+  )
+}

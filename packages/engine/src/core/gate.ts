@@ -1,0 +1,149 @@
+import { type Effects, EngineError, effectsOf, type Principal, payloadValue } from '@agentos/protocol'
+import type { Call } from './call.ts'
+import type { Catalogue } from './catalogue.ts'
+import type { CallContext } from './context.ts'
+import type { CallResult, InvokeRequest } from './module.ts'
+import type { Ports } from './ports.ts'
+import type { Registry } from './registry.ts'
+
+/** As whom the engine asks. No worker can be called that, so that nobody else's question is taken for the engine's. */
+const ENGINE: Principal = { kind: 'system', id: 'engine' }
+/** A gate that runs and does not answer holds a call up no longer than this. */
+const ANSWER_MS = 30_000
+/** What the gate itself may say; its other failures only mean that it could not be asked. */
+const ANSWERS = new Set(['approval_denied', 'approval_expired', 'overloaded', 'invalid_input', 'worker_unavailable'])
+
+/** The agent on whose behalf a call runs, or whose call caused it. */
+export function agentOf({ principal, agent }: CallContext): string | undefined {
+  return principal.kind === 'agent' ? principal.id : agent
+}
+
+/**
+ * Stands between what agents want and what is done: what a model chose, and what a call under an agent would change
+ * outside, goes on only when the worker that declares the gate lets it through. Without such a worker nothing that
+ * changes something outside goes on.
+ */
+export class Gate {
+  private readonly catalogue: Catalogue
+  private readonly registry: Registry
+  private readonly ports: Ports
+
+  constructor(parts: { catalogue: Catalogue; registry: Registry; ports: Ports }) {
+    this.catalogue = parts.catalogue
+    this.registry = parts.registry
+    this.ports = parts.ports
+  }
+
+  /** What a call does to the world. The engine's own functions stay inside; what a guest says of its own is not believed. */
+  effectsOf(functionId: string, input: unknown): Effects {
+    const builtin = this.registry.builtin(functionId)
+    if (builtin) return builtin.effects === 'read' ? 'read' : 'write'
+    return effectsOf(this.catalogue.declared(functionId)?.descriptor, input)
+  }
+
+  /** The call to make before this one goes on, or nothing. Throws where it must not go on at all. */
+  questionBefore(call: Call): Omit<InvokeRequest, 'onResult'> | undefined {
+    const { context, functionId } = call.request
+    const agentId = agentOf(context)
+    if (agentId === undefined || context.approval !== undefined) return undefined
+    if (!context.chosen && !this.mayReachOutside(functionId)) return undefined
+    if (!this.exists(functionId)) return undefined
+    const input = readInput(call.request)
+    const effects = this.effectsOf(functionId, input)
+    if (effects !== 'external' && !context.chosen) return undefined
+    const { gate } = this.catalogue
+    if (gate === undefined) {
+      if (effects === 'external') throw noGate(functionId)
+      return undefined
+    }
+    const { caller, trigger } = call.request
+    const question = {
+      agentId,
+      functionId,
+      effects,
+      input,
+      ...(context.run === undefined ? {} : { runId: context.run }),
+      ...(context.session === undefined ? {} : { sessionId: context.session }),
+      requestedBy: caller?.worker ?? trigger ?? 'client',
+    }
+    return { functionId: gate, payload: { value: question }, context: this.contextBelow(call) }
+  }
+
+  /** Marks the call as covered where it was approved; throws where it may not go on. */
+  pass(call: Call, result: CallResult): void {
+    const { functionId } = call.request
+    if (!result.ok) {
+      const { code, message, details } = result.error
+      if (!ANSWERS.has(code)) throw unreadable(functionId, message)
+      throw new EngineError(code as 'approval_denied', message, { details })
+    }
+    const answer = answerOf(result)
+    if (answer.allow === true) {
+      if (answer.requestId !== undefined) {
+        call.request.context = { ...call.request.context, approval: String(answer.requestId) }
+      }
+      return
+    }
+    if (typeof answer.requestId !== 'string') throw unreadable(functionId, 'it gave no answer that can be read')
+    const { requestId, expiresAt } = answer
+    throw new EngineError(
+      'approval_required',
+      `${functionId} waits for the approval ${requestId}; once a person has approved it, make the same call again`,
+      { details: { requestId, expiresAt } },
+    )
+  }
+
+  /** Can any input make it reach outside? Spares the reading of the input in nearly every call below an agent's. */
+  private mayReachOutside(functionId: string): boolean {
+    if (this.registry.builtin(functionId)) return false
+    const effects = this.catalogue.declared(functionId)?.descriptor.effects
+    return effects !== 'read' && effects !== 'write'
+  }
+
+  private exists(functionId: string): boolean {
+    return (
+      this.registry.builtin(functionId) !== undefined ||
+      this.catalogue.declared(functionId) !== undefined ||
+      this.registry.registrations(functionId).length > 0
+    )
+  }
+
+  private contextBelow({ id, spanId, context }: Call): CallContext {
+    const deadline = this.ports.clock.monotonic() + ANSWER_MS
+    return {
+      realm: context.realm,
+      principal: ENGINE,
+      traceId: context.traceId,
+      parentSpanId: spanId,
+      parent: id,
+      deadline: context.deadline === undefined ? deadline : Math.min(context.deadline, deadline),
+    }
+  }
+}
+
+/** Reads the input once: what is judged is then what is sent, whatever another reader would make of the bytes. */
+function readInput(request: InvokeRequest): unknown {
+  const { payload } = request
+  if (!payload) return undefined
+  try {
+    const value = payloadValue(payload)
+    request.payload = { value }
+    return value
+  } catch (cause) {
+    throw new EngineError('invalid_input', `The input of ${request.functionId} is not valid JSON`, { cause })
+  }
+}
+
+function answerOf({ payload }: CallResult & { ok: true }): Record<string, unknown> {
+  const value = payloadValue(payload)
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function noGate(functionId: string): EngineError {
+  const message = `${functionId} changes something outside, which agents do only with an approval; the worker approval, which asks for it, is not installed`
+  return new EngineError('worker_unavailable', message, { details: { worker: 'approval', installed: false } })
+}
+
+function unreadable(functionId: string, why: string): EngineError {
+  return new EngineError('worker_unavailable', `Whether ${functionId} may be called could not be asked: ${why}`)
+}

@@ -1,0 +1,103 @@
+import type { RegisterFunctionFrame } from '@agentos/protocol'
+import type { Catalogue } from './catalogue.ts'
+import type { Connection } from './connection.ts'
+import type { BuiltinFunction } from './module.ts'
+
+/** One process that serves a function. */
+export interface Registration {
+  connection: Connection
+  frame: RegisterFunctionFrame
+}
+
+export type RegisterOutcome =
+  | { ok: true; replaced: Registration[] }
+  | { ok: false; code: 'id_taken' | 'forbidden'; message: string }
+
+/** Which ids are served, and by whom. A dead connection's clean-up can only remove what its own epoch registered. */
+export class Registry {
+  private readonly served = new Map<string, Registration[]>()
+  private readonly builtins = new Map<string, BuiltinFunction>()
+  private readonly catalogue: Catalogue
+
+  constructor(catalogue: Catalogue) {
+    this.catalogue = catalogue
+  }
+
+  addBuiltin(fn: BuiltinFunction): void {
+    if (this.builtins.has(fn.id)) throw new Error(`The engine registers ${fn.id} twice`)
+    this.builtins.set(fn.id, fn)
+  }
+
+  builtin(id: string): BuiltinFunction | undefined {
+    return this.builtins.get(id)
+  }
+
+  builtinFunctions(): IterableIterator<BuiltinFunction> {
+    return this.builtins.values()
+  }
+
+  servedFunctions(): IterableIterator<[string, Registration[]]> {
+    return this.served.entries()
+  }
+
+  registrations(id: string): readonly Registration[] {
+    return this.served.get(id) ?? []
+  }
+
+  /** Registers for this connection; says which older registrations it displaced. */
+  register(connection: Connection, frame: RegisterFunctionFrame): RegisterOutcome {
+    const { id } = frame
+    if (this.builtins.has(id)) return { ok: false, code: 'id_taken', message: `${id} belongs to the engine` }
+    const owner = this.catalogue.declared(id)?.worker
+    if (!this.catalogue.mayRegister(id, connection.grant.worker)) {
+      const whose = owner === undefined ? 'the namespace of an installed worker' : `the installed worker ${owner}`
+      return { ok: false, code: 'forbidden', message: `${id} belongs to ${whose}; only its credential may register it` }
+    }
+    const group = frame.group ?? connection.grant.worker
+    const instance = frame.instance
+    const entry: Registration = { connection, frame }
+    const existing = this.served.get(id) ?? []
+    const others = existing.filter((registration) => registration.connection !== connection)
+    const maxInstances = owner === undefined ? Number.POSITIVE_INFINITY : this.catalogue.workers.get(owner)!.instances
+    const keep: Registration[] = []
+    const replaced: Registration[] = []
+    for (const other of others) {
+      const otherGroup = other.frame.group ?? other.connection.grant.worker
+      const sameProcess = instance !== undefined && other.frame.instance === instance
+      const shares = group !== undefined && otherGroup === group && instance !== undefined && !sameProcess
+      if (shares && maxInstances > 1) keep.push(other)
+      else if (group === otherGroup || group === undefined || otherGroup === undefined) replaced.push(other)
+      else return { ok: false, code: 'id_taken', message: `${id} is registered by another worker` }
+    }
+    // The newest comes first among equals; the router takes the one with the fewest calls in flight.
+    replaced.push(...keep.splice(maxInstances - 1))
+    this.served.set(id, [entry, ...keep])
+    for (const other of replaced) other.connection.functions.delete(id)
+    connection.functions.add(id)
+    return { ok: true, replaced }
+  }
+
+  /** Only effective while this connection still owns the registration. */
+  unregister(connection: Connection, id: string): boolean {
+    const existing = this.served.get(id)
+    if (!existing) return false
+    const rest = existing.filter((registration) => registration.connection !== connection)
+    if (rest.length === existing.length) return false
+    if (rest.length === 0) this.served.delete(id)
+    else this.served.set(id, rest)
+    connection.functions.delete(id)
+    return true
+  }
+
+  /** The process with the fewest calls in flight below `limit`, or nothing. */
+  pick(id: string, limit: number): Registration | undefined {
+    const registrations = this.served.get(id)
+    if (!registrations) return undefined
+    let best: Registration | undefined
+    for (const registration of registrations) {
+      const load = registration.connection.serving.size
+      if (load < limit && (!best || load < best.connection.serving.size)) best = registration
+    }
+    return best
+  }
+}

@@ -1,0 +1,77 @@
+import type { FunctionDescriptor } from '@agentos/protocol'
+import type { Core } from '../../core/core.ts'
+import { Directory, type FunctionView, type WorkerView } from '../../core/directory.ts'
+import type { CallHandle, InvokeRequest } from '../../core/module.ts'
+
+/** A function whose routes stand whether or not somebody serves it. */
+export interface ContractView {
+  /** Installed worker, or `engine`. */
+  owner: string
+  descriptor: Pick<FunctionDescriptor, 'id' | 'summary' | 'request_format' | 'response_format' | 'access' | 'http'>
+}
+
+/** All that the HTTP edge wants of the core. */
+export interface HttpCore {
+  /** The result, even a refusal, comes through `request.onResult`, exactly once, maybe before this returns. */
+  invoke(request: InvokeRequest): CallHandle
+  functions(): FunctionView[]
+  workers(): WorkerView[]
+  contracts(): ContractView[]
+  /** JSON Schema of a function's input, `undefined` where nobody said. */
+  requestFormat(functionId: string): unknown
+  /** Installed workers that are to be there always, and those that are. */
+  readiness(): { expected: string[]; up: string[] }
+  counts(): { inFlight: number; waiting: number; lateResults: number; connections: number }
+}
+
+export function coreView(core: Core): HttpCore {
+  const { registry, catalogue } = core
+  const directory = new Directory(core)
+  return {
+    invoke: (request) => core.invoke(request),
+    functions: () => directory.functions(),
+    workers: () =>
+      directory.workers().map((view) => ({
+        name: view.name,
+        version: view.version,
+        description: view.description,
+        pid: view.pid,
+        status: view.status,
+        installed: view.installed,
+        connectedAt: view.connectedAt,
+        functions: view.functions,
+        inFlight: view.inFlight,
+      })),
+    contracts() {
+      const views: ContractView[] = []
+      for (const {
+        id,
+        summary,
+        request_format,
+        response_format,
+        access = 'guest',
+        http,
+      } of registry.builtinFunctions()) {
+        if (!http) continue
+        views.push({ owner: 'engine', descriptor: { id, summary, request_format, response_format, access, http } })
+      }
+      for (const [, { worker, descriptor }] of catalogue.declaredFunctions()) {
+        if (descriptor.http.length > 0) views.push({ owner: worker, descriptor })
+      }
+      return views
+    },
+    requestFormat: (id) => directory.function(id)?.request_format ?? undefined,
+    readiness() {
+      const expected = [...catalogue.workers.values()].filter((worker) => worker.start === 'always')
+      // By credential: what a client calls itself makes nothing ready.
+      const up = directory.workers().filter((view) => view.status === 'up' && view.installed)
+      const present = new Set(up.map((view) => view.name))
+      const names = expected.map((worker) => worker.name)
+      return { expected: names, up: names.filter((name) => present.has(name)) }
+    },
+    counts() {
+      const { inFlight, waiting, lateResults } = core.calls.counts()
+      return { inFlight, waiting, lateResults, connections: core.connections.size }
+    },
+  }
+}

@@ -1,0 +1,107 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { HttpSettings } from './settings.ts'
+import { isLoopback } from './settings.ts'
+
+/** Errors of a machine that has no such address. */
+const NO_SUCH_ADDRESS = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'])
+const KEEP_ALIVE_MS = 30_000
+
+/** The sockets of the HTTP edge: one server for each address, all on one port. */
+export class Listeners {
+  private readonly settings: HttpSettings
+  private readonly onRequest: RequestListener
+  private readonly servers: Server[] = []
+  private open = 0
+
+  constructor(settings: HttpSettings, onRequest: RequestListener) {
+    this.settings = settings
+    this.onRequest = onRequest
+  }
+
+  get connections(): number {
+    return this.open
+  }
+
+  /**
+   * Listens on all addresses; `::1` only where the machine has it. Resolves to the port. Rejects with the system's
+   * error, for example `EADDRINUSE`, and then listens nowhere.
+   */
+  async listen(): Promise<{ port: number; addresses: string[] }> {
+    const addresses: string[] = []
+    let { port } = this.settings
+    try {
+      for (const address of this.settings.addresses) {
+        try {
+          port = await this.bind(address, port)
+          addresses.push(address)
+        } catch (error) {
+          if (addresses.length === 0 || !isLoopback(address) || !isMissingAddress(error)) throw error
+        }
+      }
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    return { port, addresses }
+  }
+
+  /** Stops listening and ends all connections. */
+  async close(): Promise<void> {
+    const closing = this.servers.splice(0).map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve())
+          server.closeAllConnections()
+        }),
+    )
+    await Promise.all(closing)
+  }
+
+  private bind(address: string, port: number): Promise<number> {
+    const { settings } = this
+    const server = createServer(
+      {
+        headersTimeout: settings.headersTimeoutMs,
+        requestTimeout: settings.requestTimeoutMs,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        connectionsCheckingInterval: Math.min(5_000, Math.max(50, settings.headersTimeoutMs / 2)),
+      },
+      this.onRequest,
+    )
+    server.maxConnections = settings.connections
+    server.on('checkContinue', (request, response) => {
+      // Whoever asks first is told before it sends a body that is too long.
+      if (Number(request.headers['content-length'] ?? 0) <= settings.bodyBytes) response.writeContinue()
+      this.onRequest(request, response)
+    })
+    server.on('connection', (socket: Socket) => {
+      this.open += 1
+      socket.once('close', () => {
+        this.open -= 1
+      })
+    })
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy()
+      const line = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
+      socket.end(`HTTP/1.1 ${line}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+    })
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, address, () => {
+        server.off('error', reject)
+        this.servers.push(server)
+        resolve((server.address() as AddressInfo).port)
+      })
+    })
+  }
+}
+
+const CLIENT_ERRORS: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+function isMissingAddress(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NO_SUCH_ADDRESS.has(String(error.code))
+}

@@ -1,0 +1,60 @@
+import { type ErrorBody, errorInfo } from '@agentos/protocol'
+
+/** Wait that is advised where nobody knows better. */
+const DEFAULT_RETRY_MS = 1_000
+
+/** An error as RFC 9457 writes it. Unknown codes are failures of a handler. */
+export interface Problem {
+  type: string
+  title: string
+  status: number
+  detail: string
+  code: string
+  /** What the reader can do. */
+  next: string
+  retryable: boolean
+  trace_id: string
+  details?: unknown
+}
+
+export function problemOf(error: ErrorBody, traceId: string, status?: number): Problem {
+  const info = errorInfo(error.code)
+  return {
+    type: `urn:agentos:error:${error.code}`,
+    title: info.title,
+    status: status ?? info.status,
+    detail: error.message,
+    code: error.code,
+    next: info.next,
+    retryable: info.class === 'retryable',
+    trace_id: traceId,
+    ...(error.details === undefined ? {} : { details: error.details }),
+  }
+}
+
+/** Value of `Retry-After` in seconds, for what is worth trying again. */
+export function retryAfter(error: ErrorBody, status: number): string | undefined {
+  if (status !== 503 && status !== 429) return undefined
+  const { details } = error
+  const known =
+    typeof details === 'object' && details !== null && 'retryAfterMs' in details ? Number(details.retryAfterMs) : NaN
+  if (Number.isNaN(known) && errorInfo(error.code).class !== 'retryable') return undefined
+  return String(Math.max(1, Math.ceil((Number.isNaN(known) ? DEFAULT_RETRY_MS : known) / 1_000)))
+}
+
+/** JSON Schema of a problem, for OpenAPI. */
+export const PROBLEM_SCHEMA = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code', 'next', 'retryable', 'trace_id'],
+  properties: {
+    type: { type: 'string', description: 'urn:agentos:error:<code>' },
+    title: { type: 'string', description: 'What happened' },
+    status: { type: 'integer' },
+    detail: { type: 'string', description: 'What happened this time' },
+    code: { type: 'string', description: 'Code of the registry in docs/errors.md' },
+    next: { type: 'string', description: 'What to do' },
+    retryable: { type: 'boolean', description: 'The same request may succeed later' },
+    trace_id: { type: 'string', description: 'The request in the traces' },
+    details: {},
+  },
+} as const

@@ -1,0 +1,238 @@
+import { EngineError } from '@agentos/protocol'
+import createRouter from 'find-my-way'
+import type { TriggerBinding } from '../../core/module.ts'
+import { type PathPattern, parsePattern, rawParams, takesFrom } from './pattern.ts'
+
+export const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const
+export type Method = (typeof METHODS)[number]
+
+export interface Route {
+  /** Id of the trigger, or a name for what is declared. */
+  id: string
+  /**
+   * `contract`: the input is built from body, query and parameters, the output is the body. `raw`: a contract that gets
+   * the protocol's request. `trigger`: an `http` trigger of the protocol.
+   */
+  kind: 'contract' | 'raw' | 'trigger'
+  method: Method
+  pattern: PathPattern
+  functionId: string
+  /** Status of a success of a contract. */
+  status: number
+  /** With `"stream": true` the answer is server-sent events. */
+  stream: boolean
+  /** Installed worker or `engine`; nobody else can take its path. `undefined`: the newest wins. */
+  owner: string | undefined
+  /** Declared: stands for as long as the engine runs. */
+  permanent: boolean
+  condition: string | undefined
+  middleware: readonly string[]
+  /** Where it was bound by a trigger. */
+  trigger: TriggerBinding | undefined
+}
+
+export interface RouteMatch {
+  route: Route
+  /** Not percent-decoded. */
+  params: Record<string, string>
+}
+
+const MAX_PARAM_LENGTH = 8_192
+const MAX_CONFLICT_TEXT = 200
+
+/** The routes of all workers. They come and go at run time; a stale removal never hits a newer binding. */
+export class RouteTable {
+  private readonly byKey = new Map<string, Route>()
+  private readonly byId = new Map<string, Route>()
+  private readonly owned = new Map<string, Set<Route>>()
+  private readonly reserved: readonly { method: Method; covers: (path: string) => boolean }[]
+  private router = newRouter()
+  private stale = false
+
+  /** `reserved` paths are the engine's own: `/health` and the like. */
+  constructor(reserved: readonly { method: Method; covers: (path: string) => boolean }[] = []) {
+    this.reserved = reserved
+  }
+
+  all(): IterableIterator<Route> {
+    return this.byKey.values()
+  }
+
+  get size(): number {
+    return this.byKey.size
+  }
+
+  /**
+   * Adds a route; one with the same method and path gives way. Throws `route_taken` where that is somebody's, and
+   * `trigger_registration_failed` where the shapes conflict.
+   */
+  add(route: Route): void {
+    const key = keyOf(route)
+    const existing = this.byKey.get(key)
+    this.assertFree(route, existing)
+    if (existing?.permanent) {
+      // Its worker registers what its manifest has declared already.
+      this.byId.set(route.id, existing)
+      return
+    }
+    if (existing) this.drop(existing)
+    this.byKey.set(key, route)
+    this.byId.set(route.id, route)
+    if (route.owner !== undefined) this.ownedLike(route).add(route)
+    if (existing) this.stale = true
+    else if (!this.stale) addTo(this.router, route)
+  }
+
+  /** Removes what this id still holds. */
+  remove(id: string): void {
+    const route = this.byId.get(id)
+    this.byId.delete(id)
+    if (!route || route.permanent || this.byKey.get(keyOf(route)) !== route) return
+    this.drop(route)
+    this.stale = true
+  }
+
+  /** `path` is that of the request, percent-encoded as it came. */
+  find(method: string, path: string): RouteMatch | undefined {
+    if (this.stale) this.rebuild()
+    const found = this.router.find(method as Method, path)
+    if (!found) return undefined
+    const route = found.store as Route
+    const params = rawParams(route.pattern, path)
+    return params === undefined ? undefined : { route, params }
+  }
+
+  /** Methods that this path has. */
+  methodsOf(path: string): Method[] {
+    const methods = METHODS.filter((method) => this.find(method, path) !== undefined)
+    if (methods.includes('GET') && !methods.includes('HEAD')) methods.push('HEAD')
+    return methods
+  }
+
+  private assertFree(route: Route, existing: Route | undefined): void {
+    const { method, pattern } = route
+    const path = `/${pattern.source.replace(/^\/+/, '')}`
+    if (this.reserved.some((entry) => entry.method === method && entry.covers(path))) {
+      throw new EngineError('route_taken', `${method} ${path} belongs to the engine`)
+    }
+    if (existing && existing.owner === route.owner) {
+      if (existing.pattern.source.replace(/^\/+/, '') === pattern.source.replace(/^\/+/, '')) return
+      throw new EngineError(
+        'trigger_registration_failed',
+        `Route conflict: ${method} ${path} has the shape of ${existing.pattern.source} with other parameter names`.slice(
+          0,
+          MAX_CONFLICT_TEXT,
+        ),
+      )
+    }
+    for (const owned of this.owned.get(lengthKey(route)) ?? []) {
+      if (owned.owner === route.owner || !takesFrom(pattern, owned.pattern)) continue
+      throw new EngineError(
+        'route_taken',
+        `${method} ${path} belongs to ${owned.owner}, which serves ${owned.pattern.source} with ${owned.functionId}`,
+      )
+    }
+  }
+
+  private ownedLike(route: Route): Set<Route> {
+    const key = lengthKey(route)
+    let routes = this.owned.get(key)
+    if (!routes) {
+      routes = new Set()
+      this.owned.set(key, routes)
+    }
+    return routes
+  }
+
+  private drop(route: Route): void {
+    this.byKey.delete(keyOf(route))
+    this.owned.get(lengthKey(route))?.delete(route)
+  }
+
+  /** The router can only be rebuilt whole to lose a route, so it is done once for all that went. */
+  private rebuild(): void {
+    this.stale = false
+    this.router = newRouter()
+    for (const route of this.byKey.values()) addTo(this.router, route)
+  }
+}
+
+/** A route of a contract that exists whether or not its worker runs. */
+export function contractRoute(
+  owner: string,
+  functionId: string,
+  http: { method: Method; path: string; status: number; raw: boolean; stream: boolean },
+): Route {
+  return {
+    id: `contract:${functionId}:${http.method} ${http.path}`,
+    kind: http.raw ? 'raw' : 'contract',
+    method: http.method,
+    pattern: parsePattern(http.path),
+    functionId,
+    status: http.status,
+    stream: http.stream,
+    owner,
+    permanent: true,
+    condition: undefined,
+    middleware: [],
+    trigger: undefined,
+  }
+}
+
+/** The route of a bound trigger. Throws `trigger_registration_failed` for a config that cannot be served. */
+export function triggerRoute(trigger: TriggerBinding): Route {
+  const config = record(trigger.config)
+  const metadata = record(trigger.metadata)
+  const path = config.api_path
+  if (typeof path !== 'string' || path === '') {
+    throw new EngineError('trigger_registration_failed', 'api_path is missing')
+  }
+  const method = String(config.http_method ?? 'GET').toUpperCase()
+  if (!isMethod(method)) {
+    throw new EngineError('trigger_registration_failed', `http_method ${method} is not one of ${METHODS.join(', ')}`)
+  }
+  const middleware = config.middleware_function_ids ?? []
+  if (!Array.isArray(middleware) || middleware.some((id) => typeof id !== 'string')) {
+    throw new EngineError('trigger_registration_failed', 'middleware_function_ids is not a list of function ids')
+  }
+  const condition = config.condition_function_id
+  const contract = metadata.binding === 'contract'
+  return {
+    id: trigger.id,
+    kind: contract ? (metadata.raw === true ? 'raw' : 'contract') : 'trigger',
+    method,
+    pattern: parsePattern(path),
+    functionId: trigger.functionId,
+    status: contract && typeof metadata.status === 'number' ? metadata.status : 200,
+    stream: contract && metadata.stream === true,
+    owner: trigger.worker,
+    permanent: trigger.worker !== undefined && trigger.workerId === undefined,
+    condition: typeof condition === 'string' && condition !== '' ? condition : undefined,
+    middleware: middleware as string[],
+    trigger,
+  }
+}
+
+function isMethod(method: string): method is Method {
+  return (METHODS as readonly string[]).includes(method)
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function keyOf(route: Route): string {
+  return `${route.method} ${route.pattern.shape}`
+}
+
+function lengthKey(route: Route): string {
+  return `${route.method} ${route.pattern.segments.length}`
+}
+
+function newRouter(): createRouter.Instance<createRouter.HTTPVersion.V1> {
+  return createRouter({ maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true })
+}
+
+function addTo(router: createRouter.Instance<createRouter.HTTPVersion.V1>, route: Route): void {
+  router.on(route.method, route.pattern.shape, () => {}, route)
+}

@@ -1,0 +1,122 @@
+import type { Principal } from '@agentos/protocol'
+import type { Grant } from '../core/connection.ts'
+import { DEFAULT_REALM } from '../core/context.ts'
+import type { Quota } from './quota.ts'
+import { type Sessions, sessionToken } from './session.ts'
+import { bearer, GUEST } from './tokens.ts'
+
+/** Who makes a request, and in which realm. */
+export interface Identity {
+  principal: Principal
+  realm: string
+  /** Installed worker whose credential was given. */
+  worker?: string
+}
+
+export type Identified =
+  | { ok: true; identity: Identity }
+  | {
+      ok: false
+      code: 'unauthorized' | 'forbidden' | 'rate_limited' | 'invalid_input'
+      message: string
+      retryAfterMs?: number
+      /** The cookie is worth nothing any more. */
+      staleCookie?: true
+    }
+
+/** Headers that say who is calling. */
+export interface Credentials {
+  authorization?: string | undefined
+  cookie?: string | undefined
+  realm?: string | undefined
+}
+
+export interface IdentityOptions {
+  tokens: { grantOf(token: string): Grant | undefined }
+  sessions: Sessions
+  guests: boolean
+  /** Shared by all guests. */
+  quota: Quota
+}
+
+const REALM_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/
+/** Said explicitly by clients that cannot leave the header out, such as those that insist on an API key. */
+const GUEST_TOKEN = 'guest'
+
+/** Turns tokens and cookies into principals. A wrong token is refused; it never silently counts as a guest's. */
+export class Identities {
+  private readonly options: IdentityOptions
+
+  constructor(options: IdentityOptions) {
+    this.options = options
+  }
+
+  /**
+   * `foreignTokens`: the route belongs to somebody who may have tokens of their own, so that one which is not ours is
+   * theirs to judge, and the caller is a guest to us.
+   */
+  identify(credentials: Credentials, foreignTokens = false): Identified {
+    const grant = this.grantOf(credentials, foreignTokens)
+    if (!grant.ok) return grant
+    if (grant.identity.principal.kind === 'guest') {
+      const taken = this.options.quota.take()
+      if (!taken.ok) {
+        const message =
+          'The guests of this system have used up their requests of this minute; the owner token has no such limit'
+        return { ok: false, code: 'rate_limited', message, retryAfterMs: taken.retryAfterMs }
+      }
+    }
+    return this.enter(grant.identity, credentials.realm)
+  }
+
+  private grantOf(credentials: Credentials, foreignTokens: boolean): Identified {
+    const { authorization, cookie } = credentials
+    if (authorization !== undefined) {
+      const token = bearer(authorization)
+      const grant = token === undefined ? undefined : this.options.tokens.grantOf(token)
+      if (grant) return { ok: true, identity: grant }
+      if (token !== GUEST_TOKEN && !foreignTokens) {
+        return {
+          ok: false,
+          code: 'unauthorized',
+          message:
+            'This token is not known here. Send `Authorization: Bearer <token>` with the content of data/owner-token, or leave the header out to be a guest',
+        }
+      }
+      return this.guest()
+    }
+    const session = sessionToken(cookie)
+    if (session === undefined) return this.guest()
+    if (this.options.sessions.isValid(session)) {
+      return { ok: true, identity: { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM } }
+    }
+    return {
+      ok: false,
+      code: 'unauthorized',
+      message: 'This session has ended; agentos open prints a new one-time code',
+      staleCookie: true,
+    }
+  }
+
+  private guest(): Identified {
+    if (this.options.guests) return { ok: true, identity: { principal: GUEST.principal, realm: GUEST.realm } }
+    return {
+      ok: false,
+      code: 'unauthorized',
+      message:
+        'Guests are switched off here: send `Authorization: Bearer <token>` with the content of data/owner-token',
+    }
+  }
+
+  private enter(identity: Identity, realm: string | undefined): Identified {
+    if (realm === undefined) return { ok: true, identity }
+    if (identity.principal.kind !== 'owner') {
+      return { ok: false, code: 'forbidden', message: 'Only the owner names a realm with X-AgentOS-Realm' }
+    }
+    const name = realm === 'default' ? DEFAULT_REALM : realm
+    if (!REALM_NAME.test(name)) {
+      return { ok: false, code: 'invalid_input', message: 'X-AgentOS-Realm is not the id of a realm' }
+    }
+    return { ok: true, identity: { ...identity, realm: name } }
+  }
+}

@@ -1,0 +1,7 @@
+export { type EngineConfig, parseConfig } from './config.ts'
+export { Catalogue } from './core/catalogue.ts'
+export type { Grant } from './core/connection.ts'
+export { Core } from './core/core.ts'
+export type { EngineModule, ModuleHost } from './core/module.ts'
+export type { Link, Ports, Store } from './core/ports.ts'
+export { type EngineOptions, type RunningEngine, startEngine } from './engine.ts'

@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { EngineError } from '@agentos/protocol'
+import { pino } from 'pino'
+import { ConfigError, loadConfig } from './config.ts'
+import { readDescriptors } from './descriptors.ts'
+import { startEngine } from './engine.ts'
+import { listenToSupervisor } from './supervisor-channel.ts'
+
+const VERSION = '0.1.0'
+const DRAIN_MS = 10_000
+
+/** The engine as a process: settings from the environment, JSON lines on stderr, an orderly end on SIGTERM. */
+async function main(env: NodeJS.ProcessEnv): Promise<void> {
+  const here = dirname(fileURLToPath(import.meta.url))
+  // Bundled it lies in `dist`; from source it takes from there what is built.
+  const bundled = existsSync(join(here, 'store-thread.mjs'))
+  const home = bundled ? dirname(here) : resolve(here, '../../..')
+  const distDir = bundled ? here : join(home, 'dist')
+  const root = env.AGENTOS_ROOT ?? home
+  const dataDir = env.AGENTOS_DATA ?? join(root, 'data')
+
+  const descriptors = readDescriptors(join(distDir, 'workers'))
+  const secrets = [...new Set(descriptors.flatMap((worker) => worker.secrets))]
+    .map((name) => env[name])
+    .filter((value): value is string => value !== undefined && value.length >= MIN_SECRET_LENGTH)
+  const log = pino(
+    {
+      level: env.LOG_LEVEL ?? 'info',
+      base: { name: 'engine', pid: process.pid },
+      ...(secrets.length > 0 ? { hooks: { streamWrite: (line: string) => redact(line, secrets) } } : {}),
+    },
+    pino.destination({ dest: 2, sync: false }),
+  )
+  const config = loadConfig(env.AGENTOS_CONFIG ?? join(root, 'config.yaml'), env)
+  const threadFile = bundled ? join(here, 'store-thread.mjs') : join(here, 'store/thread.ts')
+  const engine = await startEngine({
+    config,
+    dataDir,
+    distDir,
+    threadUrl: pathToFileURL(threadFile),
+    version: VERSION,
+    log,
+    secrets,
+  })
+  log.info({ workers: engine.workerPort, http: engine.http?.url, data: dataDir }, 'The engine is up')
+  // Whoever started it as a child with a channel learns the ports, which may have been chosen by the system.
+  listenToSupervisor(engine.core)?.({ type: 'up', workerPort: engine.workerPort, http: engine.http?.url })
+
+  let stopping = false
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(130)
+    stopping = true
+    log.info({ signal }, 'The engine stops')
+    engine.stop(DRAIN_MS).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'The engine did not stop cleanly')
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}
+
+/** Shorter values would take ordinary text with them. */
+const MIN_SECRET_LENGTH = 8
+
+function redact(line: string, secrets: readonly string[]): string {
+  let clean = line
+  for (const secret of secrets) clean = clean.replaceAll(secret, '[redacted]')
+  return clean
+}
+
+main(process.env).catch((error: unknown) => {
+  const known = error instanceof ConfigError || error instanceof EngineError
+  const text = known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`${JSON.stringify({ level: 60, time: Date.now(), name: 'engine', msg: text })}\n`)
+  process.exit(known ? 78 : 1)
+})

@@ -1,0 +1,58 @@
+import { EngineError } from '@agentos/protocol'
+import type { TriggerBinding } from '../core/module.ts'
+
+export interface Bound<C> {
+  trigger: TriggerBinding
+  config: C
+}
+
+/**
+ * The triggers of one type. An installed worker may bind the same trigger more than once, by its manifest and by each
+ * of its processes: it fires once.
+ */
+export class Bindings<C> {
+  private readonly byIdentity = new Map<string, Bound<C>[]>()
+
+  add(trigger: TriggerBinding, config: C): void {
+    const identity = identityOf(trigger, config)
+    const list = this.byIdentity.get(identity)
+    if (list) list.push({ trigger, config })
+    else this.byIdentity.set(identity, [{ trigger, config }])
+  }
+
+  remove(trigger: TriggerBinding): void {
+    for (const [identity, list] of this.byIdentity) {
+      const left = list.filter((bound) => bound.trigger.id !== trigger.id)
+      if (left.length === list.length) continue
+      if (left.length === 0) this.byIdentity.delete(identity)
+      else this.byIdentity.set(identity, left)
+      return
+    }
+  }
+
+  /** One of each, in the order in which they were bound. */
+  *all(): IterableIterator<Bound<C>> {
+    for (const list of this.byIdentity.values()) if (list[0]) yield list[0]
+  }
+}
+
+/** What makes two bindings of an installed worker one; those of anybody else are told apart by their ids. */
+export function identityOf(trigger: TriggerBinding, config: unknown): string {
+  if (trigger.worker === undefined) return `id:${trigger.id}`
+  return `worker:${trigger.worker}:${trigger.functionId}:${JSON.stringify(config)}`
+}
+
+/** Installed workers hear of every realm, and handle each event within it; anybody else only of the own. */
+export function hears(trigger: TriggerBinding, realm: string): boolean {
+  return trigger.worker !== undefined || trigger.grant.realm === realm
+}
+
+/** Runs the reading of a trigger's config; what does not fit refuses the registration. */
+export function readConfig<C>(read: () => C): C {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== 'deserialization_error') throw error
+    throw new EngineError('trigger_registration_failed', error.message, { cause: error })
+  }
+}

@@ -1,0 +1,222 @@
+import type { CallResult, ModuleHost, TriggerBinding } from '../../core/module.ts'
+import type { StoreOutcome, StoreWrite, Timer } from '../../core/ports.ts'
+import { fire } from '../firing.ts'
+import type { Schedule } from './schedule.ts'
+
+/** Waking now and then keeps a clock that was set from being noticed late. */
+const MAX_SLEEP_MS = 30_000
+const RETRY_MS = { first: 1_000, last: 60_000 }
+/** A remembered time this far in the future comes from a clock that was wrong. */
+const MAX_AHEAD_MS = 24 * 3_600_000
+/** What is kept of a trigger that nobody declares any more. */
+const KEPT_MS = 30 * 24 * 3_600_000
+/** Failures of the way to the handler, not of the handler. */
+const UNDELIVERED = new Set([
+  'worker_unavailable',
+  'function_not_found',
+  'overloaded',
+  'channel_send_failed',
+  'invocation_stopped',
+  'shutting_down',
+])
+
+export interface JobConfig {
+  expression: string
+  timezone?: string
+  condition?: string
+  catchUp: boolean
+}
+
+/** Stored under `schedule`: times up to `last` are served. */
+interface StoredSchedule {
+  last: number
+  skipped: number
+}
+
+/**
+ * One schedule: a single loop that never overlaps itself. A firing is stored, by its due time, in the write that moves
+ * the schedule on, and forgotten after its handler answered; so each is run at least once, over restarts too.
+ */
+export class Job {
+  readonly identity: string
+  readonly config: JobConfig
+  /** The bindings that mean this schedule; the first one fires. */
+  readonly bindings: TriggerBinding[]
+  running = false
+  skipped = 0
+  private readonly host: ModuleHost
+  private readonly schedule: Schedule
+  private readonly deadlineMs: number
+  private readonly partition: string
+  private readonly boundAt: number
+  private last: number
+  private timer: Timer | undefined
+  private retryMs = RETRY_MS.first
+  private stopped = false
+
+  constructor(parts: {
+    host: ModuleHost
+    identity: string
+    trigger: TriggerBinding
+    config: JobConfig
+    schedule: Schedule
+    deadlineMs: number
+  }) {
+    this.host = parts.host
+    this.identity = parts.identity
+    this.config = parts.config
+    this.bindings = [parts.trigger]
+    this.schedule = parts.schedule
+    this.deadlineMs = parts.deadlineMs
+    this.partition = `cron/${parts.identity}`
+    this.boundAt = this.now()
+    this.last = this.boundAt
+  }
+
+  get lastDue(): number {
+    return this.last
+  }
+
+  nextDue(): number | undefined {
+    return this.schedule.next(this.last)
+  }
+
+  start(): void {
+    const { store } = this.host.ports
+    const stored = store.latest(this.partition, 'schedule')?.value as StoredSchedule | undefined
+    const firing = store.latest(this.partition, 'firing')?.value as { due: number } | undefined
+    if (stored && stored.last <= this.boundAt + MAX_AHEAD_MS) this.last = stored.last
+    this.skipped = stored?.skipped ?? 0
+    if (stored?.last !== this.last) this.write([this.scheduleWrite()], () => {})
+    if (!firing) return this.sleep()
+    // Its handler may have run before the engine went down: it has the same key, and runs again.
+    this.running = true
+    this.wake(0, () => this.run(firing.due))
+  }
+
+  stop(): void {
+    this.stopped = true
+    if (this.timer) this.host.ports.timers.clear(this.timer)
+  }
+
+  private sleep(): void {
+    const due = this.nextDue()
+    if (due === undefined) return
+    this.wake(Math.min(Math.max(due - this.now(), 0), MAX_SLEEP_MS), () => this.tick())
+  }
+
+  private tick(): void {
+    const now = this.now()
+    const missed = this.schedule.latest(this.last, now)
+    if (!missed) return this.sleep()
+    if (missed.due < this.boundAt && !this.config.catchUp) {
+      this.skipped += missed.skipped + 1
+      this.last = missed.due
+      return this.sleep()
+    }
+    this.begin(missed)
+  }
+
+  private begin({ due, skipped }: { due: number; skipped: number }): void {
+    this.running = true
+    const before = { last: this.last, skipped: this.skipped }
+    this.last = due
+    this.skipped += skipped
+    const firing: StoreWrite = { op: 'put', partition: this.partition, key: 'firing', value: { due }, ...this.kept() }
+    this.write([this.scheduleWrite(), firing], (outcome) => {
+      if (outcome.ok) return this.run(due)
+      this.running = false
+      this.last = before.last
+      this.skipped = before.skipped
+      this.wake(RETRY_MS.first, () => this.tick())
+    })
+  }
+
+  private run(due: number): void {
+    const [trigger] = this.bindings
+    if (!trigger) return
+    const context = this.host.contextFor(trigger, { deadlineMs: this.deadlineMs })
+    const payload = {
+      trigger: 'cron',
+      job_id: trigger.id,
+      scheduled_time: rfc3339(due),
+      actual_time: rfc3339(this.now()),
+    }
+    const { condition } = this.config
+    const event = { payload, context: { ...context, idempotencyKey: `cron:${this.identity}:${due}` } }
+    fire(this.host, trigger, { ...event, ...(condition ? { condition } : {}) }, (result) => this.ran(due, result))
+  }
+
+  private ran(due: number, result: CallResult | undefined): void {
+    if (result && !result.ok && UNDELIVERED.has(result.error.code)) return this.runLater(due)
+    this.retryMs = RETRY_MS.first
+    const during = this.schedule.latest(this.last, this.now())
+    if (during) {
+      const skipped = during.skipped + 1
+      this.skipped += skipped
+      this.last = during.due
+      this.host.ports.log.info(
+        { trigger_id: this.bindings[0]?.id, skipped },
+        'Cron ticks fell into the run before them',
+      )
+    }
+    // Unbound meanwhile, and perhaps bound anew: then the schedule is no longer this job's to move.
+    const { store } = this.host.ports
+    const firing = store.latest(this.partition, 'firing')?.value as { due: number } | undefined
+    const batch: StoreWrite[] = this.stopped ? [] : [this.scheduleWrite()]
+    if (firing?.due === due) batch.push({ op: 'delete', partition: this.partition, key: 'firing' })
+    if (batch.length === 0) return
+    this.write(batch, () => {
+      this.running = false
+      this.sleep()
+    })
+  }
+
+  /** It did not reach its handler. It stays stored, and is tried again until a later one takes its place. */
+  private runLater(due: number): void {
+    const delay = this.retryMs
+    this.retryMs = Math.min(this.retryMs * 2, RETRY_MS.last)
+    this.wake(delay, () => {
+      const later = this.schedule.latest(this.last, this.now())
+      if (later) this.begin({ due: later.due, skipped: later.skipped + 1 })
+      else this.run(due)
+    })
+  }
+
+  private wake(delayMs: number, run: () => void): void {
+    if (this.stopped) return
+    if (this.timer) this.host.ports.timers.clear(this.timer)
+    this.timer = this.host.ports.timers.set(delayMs, run)
+  }
+
+  private scheduleWrite(): StoreWrite {
+    const value: StoredSchedule = { last: this.last, skipped: this.skipped }
+    return { op: 'put', partition: this.partition, key: 'schedule', value, ...this.kept() }
+  }
+
+  /** What an installed worker declares is kept for good; anybody else's until long after its next time. */
+  private kept(): { expires?: number } {
+    if (this.bindings[0]?.worker !== undefined) return {}
+    const now = this.now()
+    return { expires: Math.max(now, this.nextDue() ?? now) + KEPT_MS }
+  }
+
+  private write(batch: StoreWrite[], done: (outcome: StoreOutcome) => void): void {
+    this.host.ports.store.write(batch, (outcome) => {
+      if (!outcome.ok) {
+        const { code, message } = outcome.error
+        this.host.ports.log.error({ trigger_id: this.bindings[0]?.id, code }, `A schedule was not stored: ${message}`)
+      }
+      done(outcome)
+    })
+  }
+
+  private now(): number {
+    return this.host.ports.clock.now()
+  }
+}
+
+/** As the protocol writes UTC. */
+function rfc3339(ms: number): string {
+  return new Date(ms).toISOString().replace(/(?:\.000)?Z$/, '+00:00')
+}

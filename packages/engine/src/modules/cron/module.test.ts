@@ -1,0 +1,200 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { TestHost } from '../../../test/host.ts'
+import type { BuiltinCall } from '../../core/module.ts'
+import { MemoryDisk } from '../../store/memory-store.ts'
+import { createCronModule } from './module.ts'
+
+const MINUTE = 60_000
+const START = Date.parse('2026-11-22T16:00:30Z')
+const worker = { worker: 'memory' }
+
+let disk: MemoryDisk
+let host: TestHost
+
+beforeEach(() => {
+  disk = new MemoryDisk()
+  host = boot(START)
+})
+
+function boot(wall: number): TestHost {
+  return new TestHost([createCronModule()], { disk, wall })
+}
+
+function scheduled(calls: BuiltinCall[]): string[] {
+  return calls.map((call) => (call.input as { scheduled_time: string }).scheduled_time.slice(11, 19))
+}
+
+describe('cron', () => {
+  it('calls its function at each due time with the payload of the protocol', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '0 * * * * *' }, { id: 'job-1' })
+    host.time.advance(29_999)
+    expect(calls).toEqual([])
+    host.time.advance(1)
+    expect(calls[0]!.input).toEqual({
+      trigger: 'cron',
+      job_id: 'job-1',
+      scheduled_time: '2026-11-22T16:01:00+00:00',
+      actual_time: '2026-11-22T16:01:00+00:00',
+    })
+    host.time.advance(2 * MINUTE)
+    expect(scheduled(calls)).toEqual(['16:01:00', '16:02:00', '16:03:00'])
+  })
+
+  it('runs as the system of its worker, with a key for each due time', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '* * * * *' }, worker)
+    host.time.advance(2 * MINUTE)
+    expect(calls.map((call) => call.context.principal)).toEqual([
+      { kind: 'system', id: 'memory' },
+      { kind: 'system', id: 'memory' },
+    ])
+    const keys = calls.map((call) => call.context.idempotencyKey)
+    expect(new Set(keys).size).toBe(2)
+    expect(keys[0]).toContain(String(Date.parse('2026-11-22T16:01:00Z')))
+  })
+
+  it('never overlaps itself: what falls into a run is skipped and counted', () => {
+    const calls = host.handler('app::slow', () => {})
+    host.bind('cron', 'app::slow', { expression: '* * * * *' }, worker)
+    host.time.advance(4 * MINUTE)
+    expect(calls).toHaveLength(1)
+    calls[0]!.reply()
+    host.time.advance(MINUTE)
+    expect(scheduled(calls)).toEqual(['16:01:00', '16:05:00'])
+    expect(host.value('engine::cron::list', {}, { kind: 'owner' })).toMatchObject({
+      schedules: [{ function_id: 'app::slow', skipped: 3, running: true, expression: '* * * * *', timezone: 'UTC' }],
+    })
+  })
+
+  it('asks its condition first', () => {
+    const answers: unknown[] = [false, 'no']
+    const calls = host.handler('app::tick')
+    host.handler('app::condition', (call) => call.reply(answers.shift()))
+    host.bind('cron', 'app::tick', { expression: '* * * * *', condition_function_id: 'app::condition' })
+    host.time.advance(2 * MINUTE)
+    expect(scheduled(calls)).toEqual(['16:02:00'])
+  })
+
+  it('goes on after a handler that failed', () => {
+    const calls = host.handler('app::tick', (call) => call.fail('invocation_failed', 'no'))
+    host.bind('cron', 'app::tick', { expression: '* * * * *' })
+    host.time.advance(2 * MINUTE)
+    expect(scheduled(calls)).toEqual(['16:01:00', '16:02:00'])
+  })
+
+  it('tries again where the handler was not reached, under the same due time', () => {
+    let up = false
+    const calls = host.handler('app::tick', (call) => (up ? call.reply() : call.fail('worker_unavailable', 'down')))
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    up = true
+    host.time.advance(2 * MINUTE)
+    expect(new Set(scheduled(calls))).toEqual(new Set(['17:00:00']))
+    expect(new Set(calls.map((call) => call.context.idempotencyKey)).size).toBe(1)
+    const before = calls.length
+    host.time.advance(10 * MINUTE)
+    expect(calls).toHaveLength(before)
+  })
+
+  it('stops when it is removed', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '* * * * *' }, { id: 'job-1' })
+    host.core.triggers.unbind('job-1')
+    host.time.advance(5 * MINUTE)
+    expect(calls).toEqual([])
+  })
+
+  it('fires once for an installed worker that bound the same schedule twice', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '* * * * *' }, { ...worker, id: 'declared' })
+    host.bind('cron', 'app::tick', { expression: '* * * * *' }, { ...worker, id: 'by-process' })
+    host.time.advance(MINUTE)
+    host.core.triggers.unbind('declared')
+    host.time.advance(MINUTE)
+    expect(calls).toHaveLength(2)
+  })
+
+  it('refuses what it cannot serve, saying why', () => {
+    expect(host.bind('cron', 'app::tick', { expression: '* *' })).toMatch(/2 fields; write 5/)
+    expect(host.bind('cron', 'app::tick', {})).toMatch(/missing field `expression`/)
+    expect(host.bind('cron', 'app::tick', { expression: '@daily', timezone: 'x' })).toMatch(/no IANA time zone/)
+  })
+
+  it('shows its schedules to the owner only', () => {
+    expect(host.error('engine::cron::list', {}).code).toBe('forbidden')
+  })
+})
+
+describe('cron over restarts and changed clocks', () => {
+  it('runs the latest missed time once after a downtime', () => {
+    host.bind('cron', 'app::tick', { expression: '*/10 * * * *' }, worker)
+    host.time.advance(0)
+    host = boot(START + 35 * MINUTE)
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '*/10 * * * *' }, worker)
+    host.time.advance(0)
+    expect(scheduled(calls)).toEqual(['16:30:00'])
+    host.time.advance(5 * MINUTE)
+    expect(scheduled(calls)).toEqual(['16:30:00', '16:40:00'])
+  })
+
+  it('leaves missed times alone where told so', () => {
+    const config = { expression: '*/10 * * * *', catchUp: false }
+    host.bind('cron', 'app::tick', config, worker)
+    host.time.advance(0)
+    host = boot(START + 35 * MINUTE)
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', config, worker)
+    host.time.advance(5 * MINUTE)
+    expect(scheduled(calls)).toEqual(['16:40:00'])
+  })
+
+  it('runs a firing again that was under way at a crash, with the same key', () => {
+    const before = host.handler('app::tick', () => {})
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    expect(before).toHaveLength(1)
+    host = boot(host.time.now() + 5_000)
+    const after = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(0)
+    expect(scheduled(after)).toEqual(['17:00:00'])
+    expect(after[0]!.context.idempotencyKey).toBe(before[0]!.context.idempotencyKey)
+    host = boot(host.time.now() + 5_000)
+    const third = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(MINUTE)
+    expect(third).toEqual([])
+  })
+
+  it('skips no time when the clock is set forward over it', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '0 18 * * *' }, worker)
+    host.time.jump(3 * 60 * MINUTE)
+    host.time.advance(MINUTE)
+    expect(scheduled(calls)).toEqual(['18:00:00'])
+  })
+
+  it('serves no time twice when the clock is set back', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    host.time.jump(-30 * MINUTE)
+    host.time.advance(60 * MINUTE)
+    expect(scheduled(calls)).toEqual(['17:00:00'])
+    host.time.advance(30 * MINUTE)
+    expect(scheduled(calls)).toEqual(['17:00:00', '18:00:00'])
+  })
+
+  it('does not wait for years after a clock was wrong by years', () => {
+    host = boot(START + 20 * 365 * 24 * 60 * MINUTE)
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(0)
+    host = boot(START)
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    expect(scheduled(calls)).toEqual(['17:00:00'])
+  })
+})

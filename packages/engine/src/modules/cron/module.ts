@@ -1,0 +1,117 @@
+import type { BuiltinTriggerType, EngineModule, ModuleHost, TriggerBinding } from '../../core/module.ts'
+import { identityOf, readConfig } from '../bindings.ts'
+import { Input } from '../input.ts'
+import { ANY, arrayOf, BOOLEAN, object, STRING } from '../json-schema.ts'
+import { serve } from '../serve.ts'
+import { Job, type JobConfig } from './job.ts'
+import { Schedule } from './schedule.ts'
+
+export interface CronModuleOptions {
+  /** How long a run may take before its call is given up. @default 1 hour */
+  deadlineMs?: number
+}
+
+/** The `cron` trigger type. */
+class CronJobs implements BuiltinTriggerType {
+  readonly id = 'cron'
+  readonly description = 'Fires at the times of a cron expression'
+  readonly configFormat = object({
+    expression: STRING,
+    'timezone?': STRING,
+    'catchUp?': BOOLEAN,
+    'condition_function_id?': STRING,
+  })
+  private readonly host: ModuleHost
+  private readonly deadlineMs: number
+  private readonly jobs = new Map<string, Job>()
+
+  constructor(host: ModuleHost, deadlineMs: number) {
+    this.host = host
+    this.deadlineMs = deadlineMs
+  }
+
+  bind(trigger: TriggerBinding): void {
+    const config = readConfig(() => readJobConfig(trigger.config))
+    const schedule = new Schedule(config.expression, config.timezone)
+    const identity = identityOf(trigger, config)
+    const existing = this.jobs.get(identity)
+    if (existing) {
+      // An installed worker's manifest and each of its processes may name the same schedule: it fires once.
+      existing.bindings.push(trigger)
+      return
+    }
+    const job = new Job({ host: this.host, identity, trigger, config, schedule, deadlineMs: this.deadlineMs })
+    job.start()
+    this.jobs.set(identity, job)
+  }
+
+  unbind(trigger: TriggerBinding): void {
+    for (const [identity, job] of this.jobs) {
+      const index = job.bindings.findIndex((binding) => binding.id === trigger.id)
+      if (index < 0) continue
+      job.bindings.splice(index, 1)
+      if (job.bindings.length > 0) return
+      job.stop()
+      this.jobs.delete(identity)
+    }
+  }
+
+  stop(): void {
+    for (const job of this.jobs.values()) job.stop()
+  }
+
+  rows(): object[] {
+    return [...this.jobs.values()].map((job) => ({
+      job_id: job.bindings[0]!.id,
+      function_id: job.bindings[0]!.functionId,
+      worker: job.bindings[0]!.worker ?? null,
+      expression: job.config.expression,
+      timezone: job.config.timezone ?? 'UTC',
+      next_ms: job.nextDue() ?? null,
+      last_ms: job.lastDue,
+      running: job.running,
+      skipped: job.skipped,
+    }))
+  }
+}
+
+/** Schedules whose times are served at least once, over restarts too. */
+export function createCronModule(options: CronModuleOptions = {}): EngineModule {
+  let jobs: CronJobs | undefined
+  return {
+    name: 'cron',
+    start(host: ModuleHost): void {
+      const started = new CronJobs(host, options.deadlineMs ?? 3_600_000)
+      jobs = started
+      host.registerTriggerType(started)
+      serve(
+        host,
+        {
+          id: 'engine::cron::list',
+          summary: 'Schedules, when each is due next, and how many of its times were skipped',
+          effects: 'read',
+          idempotent: true,
+          access: 'owner',
+          request_format: object({}),
+          response_format: object({ schedules: arrayOf(ANY) }),
+        },
+        (_input, call) => call.reply({ schedules: started.rows() }),
+      )
+    },
+    stop(): void {
+      jobs?.stop()
+    },
+  }
+}
+
+function readJobConfig(raw: unknown): JobConfig {
+  const input = new Input('cron', raw)
+  const timezone = input.optionalString('timezone')
+  const condition = input.optionalString('condition_function_id')
+  return {
+    expression: input.string('expression'),
+    catchUp: input.optionalBoolean('catchUp') ?? true,
+    ...(timezone === undefined ? {} : { timezone }),
+    ...(condition === undefined ? {} : { condition }),
+  }
+}

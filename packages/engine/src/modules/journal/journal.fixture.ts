@@ -1,0 +1,151 @@
+import type { InvokeFunctionFrame } from '@agentos/protocol'
+import { installed, type Peer, startCore } from '../../../test/peers.ts'
+import { createJournalModule } from './module.ts'
+
+type Invocation = InvokeFunctionFrame & { invocation_id: string }
+
+const WORKERS = [
+  installed('flow', [
+    { id: 'flow::run', durable: true },
+    { id: 'flow::other', durable: true },
+  ]),
+  installed('tool', [
+    { id: 'tool::read', effects: 'read' },
+    { id: 'tool::keyed', effects: 'external', keyed: true },
+    { id: 'tool::send', effects: 'external' },
+  ]),
+]
+
+/** An engine with the journal, a worker with durable functions, and one with tools; each step of time is the test's. */
+export class JournalWorld {
+  private parts = this.boot()
+  caller!: Peer
+  flow!: Peer
+  tool!: Peer
+
+  constructor() {
+    this.connect()
+  }
+
+  get time() {
+    return this.parts.time
+  }
+
+  get disk() {
+    return this.parts.disk
+  }
+
+  private boot(before?: { time: ReturnType<typeof startCore>['time']; disk: ReturnType<typeof startCore>['disk'] }) {
+    return startCore({ workers: WORKERS, modules: [createJournalModule()], ...before })
+  }
+
+  connect(): void {
+    this.caller = this.parts.owner()
+    this.flow = this.flowProcess()
+    this.tool = this.toolProcess()
+    this.settle()
+  }
+
+  toolProcess(): Peer {
+    const tool = this.parts.worker('tool')
+    for (const id of ['tool::read', 'tool::keyed', 'tool::send'])
+      tool.register(id, { instance: `tool-${Math.random()}` })
+    return tool
+  }
+
+  owner(): Peer {
+    return this.parts.owner()
+  }
+
+  flowProcess(): Peer {
+    const flow = this.parts.worker('flow')
+    flow.register('flow::run', { instance: `flow-${Math.random()}` })
+    return flow
+  }
+
+  /** The engine is killed: what was not committed is gone, and so is every connection; another starts on its disk. */
+  restart(): void {
+    const { time, disk } = this.parts
+    time.reset()
+    this.parts = this.boot({ time, disk })
+    this.settle()
+  }
+
+  guest(): Peer {
+    return this.parts.guest()
+  }
+
+  /** Lets everything happen that is due at once. */
+  settle(): void {
+    this.time.advance(5)
+  }
+
+  begin(more: object = {}): string {
+    const id = this.caller.call('flow::run', { data: { n: 1 }, ...more })
+    this.settle()
+    return id
+  }
+
+  /** The latest invocation that a process was given. */
+  given(peer: Peer, functionId = 'flow::run'): Invocation {
+    const found = peer.served.findLast(({ function_id }) => function_id === functionId)
+    if (!found) throw new Error(`${functionId} was not called`)
+    return found as Invocation
+  }
+
+  /** Asks for a step; returns the id under which it is answered. */
+  ask(
+    step: string,
+    functionId: string,
+    data: unknown = {},
+    options: { peer?: Peer; attempt?: Invocation } = {},
+  ): string {
+    const { peer = this.flow, attempt = this.given(peer) } = options
+    const id = peer.call(functionId, { parent: attempt.invocation_id, step, data })
+    this.settle()
+    return id
+  }
+
+  /** A step whose call is answered at once with `result`. */
+  does(step: string, functionId: string, result: unknown, data: unknown = {}): unknown {
+    const id = this.ask(step, functionId, data)
+    this.tool.answer(this.given(this.tool, functionId), result)
+    this.settle()
+    return this.flow.result(id)?.result
+  }
+
+  finish(result: unknown, peer = this.flow): void {
+    peer.answer(this.given(peer), result)
+    this.settle()
+  }
+
+  fail(code: string, message = code, more: object = {}): void {
+    const { invocation_id } = this.given(this.flow)
+    this.flow.tell({ type: 'invocationresult', invocation_id, error: { code, message, ...more } })
+    this.settle()
+  }
+
+  /** The handler unwinds after it was suspended. */
+  unwind(answer?: unknown): void {
+    this.fail('run_suspended', 'suspended', answer === undefined ? {} : { details: { answer } })
+  }
+
+  get runId(): string {
+    return this.given(this.flow).context!.run!
+  }
+
+  /** Answer of a function, asked by the owner. */
+  async query<T = Record<string, unknown>>(functionId: string, data: object = {}, peer = this.caller): Promise<T> {
+    const id = peer.call(functionId, { data })
+    this.settle()
+    const frame = peer.result(id)
+    if (!frame) throw new Error(`${functionId} has not answered`)
+    if (frame.error) throw Object.assign(new Error(frame.error.message), frame.error)
+    return frame.result as T
+  }
+
+  /** How often a tool was really called. */
+  calls(functionId: string): number {
+    return this.tool.served.filter(({ function_id }) => function_id === functionId).length
+  }
+}

@@ -1,0 +1,130 @@
+import type { ErrorBody } from '@agentos/protocol'
+import type { Ports, StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import type { Entry, NewEntry, RunHead } from './entry.ts'
+import { entryKey, runPartition } from './partitions.ts'
+
+const PAGE = 500
+/** How soon a write that the disk refused is tried again. */
+const RETRY_MS = 1_000
+
+/** The records of one run. Entries are numbered in the order in which they are given, and become durable in that order. */
+export class Journal {
+  readonly partition: string
+  private readonly ports: Ports
+  private readonly onEntry: (n: number, entry: Entry) => void
+  private last = 0
+  /** Versions of the head that were made, and the newest that is durable. */
+  private heads = 0
+  private written = 0
+  private stopped = false
+
+  /** `onEntry` hears of each entry when it is durable. */
+  constructor(ports: Ports, realm: string, run: string, onEntry: (n: number, entry: Entry) => void) {
+    this.ports = ports
+    this.partition = runPartition(realm, run)
+    this.onEntry = onEntry
+  }
+
+  /** Writes entries and the head in one batch. `done` hears of a refusal, and then nothing was written. */
+  write(head: RunHead, entries: NewEntry[], done: (outcome: StoreOutcome) => void): void {
+    const stamped = this.stamp(entries)
+    this.ports.store.write(this.batch(stamped, head), (outcome) => {
+      if (outcome.ok) this.tell(stamped)
+      done(outcome)
+    })
+  }
+
+  /**
+   * Like `write`, but does not take no for an answer: `done` runs when it is durable, however long the disk is full.
+   * Returns the number of the last entry.
+   */
+  insist(head: RunHead, entries: readonly NewEntry[], done: () => void): number {
+    const stamped = this.stamp(entries)
+    this.heads += 1
+    const revision = this.heads
+    // As it is now: what it says later may need entries that are not written by then.
+    head.updatedAt = this.ports.clock.now()
+    const state: RunHead = { ...head, usage: { ...head.usage } }
+    const attempt = (): void => {
+      const isNewest = revision > this.written
+      if (!isNewest && stamped.length === 0) return done()
+      this.ports.store.write(this.batch(stamped, isNewest ? state : undefined), (outcome) => {
+        if (outcome.ok) {
+          this.written = Math.max(this.written, revision)
+          this.tell(stamped)
+          return done()
+        }
+        const { code, message } = outcome.error
+        this.ports.log.error({ run: head.id, code }, `The journal of a run waits for the disk: ${message}`)
+        this.ports.timers.set(RETRY_MS, () => {
+          if (!this.stopped) attempt()
+        })
+      })
+    }
+    attempt()
+    return this.last
+  }
+
+  /** An entry that nobody waits for: it becomes durable with what is written next, or shortly by itself. */
+  note(entry: NewEntry): void {
+    const stamped = this.stamp([entry])
+    this.ports.store.write(this.batch(stamped), (outcome) => outcome.ok && this.tell(stamped), { relaxed: true })
+  }
+
+  read(n: number): Entry | undefined {
+    return this.ports.store.get(this.partition, entryKey(n))?.value as Entry | undefined
+  }
+
+  /** Reads all entries, oldest first; what is written from now on is numbered after them. */
+  load(each: (n: number, entry: Entry) => void, done: (error?: ErrorBody) => void): void {
+    this.page(0, each, done)
+  }
+
+  /** Entries after this number, up to a limit. */
+  range(after: number, limit: number, done: (entries: [number, Entry][], error?: ErrorBody) => void): void {
+    const options = { prefix: 'e/', after: entryKey(after), limit }
+    this.ports.store.range(this.partition, options, (records, error) => {
+      done(
+        records.map(({ key, value }) => [Number(key.slice(2)), value as Entry]),
+        error,
+      )
+    })
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  private page(after: number, each: (n: number, entry: Entry) => void, done: (error?: ErrorBody) => void): void {
+    this.range(after, PAGE, (entries, error) => {
+      if (this.stopped) return
+      if (error) return done(error)
+      for (const [n, entry] of entries) {
+        this.last = Math.max(this.last, n)
+        each(n, entry)
+      }
+      const end = entries.at(-1)
+      if (end && entries.length === PAGE) this.page(end[0], each, done)
+      else done()
+    })
+  }
+
+  private stamp(entries: readonly NewEntry[]): [number, Entry][] {
+    const at = this.ports.clock.now()
+    return entries.map((entry) => {
+      this.last += 1
+      return [this.last, { at, ...entry } as Entry]
+    })
+  }
+
+  private batch(stamped: [number, Entry][], head?: RunHead): StoreWrite[] {
+    const { partition } = this
+    const writes: StoreWrite[] = stamped.map(([n, value]) => ({ op: 'put', partition, key: entryKey(n), value }))
+    if (head) writes.push({ op: 'put', partition, key: 'head', value: head })
+    return writes
+  }
+
+  private tell(entries: [number, Entry][]): void {
+    for (const [n, entry] of entries) this.onEntry(n, entry)
+  }
+}

@@ -1,0 +1,328 @@
+import { EngineError, type ErrorBody, effectsOf, payloadValue } from '@agentos/protocol'
+import type { CallResult, StepRequest } from '../../core/module.ts'
+import { type Attempt, suspension } from './attempt.ts'
+import { type Entry, type NewEntry, type StepCall, type StepOutcome, sameCall } from './entry.ts'
+import { hashOf, withoutChannels } from './fingerprint.ts'
+import { readWait, readWork } from './own-steps.ts'
+import type { ReplayCheck } from './replay.ts'
+import type { Run } from './run.ts'
+import { sendStep, type Verdict } from './sender.ts'
+import { isStepKey, Step, topNumber, toResult } from './step.ts'
+
+const MAX_STEPS = 10_000
+
+type Answer = (result: CallResult) => void
+type Cancel = (reason: string) => void
+
+/** The steps of one run: answered from its journal where they are recorded, else done, written down and then told. */
+export class RunSteps {
+  /** The highest number at the top level of a recorded step. */
+  highest = 0
+  private readonly run: Run
+  private readonly table = new Map<string, Step>()
+
+  constructor(run: Run) {
+    this.run = run
+  }
+
+  get size(): number {
+    return this.table.size
+  }
+
+  get(key: string): Step | undefined {
+    return this.table.get(key)
+  }
+
+  /** The first that fits, in the order in which they were begun. */
+  find(fits: (step: Step) => boolean): Step | undefined {
+    for (const step of this.table.values()) if (fits(step)) return step
+    return undefined
+  }
+
+  all(): IterableIterator<Step> {
+    return this.table.values()
+  }
+
+  // What a process asks for
+
+  /** A step that a process asks for. Returns how its handler cancels it. */
+  ask(attempt: Attempt, request: StepRequest): Cancel | undefined {
+    const { onResult, functionId } = request
+    try {
+      if (this.run.attempt !== attempt || this.run.over) {
+        throw new EngineError('conflict', 'This attempt of the run is over: another process has it, or it has ended')
+      }
+      if (!isStepKey(request.step)) {
+        throw new EngineError('deserialization_error', `${request.step.slice(0, 100)} is no number of a step`)
+      }
+      attempt.asked += 1
+      if (attempt.suspended) return void onResult(suspension(this.run))
+      const input = withoutChannels(payloadValue(request.payload))
+      if (functionId === 'engine::journal::record') return this.recordWork(request, input)
+      if (functionId === 'engine::journal::look') return this.look(request, input)
+      if (functionId === 'engine::journal::wait') return this.wait(request, input)
+      return this.call(request, input)
+    } catch (error) {
+      if (error instanceof EngineError) return void onResult({ ok: false, error: error.toBody() })
+      const message = error instanceof Error ? error.message : String(error)
+      return void onResult({ ok: false, error: { code: 'deserialization_error', message } })
+    }
+  }
+
+  private call(request: StepRequest, input: unknown): Cancel | undefined {
+    const { action, functionId } = request
+    const step = this.known(request, {
+      kind: action?.type ?? 'call',
+      name: action?.type === 'enqueue' ? `${action.queue} ${functionId}` : functionId,
+      hash: hashOf(input),
+    })
+    if (!step) return undefined
+    if (step.state === 'idle') {
+      step.request = request
+      step.repeatable = this.isRepeatable(request, input)
+      this.intend(step, input)
+    }
+    return (reason) => step.cancel?.(reason)
+  }
+
+  /** What the process did itself. */
+  private recordWork(request: StepRequest, input: unknown): undefined {
+    const { call, outcome } = readWork(input)
+    const step = this.known(request, call)
+    if (step?.state === 'idle') this.record(step, outcome)
+  }
+
+  /** Is the work of a step recorded already? */
+  private look(request: StepRequest, input: unknown): undefined {
+    const { onResult, step: key } = request
+    const known = this.table.get(key)
+    const tell: Answer = (result) => {
+      if (!result.ok && result.error.code === 'run_suspended') return onResult(result)
+      const value = result.ok ? { result: payloadValue(result.payload) } : { error: result.error }
+      onResult({ ok: true, payload: { value: { recorded: true, ...value } } })
+    }
+    const { call } = readWork(input)
+    if (known || this.run.check) this.known({ ...request, onResult: tell }, call)
+    else onResult({ ok: true, payload: { value: { recorded: false } } })
+  }
+
+  private wait(request: StepRequest, input: unknown): undefined {
+    const { call, how } = readWait(input, this.run.host.ports.clock.now())
+    const step = this.known(request, call)
+    if (step?.state === 'idle') this.run.waits.forSignal(step, how)
+  }
+
+  /**
+   * The step at this place, new or known; absent where the request is answered already: it is recorded, it stops the
+   * run, or it is not what was here before.
+   */
+  private known({ step: key, onResult }: StepRequest, call: StepCall): Step | undefined {
+    const { run } = this
+    if (run.check) return this.compare(run.check, key, call, onResult)
+    const known = this.table.get(key)
+    if (!known) {
+      const step = this.add(key, call)
+      step.listener = onResult
+      return step
+    }
+    if (!sameCall(known.call, call)) return void run.waits.diverge(known, call, onResult)
+    if (known.state === 'done') return void onResult(this.resultOf(known))
+    if (known.state === 'waiting' || known.state === 'in_doubt') {
+      onResult(suspension(run))
+      return run.waits.suspendAgain()
+    }
+    known.listener = onResult
+    return known
+  }
+
+  /** A step of a replay: answered from what was recorded, or the end of it. */
+  private compare(check: ReplayCheck, key: string, call: StepCall, onResult: Answer): undefined {
+    const known = this.table.get(key)
+    if (check.mayAnswer(key, call) && known) return void onResult(this.resultOf(known))
+    onResult(suspension(this.run))
+    this.run.endReplay(check)
+  }
+
+  private add(key: string, call: StepCall): Step {
+    if (this.table.size >= MAX_STEPS) {
+      throw new EngineError('payload_too_large', `A run takes ${MAX_STEPS} steps; let it end and begin another`)
+    }
+    const step = new Step(key, call)
+    this.table.set(key, step)
+    return step
+  }
+
+  private resultOf(step: Step): CallResult {
+    const entry = this.run.journal.read(step.resultEntry)
+    if (entry?.kind === 'result') return toResult(entry.outcome)
+    return { ok: false, error: { code: 'corrupt_record', message: `The result of step ${step.key} is not there` } }
+  }
+
+  // Calls
+
+  private isRepeatable({ functionId, action }: StepRequest, input: unknown): boolean {
+    // A job has the step's key, and the queue knows it again; a call that nobody waits for is sent at most once.
+    if (action) return action.type === 'enqueue'
+    const facts = this.run.host.factsOf(functionId)
+    if (facts?.durable || facts?.keyed || facts?.idempotent) return true
+    return facts !== undefined && effectsOf(facts, input) === 'read'
+  }
+
+  /** Writes down that the call will be made; where repeating it might do it twice, that is on disk before. */
+  private intend(step: Step, input: unknown): void {
+    const { run } = this
+    const { key, call, repeatable } = step
+    const entry: NewEntry = { kind: 'intent', step: key, call, repeatable, input: input ?? null }
+    step.state = 'sent'
+    if (repeatable) {
+      run.journal.note(entry)
+      return this.send(step)
+    }
+    let cancelled: string | undefined
+    step.cancel = (reason) => {
+      cancelled = reason
+    }
+    step.intentEntry = run.journal.insist(run.head, [entry], () => {
+      if (run.over || step.state !== 'sent') return
+      step.cancel = undefined
+      if (cancelled === undefined) return this.send(step)
+      const message = cancelled || 'The handler cancelled the call'
+      this.record(step, { ok: false, error: { code: 'cancelled', message } })
+    })
+  }
+
+  private send(step: Step): void {
+    const { run } = this
+    const { key, repeatable, repeated } = step
+    step.repeated = true
+    const asked = step.request!
+    const idempotencyKey = asked.context.idempotencyKey ?? `${run.id}/${key}`
+    const request = { ...asked, context: { ...asked.context, idempotencyKey } }
+    if (request.action?.type === 'enqueue') return this.enqueue(step, request, request.action.queue)
+    if (request.action?.type === 'void') {
+      const { functionId, payload, context, caller, metadata } = request
+      const more = metadata === undefined ? {} : { metadata }
+      run.host.invoke({ functionId, payload, context, caller, ...more, outlives: true, onResult: () => {} })
+      return this.record(step, { ok: true })
+    }
+    const { startedAt } = run.owner
+    const how = { request, repeatable, repeated, startedAt }
+    const cancel = sendStep(run.host, how, (verdict) => this.decided(step, verdict))
+    if (step.state === 'sent') step.cancel = cancel
+  }
+
+  private enqueue(step: Step, request: StepRequest, queue: string): void {
+    const { functionId, payload, context, caller } = request
+    const onResult: Answer = (result) => {
+      const outcome: StepOutcome = result.ok ? { ok: true, value: payloadValue(result.payload) } : result
+      this.decided(step, { kind: 'outcome', outcome })
+    }
+    try {
+      this.run.host.enqueue({ queue, functionId, payload, context, caller, onResult })
+    } catch (error) {
+      const body = error instanceof EngineError ? error.toBody() : { code: 'internal', message: String(error) }
+      onResult({ ok: false, error: body })
+    }
+  }
+
+  private decided(step: Step, verdict: Verdict): void {
+    const { run } = this
+    step.cancel = undefined
+    if (run.over || step.state !== 'sent') return
+    if (run.owner.stopped && !(verdict.kind === 'outcome' && verdict.outcome.ok)) return
+    if (verdict.kind === 'outcome') this.record(step, verdict.outcome)
+    else if (verdict.kind === 'in_doubt') run.waits.park(step)
+    else run.waits.forApproval(step, verdict.requestId, verdict.expiresAt)
+  }
+
+  /** Writes an outcome down, with the entries that led to it, then tells it. */
+  record(step: Step, outcome: StepOutcome, before: readonly NewEntry[] = [], done: () => void = () => {}): void {
+    const { run } = this
+    const { head } = run
+    const { key, call } = step
+    step.state = 'recording'
+    step.request = undefined
+    run.waits.forget(step)
+    head.steps += 1
+    this.count(outcome)
+    // Known from now on: an attempt that begins before it is on disk waits for it.
+    this.highest = Math.max(this.highest, topNumber(key))
+    const entry: NewEntry = { kind: 'result', step: key, call, outcome }
+    step.resultEntry = run.journal.insist(head, [...before, entry], () => {
+      step.state = 'done'
+      run.hasProgressed()
+      step.answer(toResult(outcome))
+      done()
+    })
+  }
+
+  private count(outcome: StepOutcome): void {
+    if (!outcome.ok || typeof outcome.value !== 'object' || outcome.value === null) return
+    const { head } = this.run
+    const { cost, usage } = outcome.value as { cost?: { microUsd?: unknown } | null; usage?: unknown }
+    if (typeof cost?.microUsd === 'number') head.costMicroUsd += cost.microUsd
+    if (typeof usage !== 'object' || usage === null) return
+    for (const [name, amount] of Object.entries(usage)) {
+      if (typeof amount === 'number') head.usage[name] = (head.usage[name] ?? 0) + amount
+    }
+  }
+
+  /** Makes the calls that may be made (again) for a process that is still there. */
+  resend(): void {
+    for (const step of this.table.values()) {
+      if (step.state === 'idle' && step.request) this.intend(step, withoutChannels(payloadValue(step.request.payload)))
+    }
+  }
+
+  // All of them
+
+  /** Tells the process to unwind. */
+  answerAll(): void {
+    for (const step of this.table.values()) step.answer(suspension(this.run))
+  }
+
+  forgetListeners(): void {
+    for (const step of this.table.values()) step.listener = undefined
+  }
+
+  cancelAll(error: ErrorBody): void {
+    for (const step of this.table.values()) {
+      step.answer({ ok: false, error })
+      step.cancel?.(error.message)
+    }
+  }
+
+  clear(): void {
+    this.table.clear()
+    this.highest = 0
+  }
+
+  restore(n: number, entry: Entry): void {
+    if (entry.kind === 'intent') {
+      const step = this.restored(entry)
+      step.repeatable = entry.repeatable
+      step.repeated = true
+      step.state = entry.repeatable ? 'idle' : 'in_doubt'
+      step.intentEntry = n
+    } else if (entry.kind === 'result') {
+      const step = this.restored(entry)
+      if (step.state !== 'done') this.run.head.steps += 1
+      step.state = 'done'
+      step.resultEntry = n
+      step.waiting = undefined
+      this.highest = Math.max(this.highest, topNumber(step.key))
+    } else if (entry.kind === 'waiting') {
+      const { at: _at, kind: _kind, step: _key, call: _call, ...how } = entry
+      const step = this.restored(entry)
+      step.state = 'waiting'
+      step.waiting = how
+    } else if (entry.kind === 'resumed') {
+      const step = this.table.get(entry.step ?? '')
+      if (step?.state === 'in_doubt') step.state = 'idle'
+    }
+  }
+
+  private restored({ step: key, call }: { step: string; call: StepCall }): Step {
+    return this.table.get(key) ?? this.add(key, call)
+  }
+}

@@ -1,0 +1,364 @@
+import { EngineError, type ErrorBody } from '@agentos/protocol'
+import type { BuiltinCall, DurableCall, ModuleHost, StepRequest } from '../../core/module.ts'
+import type { StoreWrite } from '../../core/ports.ts'
+import { inTurn } from '../firing.ts'
+import { storedContext } from '../queue/job.ts'
+import { guarded } from '../serve.ts'
+import type { Attempt } from './attempt.ts'
+import { type Entry, isOpen, type NewEntry, type RunHead, type RunInput } from './entry.ts'
+import { hashOf, withoutChannels } from './fingerprint.ts'
+import { uuidv7 } from './ids.ts'
+import { Journal } from './journal.ts'
+import { FINISHED, finishedKey, keyPartition, listKey, listPartition, OPEN, runPartition } from './partitions.ts'
+import { type Recording, ReplayCheck } from './replay.ts'
+import { Run, type RunOwner } from './run.ts'
+
+const PAGE = 500
+const LOAD_RETRY_MS = 1_000
+/** Calls that may wait while the open runs are read after a start. */
+const MAX_EARLY = 10_000
+/** How long an idempotency key stands after the end of its run. */
+const KEY_KEPT_MS = 24 * 3_600_000
+
+/** Hears of every entry of a run once it is durable. */
+export type EntryListener = (n: number, entry: Entry) => void
+
+/** All open runs. After a start they are read from the store, and each goes on, before a call is taken. */
+export class Runs implements RunOwner {
+  readonly host: ModuleHost
+  readonly startedAt: number
+  private readonly open = new Map<string, Run>()
+  private readonly attempts = new Map<string, Attempt>()
+  private readonly listeners = new Map<string, Set<EntryListener>>()
+  private early: (() => void)[] | undefined = []
+  stopped = false
+
+  constructor(host: ModuleHost) {
+    this.host = host
+    this.startedAt = host.ports.clock.monotonic()
+  }
+
+  // What the core hands over
+
+  /** The call of a durable function: a new run, or the one that its idempotency key stands for. */
+  take(call: DurableCall): void {
+    this.whenLoaded(call, () => this.takeNow(call))
+  }
+
+  private takeNow(call: DurableCall): void {
+    const { context, functionId, input } = call
+    const { idempotencyKey, principal, realm } = context
+    if (idempotencyKey === undefined) return this.begin(call)
+    const record = hashOf([principal.kind, principal.id, functionId, idempotencyKey])
+    const hash = hashOf(withoutChannels(input))
+    const first = this.host.ports.store.latest(keyPartition(realm), record)?.value as
+      | { run: string; hash: string }
+      | undefined
+    const head = first && (this.open.get(first.run)?.head ?? this.head(realm, first.run))
+    if (!first || !head) return this.begin(call, { record, hash })
+    if (first.hash !== hash) {
+      throw new EngineError('key_reused', 'The idempotency key was used with another input; take a new one', {
+        details: { runId: first.run },
+      })
+    }
+    this.attach(call, head)
+  }
+
+  /** Answers a call with the end of a run, now or when it comes. */
+  attach(call: BuiltinCall, head: RunHead): void {
+    const run = this.open.get(head.id)
+    if (run) return run.join(call)
+    this.outcome(head, (end) => {
+      if (!end) call.fail('corrupt_record', `The end of run ${head.id} is not in its journal`)
+      else if (end.error) call.fail(end.error.code, end.error.message, end.error.details)
+      else call.reply(end.result)
+    })
+  }
+
+  /** A step that a process asks for. */
+  step(request: StepRequest): ((reason: string) => void) | undefined {
+    const attempt = this.attempts.get(request.context.parent ?? '')
+    if (attempt) return attempt.run.steps.ask(attempt, request)
+    const message = 'A step belongs to a run: the invocation that it names is no attempt of one, or is over'
+    request.onResult({ ok: false, error: { code: 'conflict', message } })
+    return undefined
+  }
+
+  // What a run tells
+
+  handedOver(invocation: string, attempt: Attempt): void {
+    this.attempts.set(invocation, attempt)
+  }
+
+  returned(invocation: string): void {
+    this.attempts.delete(invocation)
+  }
+
+  entry(run: Run, n: number, entry: Entry): void {
+    for (const listener of [...(this.listeners.get(run.id) ?? [])]) listener(n, entry)
+  }
+
+  ended(run: Run): void {
+    this.open.delete(run.id)
+    const { head } = run
+    const { id, realm, key, finishedAt = 0 } = head
+    if (head.status === 'cancelled') this.cancelChildren(id)
+    this.put(finishedRecord(head))
+    this.put({ op: 'delete', partition: OPEN, key: id })
+    if (!key) return
+    const record = { partition: keyPartition(realm), key: key.record }
+    if (run.neverBegan) this.put({ op: 'delete', ...record })
+    else this.put({ op: 'put', ...record, value: { run: id, hash: key.hash }, expires: finishedAt + KEY_KEPT_MS })
+  }
+
+  // Finding
+
+  get(id: string): Run | undefined {
+    return this.open.get(id)
+  }
+
+  /** State of a run of this realm, open or over. */
+  head(realm: string, id: string): RunHead | undefined {
+    const run = this.open.get(id)
+    if (run) return run.head.realm === realm ? run.head : undefined
+    return this.host.ports.store.get(runPartition(realm, id), 'head')?.value as RunHead | undefined
+  }
+
+  /** How a run that is over ended. */
+  outcome(head: RunHead, done: (end: (Entry & { kind: 'finished' }) | undefined) => void): void {
+    let end: (Entry & { kind: 'finished' }) | undefined
+    this.entries(
+      head,
+      (_n, entry) => {
+        if (entry.kind === 'finished') end = entry
+      },
+      () => done(end),
+    )
+  }
+
+  /** All entries of a run, oldest first. */
+  entries(head: RunHead, each: EntryListener, done: (error?: ErrorBody) => void): void {
+    new Journal(this.host.ports, head.realm, head.id, () => {}).load(each, done)
+  }
+
+  /** Hears of a run's entries from now on. Returns how to end that. */
+  listen(id: string, listener: EntryListener): () => void {
+    const set = this.listeners.get(id) ?? new Set()
+    this.listeners.set(id, set.add(listener))
+    return () => {
+      set.delete(listener)
+      if (set.size === 0) this.listeners.delete(id)
+    }
+  }
+
+  // Beginning
+
+  private begin(call: DurableCall, key?: RunHead['key']): void {
+    const { context, functionId, caller, input, http, metadata } = call
+    const own = this.host.ownerOf(functionId)
+    const { run: parent, idempotencyKey } = context
+    const parentStep =
+      parent !== undefined && idempotencyKey?.startsWith(`${parent}/`)
+        ? idempotencyKey.slice(parent.length + 1)
+        : undefined
+    const head: RunHead = {
+      ...this.newHead(functionId, context.realm),
+      principal: context.principal,
+      context: { ...storedContext(context), parentSpanId: call.spanId },
+      code: own ?? {},
+      ...(own ? { worker: own.worker } : {}),
+      ...(context.session === undefined ? {} : { session: context.session }),
+      ...(caller.worker === undefined ? {} : { calledBy: caller.worker }),
+      ...(key ? { key } : {}),
+      ...(parent !== undefined && parentStep !== undefined ? { parent: { run: parent, step: parentStep } } : {}),
+    }
+    const given: RunInput = { input, ...(http ? { http } : {}), ...(metadata === undefined ? {} : { metadata }) }
+    const run = new Run(this, head, true)
+    run.join(call)
+    this.launch(run, given)
+  }
+
+  /** Runs the handler of a run again, against its journal; the call is answered with the report. */
+  replay(call: BuiltinCall, recording: Recording): void {
+    const { head } = recording
+    const again: RunHead = { ...this.copyOf(head), replayOf: head.id }
+    const run = new Run(this, again, true, new ReplayCheck(recording))
+    run.join(call)
+    this.launch(run, recording.input, recording.copies())
+  }
+
+  /** Begins a run of its own with what another has recorded before a step. */
+  fork(call: BuiltinCall, recording: Recording, step: string): void {
+    recording.assertForkable(step)
+    const { head } = recording
+    const copies = recording.copies(step)
+    const forked: RunHead = { ...this.copyOf(head), forkOf: { run: head.id, step } }
+    const run = new Run(this, forked, false)
+    const begun = this.listen(run.id, (_n, entry) => {
+      if (entry.kind !== 'started') return
+      begun()
+      call.reply({ runId: run.id, forkOf: forked.forkOf, status: run.head.status })
+    })
+    this.launch(run, recording.input, copies, (error) => {
+      begun()
+      call.fail(error.code, error.message, error.details)
+    })
+  }
+
+  /** The head of a new run of the same function, for the same principal. */
+  private copyOf({ function: fn, realm, principal, session, context, calledBy }: RunHead): RunHead {
+    const own = this.host.ownerOf(fn)
+    return {
+      ...this.newHead(fn, realm),
+      principal,
+      context,
+      code: own ?? {},
+      ...(own ? { worker: own.worker } : {}),
+      ...(session === undefined ? {} : { session }),
+      ...(calledBy === undefined ? {} : { calledBy }),
+    }
+  }
+
+  private newHead(functionId: string, realm: string): Omit<RunHead, 'principal' | 'context' | 'code'> {
+    const { clock, ids } = this.host.ports
+    const now = clock.now()
+    return {
+      id: `run-${uuidv7(now, ids.hex(10))}`,
+      function: functionId,
+      realm,
+      createdAt: now,
+      updatedAt: now,
+      status: 'running',
+      attempts: 0,
+      steps: 0,
+      costMicroUsd: 0,
+      usage: {},
+    }
+  }
+
+  /** Writes the indexes, then the run; where the disk refuses any of it, the run does not begin. */
+  private launch(
+    run: Run,
+    given: RunInput,
+    entries: NewEntry[] = [],
+    refusedWith: (error: ErrorBody) => void = () => {},
+  ): void {
+    const { id, realm, createdAt, key } = run.head
+    this.open.set(id, run)
+    let refused: ErrorBody | undefined
+    const indexes: StoreWrite[] = [
+      { op: 'put', partition: OPEN, key: id, value: { realm } },
+      { op: 'put', partition: listPartition(realm), key: listKey(createdAt, id), value: { id } },
+    ]
+    if (key) {
+      const value = { run: id, hash: key.hash }
+      indexes.push({ op: 'put', partition: keyPartition(realm), key: key.record, value })
+    }
+    for (const write of indexes) {
+      this.host.ports.store.write([write], (outcome) => {
+        if (!outcome.ok) refused ??= outcome.error
+      })
+    }
+    run.begin(given, entries, (error) => {
+      const failed = error ?? refused
+      if (!failed) return true
+      this.open.delete(id)
+      run.refuse(failed)
+      refusedWith(failed)
+      return false
+    })
+  }
+
+  /** An index entry that can be written again at the next start. */
+  private put(write: StoreWrite): void {
+    this.host.ports.store.write([write], (outcome) => {
+      if (outcome.ok) return
+      const { code, message } = outcome.error
+      this.host.ports.log.error(
+        { code, partition: write.partition },
+        `An index of the runs was not written: ${message}`,
+      )
+    })
+  }
+
+  private cancelChildren(id: string): void {
+    for (const run of [...this.open.values()]) {
+      if (run.head.parent?.run === id && !run.over) run.cancel(`The run ${id}, whose step it was, was cancelled`)
+    }
+  }
+
+  // Recovery
+
+  /** Runs now, or after the open runs have been read. */
+  whenLoaded(call: BuiltinCall, run: () => void): void {
+    const guard = (): void => guarded(this.host, call, run)
+    if (!this.early) return guard()
+    if (this.early.length < MAX_EARLY) return void this.early.push(guard)
+    throw new EngineError('overloaded', 'The runs are still being read after the start; try again shortly')
+  }
+
+  load(): void {
+    const page = (after: string | undefined): void => {
+      const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
+      this.host.ports.store.range(OPEN, options, (records, error) => {
+        if (this.stopped) return
+        if (error) return this.again(error, () => page(after))
+        inTurn(
+          records,
+          ({ key, value }, next) => this.recover(key, (value as { realm: string }).realm, next),
+          () => (records.length < PAGE ? this.loaded() : page(records.at(-1)!.key)),
+        )
+      })
+    }
+    page(undefined)
+  }
+
+  private recover(id: string, realm: string, done: () => void): void {
+    const head = this.host.ports.store.get(runPartition(realm, id), 'head')?.value as RunHead | undefined
+    if (!head || !isOpen(head.status)) {
+      // Refused before it began, or ended before the index was written.
+      if (head) this.put(finishedRecord(head))
+      this.put({ op: 'delete', partition: OPEN, key: id })
+      return done()
+    }
+    const run = new Run(this, head, false)
+    run.recover((error) => {
+      if (error) return this.again(error, () => this.recover(id, realm, done))
+      this.open.set(id, run)
+      done()
+    })
+  }
+
+  private again({ code, message }: ErrorBody, run: () => void): void {
+    this.host.ports.log.error({ code }, `The runs cannot be read and wait: ${message}`)
+    this.host.ports.timers.set(LOAD_RETRY_MS, () => {
+      if (!this.stopped) run()
+    })
+  }
+
+  private loaded(): void {
+    const early = this.early ?? []
+    this.early = undefined
+    if (this.open.size > 0) this.host.ports.log.info({ runs: this.open.size }, 'Runs from before the start go on')
+    const recovered = [...this.open.values()]
+    for (const run of early) run()
+    for (const run of recovered) {
+      if (run.over) continue
+      const { parent, realm } = run.head
+      const isOrphan = parent !== undefined && this.head(realm, parent.run)?.status === 'cancelled'
+      if (run.head.replayOf !== undefined) run.cancel('The engine was restarted during the replay; ask for it again')
+      else if (isOrphan) run.cancel(`The run ${parent.run}, whose step it was, was cancelled`)
+      else run.takeUp()
+    }
+  }
+
+  /** No further attempts. What runs may still succeed; what fails from now on is taken up after the next start. */
+  stop(): void {
+    this.stopped = true
+    for (const run of this.open.values()) run.stop()
+  }
+}
+
+function finishedRecord({ id, realm, createdAt, finishedAt = 0 }: RunHead): StoreWrite {
+  return { op: 'put', partition: FINISHED, key: finishedKey(finishedAt, id), value: { id, realm, createdAt } }
+}

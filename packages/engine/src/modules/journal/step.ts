@@ -1,0 +1,59 @@
+import type { CallResult, StepRequest } from '../../core/module.ts'
+import type { Timer } from '../../core/ports.ts'
+import type { StepCall, StepOutcome, Waiting } from './entry.ts'
+
+/**
+ * `idle`: the next attempt that asks has its call sent (again). `sent`: its call is under way, or about to be.
+ * `recording`: the outcome is known and on its way to the disk. `done`: recorded. The others stop the run.
+ */
+export type StepState = 'idle' | 'sent' | 'recording' | 'done' | 'waiting' | 'in_doubt'
+
+/** One step of an open run. Its input and its outcome are on disk, not here. */
+export class Step {
+  readonly key: string
+  readonly call: StepCall
+  state: StepState = 'idle'
+  /** Repeating its call is harmless. */
+  repeatable = false
+  /** Its call has been made before, as far as is known. */
+  repeated = false
+  /** Entry of the intent of a call that may not be repeated. */
+  intentEntry = 0
+  /** Entry that holds its outcome, once there is one. */
+  resultEntry = 0
+  /** As the latest attempt asked it. */
+  request: StepRequest | undefined
+  /** Hears the outcome; absent where the process that asked is gone. */
+  listener: ((result: CallResult) => void) | undefined
+  /** Gives up the call that is under way. */
+  cancel: ((reason: string) => void) | undefined
+  waiting: Waiting | undefined
+  /** Ends the waiting. */
+  timer: Timer | undefined
+
+  constructor(key: string, call: StepCall) {
+    this.key = key
+    this.call = call
+  }
+
+  answer(result: CallResult): void {
+    const { listener } = this
+    this.listener = undefined
+    listener?.(result)
+  }
+}
+
+/** Number of a step at the top level: 4 of `4`, and of `4.0.1`. */
+export function topNumber(key: string): number {
+  return Number.parseInt(key, 10)
+}
+
+/** `4`, or `4.0.1`: numbers without leading zeros, an odd count of them. */
+export function isStepKey(key: string): boolean {
+  return key.length <= 100 && /^[1-9]\d{0,6}(\.(0|[1-9]\d{0,6})\.[1-9]\d{0,6})*$/.test(key)
+}
+
+export function toResult(outcome: StepOutcome): CallResult {
+  if (!outcome.ok) return outcome
+  return { ok: true, payload: outcome.value === undefined ? undefined : { value: outcome.value } }
+}

@@ -1,0 +1,99 @@
+import type { Entry, RunHead, StepCall } from './entry.ts'
+import { withoutChannels } from './fingerprint.ts'
+
+/** A run as it is shown. Times are epoch milliseconds. */
+export function runView(head: RunHead): object {
+  const { context: _context, key, calledBy, parent, ...shown } = head
+  return {
+    ...shown,
+    keyed: key !== undefined,
+    traceId: head.context.traceId,
+    ...(calledBy === undefined ? {} : { calledBy }),
+    ...(parent === undefined ? {} : { parent }),
+  }
+}
+
+interface StepView {
+  step: string
+  kind: StepCall['kind']
+  name: string
+  /** `open`: its call is under way, or will be made again. */
+  status: 'open' | 'done' | 'failed' | 'waiting' | 'in_doubt'
+  startedAt: number
+  finishedAt?: number
+  input?: unknown
+  result?: unknown
+  error?: unknown
+  signal?: string
+  expiresAt?: number
+  question?: unknown
+}
+
+/** The whole story of a run, put together from its entries, oldest first. */
+export class Story {
+  private readonly steps = new Map<string, StepView>()
+  private input: unknown
+  private end: { result?: unknown; error?: unknown } = {}
+
+  add(entry: Entry): void {
+    switch (entry.kind) {
+      case 'started':
+        this.input = withoutChannels(entry.input)
+        return
+      case 'intent': {
+        const step = this.step(entry)
+        step.status = 'open'
+        step.input = entry.input
+        return
+      }
+      case 'waiting': {
+        const step = this.step(entry)
+        step.status = 'waiting'
+        step.signal = entry.signal
+        if (entry.expiresAt !== undefined) step.expiresAt = entry.expiresAt
+        if (entry.question !== undefined) step.question = entry.question
+        return
+      }
+      case 'signal':
+        for (const step of this.steps.values()) {
+          if (step.status === 'waiting' && step.signal === entry.name) step.status = 'open'
+        }
+        return
+      case 'parked':
+        if (entry.reason === 'in_doubt') this.step(entry).status = 'in_doubt'
+        return
+      case 'result': {
+        const step = this.step(entry)
+        step.status = entry.outcome.ok ? 'done' : 'failed'
+        step.finishedAt = entry.at
+        if (!entry.outcome.ok) step.error = entry.outcome.error
+        else if (entry.outcome.value !== undefined) step.result = entry.outcome.value
+        return
+      }
+      case 'finished':
+        this.end = {
+          ...(entry.result === undefined ? {} : { result: entry.result }),
+          ...(entry.error === undefined ? {} : { error: entry.error }),
+        }
+    }
+  }
+
+  /** With `values` false, without what steps were given and came to. */
+  view(head: RunHead, values: boolean): object {
+    const steps = [...this.steps.values()].map((step) => {
+      if (values) return step
+      const { input: _input, result: _result, ...rest } = step
+      return rest
+    })
+    return { ...runView(head), steps: head.steps, input: this.input ?? null, ...this.end, journal: steps }
+  }
+
+  private step({ step: key, call, at }: Entry & { step: string; call: StepCall }): StepView {
+    let step = this.steps.get(key)
+    if (!step) {
+      step = { step: key, kind: call.kind, name: call.name, status: 'open', startedAt: at }
+      this.steps.set(key, step)
+    }
+    return step
+  }
+}

@@ -1,0 +1,115 @@
+import type { ModuleHost } from '../../core/module.ts'
+import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { type Dead, type DeadLetter, deadKey } from './job.ts'
+
+/** Dead letters that one batch moves. */
+const BATCH = 100
+
+export interface Moved {
+  write: StoreWrite
+  /** Runs after the move is durable. */
+  after(): void
+}
+
+/** The dead letters of one queue, oldest first. What they hold is read from the store. */
+export class DeadLetters {
+  private readonly host: ModuleHost
+  private readonly byId = new Map<string, Dead>()
+
+  constructor(host: ModuleHost) {
+    this.host = host
+  }
+
+  get size(): number {
+    this.prune()
+    return this.byId.size
+  }
+
+  /** Past `max` the oldest are forgotten. */
+  add(dead: Dead, max: number): void {
+    this.byId.set(dead.id, dead)
+    this.prune()
+    for (const [id, oldest] of this.byId) {
+      if (this.byId.size <= max) return
+      this.byId.delete(id)
+      const { partition, order } = oldest
+      this.host.ports.log.warn({ message_id: id }, 'The oldest dead letter was dropped: there are too many')
+      this.host.ports.store.write([{ op: 'delete', partition, key: deadKey(order) }], () => {})
+    }
+  }
+
+  /** After those of several groups were read one after another: oldest first. */
+  sort(): void {
+    const sorted = [...this.byId].sort(([, a], [, b]) => a.expires - b.expires)
+    this.byId.clear()
+    for (const [id, dead] of sorted) this.byId.set(id, dead)
+  }
+
+  list(offset: number, limit: number): DeadLetter[] {
+    this.prune()
+    return [...this.byId.values()]
+      .slice(offset, offset + limit)
+      .map((dead) => this.read(dead))
+      .filter((letter) => letter !== undefined)
+  }
+
+  discard(messageId: string, done: (removed: number, failed?: StoreOutcome) => void): void {
+    this.remove(messageId, () => undefined, done)
+  }
+
+  /** Takes out one or all, each in one batch with what takes its place. Those that the disk refuses stay. */
+  remove(
+    messageId: string | undefined,
+    replace: (dead: Dead, letter: DeadLetter) => Moved | undefined,
+    done: (removed: number, failed?: StoreOutcome) => void,
+  ): void {
+    this.prune()
+    const chosen = [...this.byId.values()].filter((dead) => messageId === undefined || dead.id === messageId)
+    // Nobody else moves them meanwhile.
+    for (const dead of chosen) this.byId.delete(dead.id)
+    const batches: Dead[][] = []
+    for (const dead of chosen) {
+      const last = batches.at(-1)
+      if (last && last.length < BATCH && last[0]?.partition === dead.partition) last.push(dead)
+      else batches.push([dead])
+    }
+    if (batches.length === 0) return done(0)
+    let left = batches.length
+    let removed = 0
+    let failed: StoreOutcome | undefined
+    for (const batch of batches) {
+      const moves = batch.map((dead) => {
+        const letter = this.read(dead)
+        return letter && replace(dead, letter)
+      })
+      const writes = batch.flatMap((dead, index): StoreWrite[] => {
+        const gone: StoreWrite = { op: 'delete', partition: dead.partition, key: deadKey(dead.order) }
+        const move = moves[index]
+        return move ? [gone, move.write] : [gone]
+      })
+      this.host.ports.store.write(writes, (outcome) => {
+        if (outcome.ok) {
+          removed += batch.length
+          for (const move of moves) move?.after()
+        } else {
+          failed = outcome
+          for (const dead of batch) this.byId.set(dead.id, dead)
+        }
+        left -= 1
+        if (left === 0) done(removed, failed)
+      })
+    }
+  }
+
+  private read(dead: Dead): DeadLetter | undefined {
+    return this.host.ports.store.get(dead.partition, deadKey(dead.order))?.value as DeadLetter | undefined
+  }
+
+  private prune(): void {
+    const now = this.host.ports.clock.now()
+    for (const [id, dead] of this.byId) {
+      if (dead.expires > now) return
+      this.byId.delete(id)
+    }
+  }
+}

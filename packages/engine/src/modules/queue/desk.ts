@@ -1,0 +1,186 @@
+import { EngineError, type ErrorCode } from '@agentos/protocol'
+import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
+import type { StoreOutcome } from '../../core/ports.ts'
+import type { Input } from '../input.ts'
+import type { DeadLetter } from './job.ts'
+import type { JobQueue } from './job-queue.ts'
+import type { Queues } from './queues.ts'
+import type { QueueSettings } from './settings.ts'
+import type { Subscriptions } from './subscriptions.ts'
+
+/** `broker_type` of topics, and of named queues. */
+const TOPICS = 'builtin'
+const FUNCTION_QUEUE = 'function_queue'
+
+type Done = (count: number, failed?: StoreOutcome) => void
+
+/** Looks at queues and handles dead letters, in the realm of the caller. */
+export class QueueDesk {
+  private readonly host: ModuleHost
+  private readonly queues: Queues
+  private readonly subscriptions: Subscriptions
+
+  constructor(host: ModuleHost, queues: Queues, subscriptions: Subscriptions) {
+    this.host = host
+    this.queues = queues
+    this.subscriptions = subscriptions
+  }
+
+  redrive(input: Input, call: BuiltinCall): void {
+    const queue = named(input, 'queue', 'queue_not_set', 'Queue name is not set')
+    const each = (found: JobQueue, done: Done) => found.redrive(undefined, done)
+    this.count(queue, call, 'redrive_failed', each, (redriven) => ({ queue, redriven }))
+  }
+
+  redriveMessage(input: Input, call: BuiltinCall): void {
+    const { queue, message_id } = message(input)
+    const each = (found: JobQueue, done: Done) => found.redrive(message_id, done)
+    this.count(queue, call, 'redrive_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
+  }
+
+  discardMessage(input: Input, call: BuiltinCall): void {
+    const { queue, message_id } = message(input)
+    const each = (found: JobQueue, done: Done) => found.dead.discard(message_id, done)
+    this.count(queue, call, 'discard_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
+  }
+
+  listTopics(call: BuiltinCall): void {
+    const { realm } = call.context
+    const topics = new Set(this.subscriptions.topicsOf(realm))
+    for (const { id } of this.queues.all()) if (id.realm === realm && id.kind === 'topic') topics.add(id.topic)
+    const rows = [...topics].sort().map((name) => ({
+      name,
+      broker_type: TOPICS,
+      subscriber_count: this.subscriptions.subscribersOf(name, realm).length,
+    }))
+    const queues = [...this.queues.named].map(([name, settings]) => ({
+      name,
+      broker_type: FUNCTION_QUEUE,
+      subscriber_count: settings.concurrency,
+    }))
+    call.reply([...rows, ...queues].filter(({ name }) => this.mayTouch(name, call)))
+  }
+
+  topicStats(input: Input, call: BuiltinCall): void {
+    const topic = named(input, 'topic', 'topic_required', 'Topic is required')
+    const found = this.find(topic, call)
+    const settings = this.queues.named.get(topic)
+    call.reply({
+      depth: sum(found, (queue) => queue.depth),
+      consumer_count: settings
+        ? settings.concurrency
+        : this.subscriptions
+            .subscribersOf(topic, call.context.realm)
+            .reduce((count, { bindings }) => count + bindings.length, 0),
+      dlq_depth: sum(found, (queue) => queue.dead.size),
+      config: settings ? inConfigWords(settings) : this.subscriptions.configOf(topic, call.context.realm),
+    })
+  }
+
+  dlqTopics(call: BuiltinCall): void {
+    const rows = this.queues
+      .all()
+      .filter(({ id, dead }) => id.realm === call.context.realm && dead.size > 0)
+      .filter(({ id }) => this.mayTouch(id.kind === 'named' ? id.name : id.topic, call))
+      .map(({ id, name, dead }) => ({
+        topic: name,
+        broker_type: id.kind === 'named' ? FUNCTION_QUEUE : TOPICS,
+        message_count: dead.size,
+      }))
+    call.reply(rows.sort((a, b) => (a.topic < b.topic ? -1 : 1)))
+  }
+
+  dlqMessages(input: Input, call: BuiltinCall): void {
+    const topic = named(input, 'topic', 'topic_required', 'Topic is required')
+    let offset = input.optionalInteger('offset', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0
+    const limit = input.optionalInteger('limit', { min: 0, max: 1_000 }) ?? 50
+    const letters: DeadLetter[] = []
+    for (const { dead } of this.find(topic, call)) {
+      letters.push(...dead.list(offset, limit - letters.length))
+      offset = Math.max(0, offset - dead.size)
+    }
+    call.reply(
+      letters.map(({ job, error, failed_at }) => ({
+        id: job.id,
+        payload: job.data,
+        error,
+        failed_at: Math.floor(failed_at / 1_000),
+        retries: job.attempts_made,
+        size_bytes: Buffer.byteLength(JSON.stringify(job.data)),
+      })),
+    )
+  }
+
+  private count(
+    queue: string,
+    call: BuiltinCall,
+    failure: string,
+    each: (queue: JobQueue, done: Done) => void,
+    answer: (count: number) => object,
+  ): void {
+    const found = this.find(queue, call)
+    let left = found.length
+    let total = 0
+    let failed: StoreOutcome | undefined
+    if (left === 0) return call.reply(answer(0))
+    for (const one of found) {
+      each(one, (count, error) => {
+        total += count
+        failed ??= error
+        left -= 1
+        if (left > 0) return
+        if (failed && !failed.ok) call.fail(failure, `${total} were moved, the others stay: ${failed.error.message}`)
+        else call.reply(answer(total))
+      })
+    }
+  }
+
+  /** Queues that the caller means. Throws `forbidden` where another worker owns one. */
+  private find(name: string, call: BuiltinCall): JobQueue[] {
+    this.host.assertMayTouch('topics', name, call.caller, call.context)
+    const found = this.queues.matching(call.context.realm, name)
+    for (const { id } of found) {
+      if (id.kind === 'topic') this.host.assertMayTouch('topics', id.topic, call.caller, call.context)
+    }
+    return found
+  }
+
+  private mayTouch(name: string, call: BuiltinCall): boolean {
+    try {
+      this.host.assertMayTouch('topics', name, call.caller, call.context)
+      return true
+    } catch (error) {
+      if (error instanceof EngineError) return false
+      throw error
+    }
+  }
+}
+
+function named(input: Input, field: string, code: ErrorCode, text: string): string {
+  const name = input.optionalString(field) ?? ''
+  if (name === '') throw new EngineError(code, text)
+  return name
+}
+
+/** As config.yaml writes it. */
+function inConfigWords(settings: QueueSettings): object {
+  const { fifo, groupField, maxAttempts, concurrency, backoffMs, leaseMs, maxDepth } = settings
+  return {
+    type: fifo ? 'fifo' : 'standard',
+    ...(groupField === undefined ? {} : { message_group_field: groupField }),
+    max_retries: maxAttempts,
+    concurrency,
+    backoff_ms: backoffMs,
+    visibility_timeout_ms: leaseMs,
+    max_depth: maxDepth,
+  }
+}
+
+function message(input: Input): { queue: string; message_id: string } {
+  const queue = named(input, 'queue', 'queue_not_set', 'Queue name is not set')
+  return { queue, message_id: named(input, 'message_id', 'message_id_not_set', 'Message id is not set') }
+}
+
+function sum(queues: JobQueue[], of: (queue: JobQueue) => number): number {
+  return queues.reduce((total, queue) => total + of(queue), 0)
+}

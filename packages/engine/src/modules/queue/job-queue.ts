@@ -1,0 +1,359 @@
+import { EngineError } from '@agentos/protocol'
+import type { CallContext } from '../../core/context.ts'
+import type { CallResult, ModuleHost } from '../../core/module.ts'
+import { overloaded } from '../../core/overload.ts'
+import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { DeadLetters } from './dead-letters.ts'
+import {
+  basePartition,
+  type DeadLetter,
+  deadKey,
+  displayName,
+  groupPartition,
+  type Job,
+  jobKey,
+  type QueueId,
+  type StoredJob,
+  storedContext,
+} from './job.ts'
+import { Lanes } from './lanes.ts'
+import { type Marker, markerOf } from './marker.ts'
+import { backoffMs, groupOf, type QueueSettings } from './settings.ts'
+
+/** Failures of the way to the function, where it was never reached: the job waits, and this was no attempt. */
+const UNDELIVERED = new Set([
+  'worker_unavailable',
+  'overloaded',
+  'shutting_down',
+  'channel_send_failed',
+  'approval_required',
+])
+/** How soon a job whose function is away is tried again, and how long it may wait like that. */
+const AWAY_RETRY_MS = { first: 500, last: 5_000 }
+const MAX_AWAY_MS = 3_600_000
+/** After a start clients need time to come back: so long a missing function is away, not missing. */
+const START_GRACE_MS = 30_000
+/** After the disk refused to note how a delivery went, the job is delivered again. */
+const WRITE_RETRY_MS = 1_000
+
+export interface NewJob {
+  id: string
+  functionId: string
+  data: unknown
+  context: CallContext
+  /** Installed worker that puts it there. */
+  worker?: string
+}
+
+export interface Attempt {
+  job: StoredJob
+  context: CallContext
+  /** It has been handed to the function's process. */
+  onSent(): void
+  done(result: CallResult): void
+}
+
+/** Takes one job to its function. Absent where nobody is there to take any. */
+export type Consumer = (attempt: Attempt) => void
+
+/**
+ * One queue of one realm. A job is on disk before it is accepted and leaves the disk after its function answered, so it
+ * is delivered at least once. The lease on a job is the call that delivers it: it ends with the call's deadline, with
+ * its worker's connection, or with the engine, and an answer of an older lease reaches nobody.
+ */
+export class JobQueue {
+  readonly id: QueueId
+  readonly name: string
+  readonly dead: DeadLetters
+  private readonly host: ModuleHost
+  private readonly base: string
+  private readonly consumer: () => Consumer | undefined
+  private readonly lanes: Lanes
+  private readonly startedAt: number
+  private config: QueueSettings
+  private count = 0
+  private active = 0
+  private lastOrder = 0
+  private pumping = false
+  private stopped = false
+
+  constructor(parts: {
+    host: ModuleHost
+    id: QueueId
+    settings: QueueSettings
+    consumer: () => Consumer | undefined
+    startedAt: number
+  }) {
+    this.host = parts.host
+    this.id = parts.id
+    this.name = displayName(parts.id)
+    this.base = basePartition(parts.id)
+    this.config = parts.settings
+    this.consumer = parts.consumer
+    this.startedAt = parts.startedAt
+    this.lanes = new Lanes(parts.host.ports, parts.settings.fifo, () => this.pump())
+    this.dead = new DeadLetters(parts.host)
+  }
+
+  get settings(): QueueSettings {
+    return this.config
+  }
+
+  set settings(settings: QueueSettings) {
+    this.config = settings
+    this.lanes.setOrdered(settings.fifo)
+  }
+
+  /** Jobs that are not yet done, those under way too. */
+  get depth(): number {
+    return this.count
+  }
+
+  /** Throws where the queue is full, or the data does not name its group. */
+  assertRoom(data: unknown): void {
+    groupOf(this.name, this.config, data)
+    if (this.count < this.config.maxDepth) return
+    throw overloaded(`Queue ${this.name} holds ${this.count} jobs; try again when some are done`)
+  }
+
+  /**
+   * Puts a job into the queue; `done` runs after it is durable, with the id that it has. A job that was put there under
+   * the same idempotency key within a day is the same job.
+   */
+  add(given: NewJob, done: (outcome: StoreOutcome, id: string) => void): void {
+    const group = groupOf(this.name, this.config, given.data)
+    const partition = groupPartition(this.base, group)
+    const now = this.host.ports.clock.now()
+    const marker = markerOf(partition, given, now)
+    if (marker && this.isThere(given, marker, done)) return
+    this.assertRoom(given.data)
+    const { delayMs } = this.config
+    const stored: StoredJob = {
+      id: given.id,
+      queue: this.name,
+      function_id: given.functionId,
+      data: given.data ?? null,
+      attempts_made: 0,
+      created_at: now,
+      ...(delayMs > 0 ? { process_at: now + delayMs } : {}),
+      ...(group === '' ? {} : { group_id: group }),
+      context: storedContext(given.context),
+      ...(given.worker === undefined ? {} : { worker: given.worker }),
+    }
+    const job: Job = {
+      id: given.id,
+      partition,
+      group,
+      order: this.nextOrder(),
+      attempts: 0,
+      readyAt: this.host.ports.clock.monotonic() + delayMs,
+    }
+    this.count += 1
+    const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value: stored }
+    this.host.ports.store.write(marker ? [write, marker] : [write], (outcome) => {
+      if (!outcome.ok) this.count -= 1
+      done(outcome, given.id)
+      if (!outcome.ok) return
+      this.lanes.add(job)
+      this.pump()
+    })
+  }
+
+  /** A job that was on disk when the engine started; called in their order. */
+  restore(partition: string, group: string, order: number, stored: StoredJob): void {
+    const { clock } = this.host.ports
+    // The clock may have been set meanwhile: no longer than it would have waited anyway.
+    const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs)
+    const left = Math.min(Math.max((stored.process_at ?? 0) - clock.now(), 0), most)
+    this.lastOrder = Math.max(this.lastOrder, order)
+    this.count += 1
+    const { id, attempts_made: attempts } = stored
+    this.lanes.add({ id, partition, group, order, attempts, readyAt: clock.monotonic() + left })
+  }
+
+  /** A dead letter that was on disk when the engine started; called oldest first. */
+  restoreDead(partition: string, group: string, order: number, letter: DeadLetter): void {
+    this.lastOrder = Math.max(this.lastOrder, order)
+    const expires = letter.failed_at + this.config.deadMs
+    this.dead.add({ id: letter.job.id, partition, group, order, expires }, this.config.maxDead)
+  }
+
+  /** Hands over what may run now. */
+  pump(): void {
+    // A delivery that ends at once is taken up by the loop below, not by a deeper stack.
+    if (this.pumping) return
+    this.pumping = true
+    while (!this.stopped && this.active < this.config.concurrency) {
+      const consumer = this.consumer()
+      const job = consumer && this.lanes.take()
+      if (!job) break
+      this.active += 1
+      this.deliver(job, consumer)
+    }
+    this.pumping = false
+  }
+
+  /** No more deliveries. What is under way may still succeed; what fails from now on comes again after the start. */
+  stop(): void {
+    this.stopped = true
+    this.lanes.stop()
+  }
+
+  /** Dead letters (all, or one) go back to the end of the queue, with all attempts before them. */
+  redrive(messageId: string | undefined, done: (redriven: number, failed?: StoreOutcome) => void): void {
+    this.dead.remove(
+      messageId,
+      (dead, letter) => {
+        const order = this.nextOrder()
+        const { process_at: _due, ...job } = letter.job
+        const stored: StoredJob = { ...job, attempts_made: 0 }
+        const { id, partition, group } = dead
+        const readyAt = this.host.ports.clock.monotonic()
+        return {
+          write: { op: 'put', partition, key: jobKey(order), value: stored },
+          after: () => {
+            this.count += 1
+            this.lanes.add({ id, partition, group, order, attempts: 0, readyAt })
+          },
+        }
+      },
+      (redriven, failed) => {
+        done(redriven, failed)
+        this.pump()
+      },
+    )
+  }
+
+  /** Answers for a job that has been put there under the same key before. */
+  private isThere(given: NewJob, marker: Marker, done: (outcome: StoreOutcome, id: string) => void): boolean {
+    const { store } = this.host.ports
+    const { partition, key } = marker
+    const first = store.latest(partition, key)?.value as Marker['value'] | undefined
+    if (!first) return false
+    if (first.hash !== marker.value.hash) {
+      throw new EngineError('key_reused', 'The idempotency key was used for a job with other data; take a new one')
+    }
+    store.settled(partition, key, () => {
+      // The disk may have refused it.
+      if (store.get(partition, key)) done({ ok: true, records: [] }, first.id)
+      else this.add(given, done)
+    })
+    return true
+  }
+
+  private deliver(job: Job, consumer: Consumer): void {
+    const { clock, store, log } = this.host.ports
+    let stored: StoredJob | undefined
+    try {
+      stored = store.get(job.partition, jobKey(job.order))?.value as StoredJob | undefined
+    } catch (error) {
+      log.error({ err: error, queue: this.name, message_id: job.id }, 'A job cannot be read; it stays on disk')
+    }
+    if (!stored) {
+      this.count -= 1
+      return this.finish(job)
+    }
+    const read = stored
+    let sent = false
+    const deadline = clock.monotonic() + this.config.leaseMs
+    consumer({
+      job: read,
+      context: { ...read.context, deadline, idempotencyKey: job.id },
+      onSent: () => {
+        sent = true
+      },
+      done: (result) => {
+        if (sent) job.away = undefined
+        if (result.ok) this.succeeded(job)
+        else this.failed(job, read, `${result.error.code}: ${result.error.message}`, !sent && this.isAway(job, result))
+      },
+    })
+  }
+
+  private succeeded(job: Job): void {
+    this.settle(job, [{ op: 'delete', partition: job.partition, key: jobKey(job.order) }], () => {
+      this.count -= 1
+    })
+  }
+
+  private failed(job: Job, stored: StoredJob, error: string, away: boolean): void {
+    // The engine is stopping, and the failure is its own doing.
+    if (this.stopped) return
+    const { clock, log } = this.host.ports
+    if (away) return this.wait(job)
+    const { partition } = job
+    const attempts = job.attempts + 1
+    const about = { queue: this.name, message_id: job.id, function_id: stored.function_id, attempts }
+    if (attempts < this.config.maxAttempts) {
+      log.info(about, `A delivery failed and will be tried again: ${error}`)
+      const delay = backoffMs(this.config, attempts)
+      const readyAt = clock.monotonic() + delay
+      const value: StoredJob = { ...stored, attempts_made: attempts, process_at: clock.now() + delay }
+      const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value }
+      return this.settle(job, [write], () => {
+        job.attempts = attempts
+        job.readyAt = readyAt
+        this.lanes.putBack(job)
+      })
+    }
+    log.warn(about, `A job is a dead letter after its last attempt: ${error}`)
+    const now = clock.now()
+    const value: DeadLetter = { job: { ...stored, attempts_made: attempts }, error, failed_at: now }
+    const expires = now + this.config.deadMs
+    const batch: StoreWrite[] = [
+      { op: 'delete', partition, key: jobKey(job.order) },
+      { op: 'put', partition, key: deadKey(job.order), value, expires },
+    ]
+    this.settle(job, batch, () => {
+      this.count -= 1
+      this.dead.add({ id: job.id, partition, group: job.group, order: job.order, expires }, this.config.maxDead)
+    })
+  }
+
+  /** Notes on disk how a delivery went; the group goes on after that, so that no later job is done before it. */
+  private settle(job: Job, batch: StoreWrite[], noted: () => void): void {
+    this.host.ports.store.write(batch, (outcome) => {
+      if (outcome.ok) {
+        noted()
+        return this.finish(job)
+      }
+      const { code, message } = outcome.error
+      this.host.ports.log.error({ queue: this.name, message_id: job.id, code }, `A delivery was not noted: ${message}`)
+      job.readyAt = this.host.ports.clock.monotonic() + WRITE_RETRY_MS
+      this.lanes.putBack(job)
+      this.finish(job)
+    })
+  }
+
+  /** It did not reach its function: it stays at the head of its group, or lets the others of a standard queue pass. */
+  private wait(job: Job): void {
+    const tries = job.away?.tries ?? 1
+    const delay = Math.min(AWAY_RETRY_MS.first * 2 ** (tries - 1), AWAY_RETRY_MS.last)
+    job.readyAt = this.host.ports.clock.monotonic() + delay
+    if (this.config.fifo) this.lanes.putBack(job)
+    else this.lanes.add(job)
+    this.finish(job)
+  }
+
+  private finish(job: Job): void {
+    this.lanes.release(job)
+    this.active -= 1
+    this.pump()
+  }
+
+  /** Was it only the way to the function that failed? For a while such a job waits; a missing function is a failure. */
+  private isAway(job: Job, result: CallResult & { ok: false }): boolean {
+    const now = this.host.ports.clock.monotonic()
+    const { code } = result.error
+    const missing = code === 'function_not_found'
+    if (missing ? now - this.startedAt >= START_GRACE_MS : !UNDELIVERED.has(code)) return false
+    job.away = { since: job.away?.since ?? now, tries: (job.away?.tries ?? 0) + 1 }
+    return now - job.away.since < MAX_AWAY_MS
+  }
+
+  /** Rises over restarts too, and never repeats within a queue. */
+  private nextOrder(): number {
+    this.lastOrder = Math.max(this.lastOrder + 1, this.host.ports.clock.now() * 1_000)
+    return this.lastOrder
+  }
+}

@@ -1,0 +1,79 @@
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { EngineError } from '@agentos/protocol'
+import { claimDataFolder } from './data-format.ts'
+import { beginWalk, checkStructure, type Walk, walkOn } from './integrity.ts'
+import { assertSupported, formatOf } from './migrations.ts'
+import { RecordDatabase } from './record-database.ts'
+import { readMark } from './synced-mark.ts'
+import { inspectWal } from './wal.ts'
+
+/** Bounds of the check at start: a file up to this size is checked whole, and records for as long as this. */
+const CHECK = { structureBytes: 16 * 1024 * 1024, recordsMs: 150 }
+
+/** Damaged records that are named one by one. */
+const NAMED = 10
+
+/**
+ * Opens the records of a data folder: log first, then the database, then as much of its content as the bounds allow.
+ * Throws `corrupt_record` with the place for damage that would lose something silently; what was never synced is
+ * dropped with a warning, and a record that is not what was written is warned of and never served.
+ */
+export function openRecords(folder: string, warnings: string[]): RecordDatabase {
+  claimDataFolder(folder)
+  const path = join(folder, 'store.sqlite')
+  checkLog(path, warnings)
+  // A journal is there only where the power went while the file was being made: it has to be rolled back first.
+  if (existsSync(path) && !existsSync(`${path}-journal`)) checkContent(path, warnings)
+  return new RecordDatabase(path)
+}
+
+function checkLog(storePath: string, warnings: string[]): void {
+  const path = `${storePath}-wal`
+  const log = inspectWal(path, readMark(storePath))
+  if (log.state === 'flipped') {
+    throw new EngineError(
+      'corrupt_record',
+      `${path} is damaged at byte ${log.offset}, in what had been synced. Nothing was changed: restore a backup ` +
+        '(`agentos restore`), or see with `agentos doctor --repair` what would go',
+      { details: { path, offset: log.offset } },
+    )
+  }
+  if (log.state === 'clean') return
+  warnings.push(
+    log.finished
+      ? `${path} ends in a commit that did not reach the disk whole, at byte ${log.offset}; nothing shows that it was ever synced, and it is dropped`
+      : `${path} ends in an unfinished commit at byte ${log.offset}; it was never acknowledged and is dropped`,
+  )
+}
+
+function checkContent(path: string, warnings: string[]): void {
+  const db = new DatabaseSync(path, { readOnly: true })
+  try {
+    assertSupported(db, path)
+    if (formatOf(db) === 0) return
+    const broken = statSync(path).size <= CHECK.structureBytes ? checkStructure(db) : []
+    if (broken.length > 0) throw damaged(path, broken[0]?.text ?? '')
+    const until = performance.now() + CHECK.recordsMs
+    const walk = beginWalk()
+    while (!walk.done && performance.now() < until) walkOn(db, walk)
+    warnings.push(...wordsOf(walk, path))
+  } finally {
+    db.close()
+  }
+}
+
+function damaged(path: string, text: string): EngineError {
+  return new EngineError(
+    'corrupt_record',
+    `${path} is damaged: ${text}. Nothing was changed: restore a backup (\`agentos restore\`), or see with ` +
+      '`agentos doctor --repair` what would go',
+    { details: { path } },
+  )
+}
+
+function wordsOf({ damage }: Walk, path: string): string[] {
+  const words = damage.slice(0, NAMED).map(({ text }) => `${path}: ${text}; it is not served`)
+  return damage.length > NAMED ? [...words, `${path}: and ${damage.length - NAMED} records more`] : words
+}

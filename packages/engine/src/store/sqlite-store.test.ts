@@ -1,0 +1,188 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Store } from '../core/ports.ts'
+import { openSqliteStore, type SqliteStore, type StoreLimits } from './sqlite-store.ts'
+import { changes, put, range, remove, storeContract, write } from './store.contract.ts'
+
+const P = 'state/realm-a/users'
+const clock = { now: () => Date.now(), precise: () => Date.now(), monotonic: () => performance.now() }
+const threadUrl = new URL('./thread.ts', import.meta.url)
+
+let warnings: string[] = []
+const log = {
+  debug: () => {},
+  info: () => {},
+  warn: (_fields: object, message: string) => warnings.push(message),
+  error: (_fields: object, message: string) => warnings.push(message),
+}
+
+let folder: string
+let opened: SqliteStore[] = []
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'agentos-store-'))
+  warnings = []
+  opened = []
+})
+afterEach(async () => {
+  for (const store of opened) await store.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function open(limits?: Partial<StoreLimits>): Promise<SqliteStore> {
+  const store = await openSqliteStore({ folder, threadUrl, clock, log, ...(limits ? { limits } : {}) })
+  opened.push(store)
+  return store
+}
+
+async function close(store: SqliteStore): Promise<void> {
+  opened = opened.filter((other) => other !== store)
+  await store.close()
+}
+
+storeContract('SqliteStore', async (testClock) => {
+  const dir = mkdtempSync(join(tmpdir(), 'agentos-store-'))
+  const shifted = { ...clock, now: () => Date.now() + testClock.offsetMs }
+  let store = await openSqliteStore({ folder: dir, threadUrl, clock: shifted, log })
+  return {
+    store,
+    reopen: async (): Promise<Store> => {
+      await store.close()
+      store = await openSqliteStore({ folder: dir, threadUrl, clock: shifted, log })
+      return store
+    },
+    close: async () => {
+      await store.close()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+})
+
+describe('SqliteStore and damaged data', () => {
+  it('refuses a record whose bytes were changed, and names it', async () => {
+    const store = await open()
+    await write(store, [put('a', 'aaaa'), put('b', 'bbbb')])
+    await close(store)
+    const file = join(folder, 'store.sqlite')
+    const bytes = readFileSync(file)
+    const at = bytes.indexOf('"aaaa"')
+    expect(at).toBeGreaterThan(0)
+    bytes[at + 2]! ^= 1
+    writeFileSync(file, bytes)
+    const again = await open()
+    expect(() => again.get(P, 'a')).toThrow(/record 'a' of state\/realm-a\/users .* does not match its checksum/)
+    expect(again.get(P, 'b')?.value).toBe('bbbb')
+    await expect(range(again, P, { limit: 9 })).rejects.toThrow('corrupt_record')
+    await expect(changes(again, P, 0)).rejects.toThrow('corrupt_record')
+  })
+
+  it('refuses a folder and a database of a newer version with a sentence that says what to do', async () => {
+    writeFileSync(join(folder, 'format'), '3\n')
+    await expect(open()).rejects.toMatchObject({ code: 'data_too_new', message: expect.stringMatching(/AGENTOS_DATA/) })
+    writeFileSync(join(folder, 'format'), '1\n')
+    await close(await open())
+    const db = new DatabaseSync(join(folder, 'store.sqlite'))
+    db.exec('PRAGMA user_version = 99')
+    db.close()
+    await expect(open()).rejects.toMatchObject({ code: 'data_too_new', message: expect.stringContaining('format 99') })
+  })
+
+  it('writes its format beside the data', async () => {
+    await open()
+    expect(readFileSync(join(folder, 'format'), 'utf8')).toBe('2\n')
+  })
+
+  it('starts with empty traces where their file is damaged', async () => {
+    writeFileSync(
+      join(folder, 'traces.sqlite'),
+      'this is no database, but it is long enough to be read as one'.repeat(99),
+    )
+    const store = await open()
+    expect(warnings).toEqual([expect.stringContaining('starts empty')])
+    await write(store, [put('a', 1)])
+    expect(store.get(P, 'a')?.value).toBe(1)
+  })
+})
+
+describe('SqliteStore and a disk that says no', () => {
+  it('answers store_unavailable, keeps nothing of it, and goes on when the disk does', async () => {
+    const store = await open()
+    await write(store, [put('a', 1)])
+    const other = new DatabaseSync(join(folder, 'store.sqlite'))
+    other.exec('BEGIN IMMEDIATE')
+    const refused = await Promise.all([write(store, [put('a', 2)]), write(store, [put('b', 2)])])
+    expect(refused).toMatchObject([
+      { ok: false, error: { code: 'store_unavailable' } },
+      { ok: false, error: { code: 'store_unavailable' } },
+    ])
+    expect(store.latest(P, 'a')?.value).toBe(1)
+    other.exec('ROLLBACK')
+    other.close()
+    expect(await write(store, [put('a', 3)])).toMatchObject({ ok: true, records: [{ version: 2 }] })
+    expect(store.get(P, 'a')?.value).toBe(3)
+  })
+
+  it('does not build on a write that failed', async () => {
+    const store = await open()
+    const other = new DatabaseSync(join(folder, 'store.sqlite'))
+    other.exec('BEGIN IMMEDIATE')
+    const first = write(store, [put('n', 1, { expectedVersion: 0 })])
+    await new Promise((resolve) => setImmediate(resolve))
+    const before = store.latest(P, 'n')
+    const second = write(store, [put('n', 2, { expectedVersion: before!.version })])
+    await first
+    other.exec('ROLLBACK')
+    other.close()
+    expect(await first).toMatchObject({ ok: false, error: { code: 'store_unavailable' } })
+    expect(await second).toMatchObject({ ok: false })
+    expect(store.latest(P, 'n')).toBeUndefined()
+  })
+
+  it('bounds what waits for the disk', async () => {
+    const store = await open({ pendingBytes: 1_000 })
+    const outcomes = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => write(store, [put(`k${n}`, 'x'.repeat(300))])),
+    )
+    const codes = outcomes.map((outcome) => (outcome.ok ? 'ok' : outcome.error.code))
+    expect(codes.slice(0, 3)).toEqual(['ok', 'ok', 'ok'])
+    expect(codes.at(-1)).toBe('overloaded')
+    expect(await write(store, [put('later', 1)])).toMatchObject({ ok: true })
+  })
+
+  it('refuses writes after it was closed', async () => {
+    const store = await open()
+    await close(store)
+    expect(await write(store, [put('a', 1)])).toMatchObject({ ok: false, error: { code: 'store_unavailable' } })
+  })
+})
+
+describe('SqliteStore and time', () => {
+  it('writes a relaxed write without another to carry it', async () => {
+    const store = await open({ relaxedMs: 1 })
+    await write(store, [put('a', 1)], { relaxed: true })
+    await new Promise<void>((resolve) => store.settled(P, 'a', resolve))
+    expect(store.get(P, 'a')?.value).toBe(1)
+  })
+
+  it('turns what expired into deletions, and forgets old deletions', async () => {
+    const store = await open({ sweepMs: 5, deletions: 2 })
+    await write(store, [put('short', 1, { expires: Date.now() + 1 })])
+    const expired = async () => (await changes(store, P, 0)).find((change) => change.key === 'short')
+    await expect.poll(async () => (await expired())?.version).toBe(2)
+    for (const key of ['a', 'b', 'c', 'd']) await write(store, [put(key, 1)])
+    for (const key of ['a', 'b', 'c', 'd']) await write(store, [remove(key)])
+    await expect.poll(async () => (await changes(store, P, 0)).length).toBe(2)
+    await expect(changes(store, P, 1)).rejects.toThrow('history_pruned')
+    const last = (await changes(store, P, 0)).at(-1)!.seq
+    await close(store)
+    const again = await open({ sweepMs: 5, deletions: 0 })
+    await expect.poll(async () => (await changes(again, P, 0)).length).toBe(0)
+    await close(again)
+    const third = await open()
+    const next = await write(third, [put('e', 1)])
+    expect(next.ok && next.records[0]!.seq > last).toBe(true)
+  })
+})

@@ -1,0 +1,21 @@
+import type { ToEngine, ToSupervisor } from '@agentos/protocol'
+import type { Core } from './core/core.ts'
+
+/**
+ * Connects the core with the process that started this one, where that left a channel. Returns how to tell it something;
+ * what it can no longer be told is dropped.
+ */
+export function listenToSupervisor(core: Core): ((message: ToSupervisor) => void) | undefined {
+  if (!process.send) return undefined
+  const tell = (message: ToSupervisor): void => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => {})
+  }
+  process.on('message', (message) => {
+    if (isStates(message)) core.supervision.update(message.states, tell)
+  })
+  process.on('disconnect', () => core.supervisorLost())
+  return tell
+}
+
+const isStates = (message: unknown): message is ToEngine =>
+  typeof message === 'object' && message !== null && 'type' in message && message.type === 'workers'

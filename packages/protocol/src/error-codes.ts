@@ -1,0 +1,523 @@
+/** `retryable`: the same call may succeed later, unchanged. `terminal`: it will not, something has to be changed first. */
+export type ErrorClass = 'terminal' | 'retryable'
+
+export interface ErrorInfo {
+  readonly code: string
+  readonly class: ErrorClass
+  /** Status that the code has over HTTP. */
+  readonly status: number
+  /** What happened, in one short sentence; the title of the problem document. */
+  readonly title: string
+  /** What the person who reads it can do. */
+  readonly next: string
+}
+
+/**
+ * Every error code that the engine, the SDK and the workers of this repository give. Upper-case and `invocation_…` codes
+ * are the protocol's and keep its spelling. `docs/errors.md` shows the same list; a test holds the two together.
+ */
+export const errorCodes = [
+  // Input
+  entry(
+    'invalid_input',
+    'terminal',
+    400,
+    'The input does not match the schema.',
+    'Correct the fields named in the details; the schema is in /openapi.json.',
+  ),
+  entry(
+    'deserialization_error',
+    'terminal',
+    400,
+    'The input does not fit the function of the engine.',
+    'Correct the field that the message names.',
+  ),
+  entry(
+    'serialization_error',
+    'terminal',
+    500,
+    'A value cannot be written as JSON.',
+    'Return plain JSON values from the handler: no cycles, no bigint.',
+  ),
+  entry(
+    'INVALID_ARGUMENTS',
+    'terminal',
+    400,
+    'An argument is missing or has the wrong type.',
+    'Correct the argument that the message names.',
+  ),
+  entry(
+    'payload_too_large',
+    'terminal',
+    413,
+    'The payload is over the limit.',
+    'Send less, or raise the limit under `agentos.limits` in config.yaml.',
+  ),
+  entry(
+    'VALUE_TOO_LARGE',
+    'terminal',
+    413,
+    'The value is over the limit of the state module.',
+    'Store less under one key, or raise `max_value_bytes` of the state module.',
+  ),
+  entry(
+    'unsupported_media_type',
+    'terminal',
+    415,
+    'This route takes JSON only.',
+    'Send the header `Content-Type: application/json`.',
+  ),
+  entry(
+    'method_not_allowed',
+    'terminal',
+    405,
+    'The path exists, but not for this method.',
+    'Use one of the methods in the `Allow` header.',
+  ),
+  entry(
+    'unsupported_feature',
+    'terminal',
+    400,
+    'What was asked for is not supported here.',
+    'Leave out the option that the message names, or choose a model or provider that has it.',
+  ),
+  entry(
+    'CONDITION_NOT_MET',
+    'terminal',
+    422,
+    'The condition of the trigger refused the request.',
+    'Send a request that the condition function accepts.',
+  ),
+
+  // What is not there, and what is taken
+  entry(
+    'not_found',
+    'terminal',
+    404,
+    'There is no such thing.',
+    'Check the id; list what exists with the `list` function beside it.',
+  ),
+  entry(
+    'NOT_FOUND',
+    'terminal',
+    404,
+    'There is no such function, trigger, worker, agent or route.',
+    'Check the id; `engine::functions::list` names what exists.',
+  ),
+  entry(
+    'function_not_found',
+    'terminal',
+    404,
+    'No worker serves this function.',
+    'Check the id with `agentos functions`, or start the worker that registers it.',
+  ),
+  entry(
+    'function_not_invokable',
+    'terminal',
+    400,
+    'The function is called over HTTP and has no handler here.',
+    'Call it through the engine.',
+  ),
+  entry(
+    'trigger_type_not_found',
+    'terminal',
+    404,
+    'No worker provides this trigger type.',
+    'Check the type with `engine::triggers::list`, or start the worker that provides it.',
+  ),
+  entry(
+    'trigger_registration_failed',
+    'terminal',
+    400,
+    'The trigger could not be bound.',
+    'Correct its config as the message says.',
+  ),
+  entry('topic_not_set', 'terminal', 400, 'The topic is missing.', 'Give a `topic` that is not empty.'),
+  entry('topic_required', 'terminal', 400, 'The topic is missing.', 'Give a `topic` that is not empty.'),
+  entry('queue_not_set', 'terminal', 400, 'The queue is missing.', 'Give the name of a `queue`.'),
+  entry('message_id_not_set', 'terminal', 400, 'The id of the message is missing.', 'Give a `message_id`.'),
+  entry(
+    'conflict',
+    'terminal',
+    409,
+    'The request does not fit the present state.',
+    'Read the thing again and decide anew.',
+  ),
+  entry(
+    'version_conflict',
+    'terminal',
+    409,
+    'Somebody else wrote in between.',
+    'Read the current version, apply the change to it and write again.',
+  ),
+  entry(
+    'key_reused',
+    'terminal',
+    409,
+    'The idempotency key was used with another input.',
+    'Use a new key for a new input.',
+  ),
+  entry(
+    'in_doubt',
+    'terminal',
+    409,
+    'It is not known whether the call took effect.',
+    'Check its effect before you repeat it.',
+  ),
+  entry(
+    'run_diverged',
+    'terminal',
+    409,
+    'The run was begun by other code, whose steps do not match.',
+    'Finish it with the version that began it, or fork it before the step that the details name.',
+  ),
+  entry(
+    'run_suspended',
+    'terminal',
+    409,
+    'The run waits.',
+    'Nothing to do: it goes on by itself when what it waits for has come.',
+  ),
+  entry(
+    'run_crashed',
+    'terminal',
+    500,
+    'The run was handed over several times and made no progress.',
+    'Look at the log of the worker that serves it, then start the run again.',
+  ),
+  entry(
+    'approval_required',
+    'terminal',
+    403,
+    'A person has to approve this call first.',
+    'Decide the request that the details name with `agentos approvals`, in the page or over HTTP, then call again.',
+  ),
+  entry('approval_denied', 'terminal', 403, 'The call was denied.', 'Do something else, or ask again with a reason.'),
+  entry('approval_expired', 'terminal', 403, 'Nobody approved the call in time.', 'Ask again.'),
+  entry(
+    'id_taken',
+    'terminal',
+    409,
+    'The id belongs to an installed worker or to the engine.',
+    'Register the function under another id.',
+  ),
+  entry('route_taken', 'terminal', 409, 'The method and path are bound already.', 'Bind the function to another path.'),
+  entry(
+    'session_busy',
+    'retryable',
+    409,
+    'The session is still answering.',
+    'Wait for the running chat to end, or cancel it.',
+  ),
+
+  // Authority
+  entry(
+    'unauthorized',
+    'terminal',
+    401,
+    'The request carries no valid token.',
+    'Send `Authorization: Bearer <token>`; the owner token is in data/owner-token.',
+  ),
+  entry(
+    'AUTH_ERROR',
+    'terminal',
+    401,
+    'The connection was refused.',
+    'Connect with the credential or token that the engine expects.',
+  ),
+  entry(
+    'forbidden',
+    'terminal',
+    403,
+    'The caller may not do this.',
+    'Use the owner token, or ask the owner for the grant that the details name.',
+  ),
+  entry('FORBIDDEN', 'terminal', 403, 'The function is not exposed to this connection.', 'Ask the owner to expose it.'),
+  entry(
+    'realm_mismatch',
+    'terminal',
+    403,
+    'The named realm is not the realm of the call.',
+    'Leave `realmId` out, or call from within that realm.',
+  ),
+  entry(
+    'realm_suspended',
+    'terminal',
+    403,
+    'The realm is suspended or archived and can only be read.',
+    'Set its status to `active` with `realm::update`.',
+  ),
+  entry(
+    'quota_exceeded',
+    'terminal',
+    429,
+    'The quota is used up.',
+    'Wait for the next window, or have the owner raise the quota.',
+  ),
+  entry(
+    'budget_exceeded',
+    'terminal',
+    402,
+    'The money left in a budget does not pay for this call.',
+    'Wait for the next period of the budget, or have the owner raise it with `POST /v1/budgets`.',
+  ),
+  entry(
+    'price_unknown',
+    'terminal',
+    422,
+    'A budget applies, and the price of the model is not known.',
+    'Add the price of the model under `prices:` of llm-router in config.yaml, or ask a model whose price is known.',
+  ),
+  entry('rate_limited', 'retryable', 429, 'Too many requests.', 'Try again after the time in `Retry-After`.'),
+
+  // Calls that did not get their answer
+  entry(
+    'invocation_failed',
+    'terminal',
+    500,
+    'The handler threw an error.',
+    'Read the message and the log of the worker that serves the function.',
+  ),
+  entry(
+    'invocation_error',
+    'retryable',
+    500,
+    'The engine failed while it waited for the result.',
+    'Try again; the log of the engine has the cause.',
+  ),
+  entry(
+    'invocation_stopped',
+    'retryable',
+    503,
+    'The worker went away before it answered.',
+    'Repeat the call where repeating it is harmless.',
+  ),
+  entry(
+    'channel_send_failed',
+    'retryable',
+    503,
+    'The call could not be handed to the worker.',
+    'Try again; the call did not begin.',
+  ),
+  entry(
+    'enqueue_error',
+    'retryable',
+    503,
+    'The job was not put into the queue.',
+    'Try again, and check the name of the queue.',
+  ),
+  entry(
+    'redrive_failed',
+    'retryable',
+    503,
+    'The dead letters were not put back.',
+    'Try again; the message names what the store refused.',
+  ),
+  entry(
+    'redrive_message_failed',
+    'retryable',
+    503,
+    'The dead letter was not put back.',
+    'Try again; the message names what the store refused.',
+  ),
+  entry(
+    'discard_message_failed',
+    'retryable',
+    503,
+    'The dead letter was not deleted.',
+    'Try again; the message names what the store refused.',
+  ),
+  entry(
+    'worker_unavailable',
+    'retryable',
+    503,
+    'The worker that serves this function is not running.',
+    'Try again shortly; `agentos status` says why it is down.',
+  ),
+  entry(
+    'overloaded',
+    'retryable',
+    503,
+    'A limit on work in flight is reached.',
+    'Try again after the time in `Retry-After`, with fewer calls at once.',
+  ),
+  entry(
+    'shutting_down',
+    'retryable',
+    503,
+    'The system is stopping and takes no new work.',
+    'Try again after it has started anew.',
+  ),
+  entry(
+    'engine_lost',
+    'retryable',
+    503,
+    'The connection to the engine was lost.',
+    'Repeat the call where repeating it is harmless; the worker reconnects by itself.',
+  ),
+  entry(
+    'cancelled',
+    'terminal',
+    499,
+    'The call was cancelled.',
+    'Nothing, if you cancelled it; else look at its trace for who did.',
+  ),
+  entry(
+    'deadline_exceeded',
+    'terminal',
+    504,
+    'The deadline passed before the answer came.',
+    'Give more time, or ask for less; the trace shows what took it.',
+  ),
+  entry(
+    'TIMEOUT',
+    'terminal',
+    504,
+    'The caller stopped waiting.',
+    'Give a longer `timeoutMs`; the call may still have taken effect.',
+  ),
+  entry(
+    'UNKNOWN',
+    'terminal',
+    500,
+    'The error has no code.',
+    'Read the message and the log of the worker that serves the function.',
+  ),
+  entry('internal', 'terminal', 500, 'Something inside failed.', 'Read the log; the trace id leads to the place.'),
+
+  // State and the store
+  entry('SET_ERROR', 'retryable', 500, 'The value was not written.', 'Try again; the log of the engine has the cause.'),
+  entry(
+    'GET_ERROR',
+    'retryable',
+    500,
+    'The value could not be read.',
+    'Try again; the log of the engine has the cause.',
+  ),
+  entry(
+    'DELETE_ERROR',
+    'retryable',
+    500,
+    'The value was not deleted.',
+    'Try again; the log of the engine has the cause.',
+  ),
+  entry(
+    'UPDATE_ERROR',
+    'terminal',
+    400,
+    'The operations cannot be applied to the stored value.',
+    'Read the value and correct the `ops`.',
+  ),
+  entry(
+    'LIST_ERROR',
+    'retryable',
+    500,
+    'The scope could not be listed.',
+    'Try again; the log of the engine has the cause.',
+  ),
+  entry(
+    'LIST_GROUPS_ERROR',
+    'retryable',
+    500,
+    'The scopes could not be listed.',
+    'Try again; the log of the engine has the cause.',
+  ),
+  entry(
+    'store_unavailable',
+    'retryable',
+    503,
+    'The store cannot write at the moment.',
+    'Check the free space and the health of the disk under the data folder.',
+  ),
+  entry(
+    'corrupt_record',
+    'terminal',
+    500,
+    'Stored data does not match its checksum.',
+    'Check the disk, and restore the data folder from a backup; the message names the place.',
+  ),
+  entry(
+    'history_pruned',
+    'terminal',
+    410,
+    'Deletions after this sequence are no longer known.',
+    'Throw the index away and read the changes again from 0.',
+  ),
+  entry(
+    'data_too_new',
+    'terminal',
+    500,
+    'The data folder was written by a newer version.',
+    'Start that version again, or set `AGENTOS_DATA` to another folder.',
+  ),
+  entry(
+    'memory_exporter_not_enabled',
+    'terminal',
+    400,
+    'Traces are not kept.',
+    'Switch the traces module on in config.yaml.',
+  ),
+
+  // Set-up, and services outside
+  entry(
+    'not_configured',
+    'terminal',
+    503,
+    'A setting that this needs is missing.',
+    'Set what the message names and try again; no restart is needed for keys.',
+  ),
+  entry('upstream_error', 'retryable', 502, 'A service outside failed.', 'Try again; the details hold its answer.'),
+  entry(
+    'upstream_timeout',
+    'retryable',
+    504,
+    'A service outside did not answer in time.',
+    'Try again, or give it more time in the settings of the worker.',
+  ),
+  entry(
+    'upstream_rejected',
+    'terminal',
+    502,
+    'A service outside refused the request.',
+    'Correct the request as the answer of the service says.',
+  ),
+  entry(
+    'upstream_auth',
+    'terminal',
+    502,
+    'A service outside did not accept the key.',
+    'Check the key of the provider that the message names.',
+  ),
+  entry(
+    'upstream_quota',
+    'terminal',
+    402,
+    'The account at a service outside has no credit left.',
+    'Add credit there, or choose another provider.',
+  ),
+  entry(
+    'model_not_found',
+    'terminal',
+    404,
+    'The provider does not know this model.',
+    'List what there is with `llm::models`, or correct the name.',
+  ),
+  entry(
+    'context_overflow',
+    'terminal',
+    400,
+    'The messages do not fit into the context of the model.',
+    'Shorten the conversation, or choose a model with a larger context.',
+  ),
+  entry(
+    'content_filter',
+    'terminal',
+    422,
+    'The provider refused the content.',
+    'Change the message; repeating it does not help.',
+  ),
+] as const
+
+function entry<C extends string>(code: C, errorClass: ErrorClass, status: number, title: string, next: string) {
+  return { code, class: errorClass, status, title, next }
+}

@@ -1,0 +1,27 @@
+/**
+ * What the engine and the supervisor that started it tell each other, over Node's channel between parent and child. An
+ * engine that nobody supervises has no such channel and gets on without.
+ */
+
+/** `asleep`: not running, and started by the next call. `held`: ended too often and is not started again by itself. */
+export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped'
+
+export type ToSupervisor =
+  /** The engine listens. */
+  | { type: 'up'; workerPort: number; http: string | undefined }
+  /** A process has connected. */
+  | { type: 'connected'; pid: number }
+  /** A call waits for this worker. */
+  | { type: 'needed'; worker: string }
+  /** Nothing has been asked of it for long enough, and the engine gives it no call any more: it can be ended. */
+  | { type: 'idle'; worker: string }
+  /** Its owner wants it started anew, whatever state it is in. */
+  | { type: 'restart'; worker: string }
+  /** Its owner wants its processes ended at once, as a crash would end them; the rules for crashes start them again. */
+  | { type: 'kill'; worker: string }
+
+/** The state of every installed worker; sent when the engine is up and after each change. */
+export interface ToEngine {
+  type: 'workers'
+  states: Record<string, SupervisedState>
+}
