@@ -1,0 +1,72 @@
+import type { Content } from './outbox-entry.ts'
+import { plain } from './rich-text.ts'
+
+export const words = {
+  start: 'Hello. Write to me, and the assistant answers here. /help lists what else there is.',
+  help: [
+    '/new begins a new conversation',
+    '/stop stops the answer that is being written',
+    '/agent shows which agent answers here; an owner changes it with /agent <name>',
+    '/help shows this',
+  ].join('\n'),
+  newSession: 'A new conversation begins here.',
+  stopped: 'Stopped. What you wrote before is not answered any more.',
+  stoppedHere: '(stopped)',
+  noAnswer: '(The assistant had nothing to say.)',
+  interrupted:
+    'I was interrupted and cannot tell how much of this was done. Please check, and send it again if it is to be repeated.',
+  tooManyStrangers: 'Nobody can be paired at the moment. Please try again later.',
+  waitsForYou: 'I wait for your approval; I go on as soon as you have decided.',
+  waitsForOwner: 'An owner of this system has to approve what I want to do next. I go on as soon as that is decided.',
+  inputCut: 'This is not all of its input: agentos approvals shows more.',
+  goesOn: 'I am still at it. The answer comes here.',
+  inDoubt: (functionId: string) =>
+    `I was interrupted, and nobody knows whether ${functionId} took effect. I do not repeat it by myself. The owner looks, and answers done, failed or repeat; then I go on:`,
+  runIsGone: 'what I waited for is not kept any longer. Please ask again',
+  stopReason: 'Stopped in the conversation',
+  notYours: 'Only an owner may decide this.',
+  outdated: 'This question is not open any more.',
+  noApprovals: 'Approvals cannot be decided here: the worker "approval" is not running. Start it and press again.',
+} as const
+
+/** For somebody unknown: `approve` is how the owner lets them in. */
+export function pairingWords(code: string, approve: string): string {
+  return `I do not know you yet. Your pairing code is ${code}. The owner of this system lets you in with:\n${approve}`
+}
+
+export function pairedWords(role: string): string {
+  return `You are paired as ${role === 'owner' ? 'an owner' : 'a user'}. Write to me, or send /help.`
+}
+
+export function unknownCommand(name: string): string {
+  return `I do not know /${name}. /help lists what there is.`
+}
+
+/** What came along that cannot be used, as "a photo" and "a voice message". */
+export function unusableWords(things: string[]): string {
+  return `I cannot use ${listed(things)} yet. Please write what you need as text.`
+}
+
+/** Told to the agent, which sees the text alone. */
+export function unusableNote(things: string[]): string {
+  return `[The user attached ${listed(things)}. You cannot see attachments here; say so where it matters.]`
+}
+
+export function failureWords(reason: string): string {
+  return `That did not work: ${reason}`
+}
+
+/** Asked in the conversation when nobody knows whether a message arrived. */
+export function arrivalQuestion(entryId: string): Content {
+  return {
+    rich: plain('The connection broke while I was sending my last message. Did it arrive?'),
+    buttons: [
+      { label: 'Send it again', action: { kind: 'settle', entryId, as: 'resend' } },
+      { label: 'It arrived', action: { kind: 'settle', entryId, as: 'received' } },
+    ],
+  }
+}
+
+export function listed(things: string[]): string {
+  return things.length <= 1 ? (things[0] ?? '') : `${things.slice(0, -1).join(', ')} and ${things.at(-1)}`
+}

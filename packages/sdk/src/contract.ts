@@ -1,0 +1,61 @@
+import type { Access, Effects, EffectsRule } from '@agentos/protocol'
+import type * as z from 'zod'
+
+/** A route of a contract: `'GET /v1/realms/:id'`, or the long form where there is more to say. */
+export type HttpRoute =
+  | string
+  | {
+      route: string
+      /** Status of a success. @default 200 */
+      status?: number
+      /** The handler gets the protocol's request object (`HttpRequest`) and answers with its response object. */
+      raw?: boolean
+      /** With `"stream": true` in the input the answer is server-sent events: `stream` arrives as a channel writer. */
+      stream?: boolean
+    }
+
+/** What a caller and the engine need to know of a function; the worker that serves it adds the handler. */
+export interface FunctionContract<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
+  /** `domain::verb`, for example `memory::search`. */
+  id: string
+  /** One sentence; shown in lists, OpenAPI, forms, and to a model where `tool` is set. */
+  summary: string
+  /** Built at first use, so that importing a contract costs next to nothing. */
+  input: () => I
+  output: () => O
+  http?: HttpRoute | HttpRoute[]
+  /** `read` changes nothing, `write` changes this system's state, `external` something outside. A rule where it
+   *  depends on a field of the input: data, so that the engine can judge a call before it sends it. */
+  effects: Effects | EffectsRule
+  /** Repeating it is harmless. @default false */
+  idempotent?: boolean
+  /** Repeating it under the same `ctx.idempotencyKey` is harmless: the handler recognizes the key. @default false */
+  keyed?: boolean
+  /** Each call is a run: its steps are journaled, and it goes on after a crash. The handler is given to `durable`.
+   *  @default false */
+  durable?: boolean
+  /** Fit to be offered to a model. @default false */
+  tool?: boolean
+  /** `owner`: only the owner's token or an installed worker acting for itself or its caller, never a guest's own call
+   *  and never what a model chose; `agent`: that too, where the agent has the grant. @default 'guest' */
+  access?: Access
+}
+
+/** Types a contract from its schemas and keeps each schema, once built. */
+export function defineFunction<I extends z.ZodType, O extends z.ZodType>(
+  contract: FunctionContract<I, O>,
+): FunctionContract<I, O> {
+  let input: I | undefined
+  let output: O | undefined
+  return {
+    ...contract,
+    input: () => (input ??= contract.input()),
+    output: () => (output ??= contract.output()),
+  }
+}
+
+/** What a caller passes: fields with a default may be left out. */
+export type InputOf<C> = C extends FunctionContract<infer I, z.ZodType> ? z.input<I> : never
+/** What the handler gets: validated, defaults filled in. */
+export type ParsedInputOf<C> = C extends FunctionContract<infer I, z.ZodType> ? z.output<I> : never
+export type OutputOf<C> = C extends FunctionContract<z.ZodType, infer O> ? z.output<O> : never

@@ -1,0 +1,82 @@
+import { type ErrorBody, type ErrorCode, isRetryable } from '@agentos/protocol'
+
+/** A code of the registry, or one of a worker's own. */
+export type AnyErrorCode = ErrorCode | (string & {})
+
+/** What a handler throws to answer with a typed error; its code decides the HTTP status and whether to try again. */
+export class AgentError extends Error {
+  readonly code: string
+  /** Facts for a program, as plain JSON. */
+  readonly details: unknown
+
+  constructor(code: AnyErrorCode, message: string, options: { details?: unknown; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = 'AgentError'
+    this.code = code
+    this.details = options.details
+  }
+}
+
+export interface InvocationErrorInit {
+  code: string
+  message: string
+  function_id?: string
+  stacktrace?: string
+  details?: unknown
+}
+
+/** Why a call failed, as its caller sees it. The message is `<code>: <message>`, `reason` the message alone. */
+export class InvocationError extends Error {
+  readonly code: string
+  readonly reason: string
+  readonly function_id: string | undefined
+  readonly stacktrace: string | undefined
+  readonly details: unknown
+  /** The same call may succeed later, unchanged. */
+  readonly retryable: boolean
+
+  constructor(init: InvocationErrorInit) {
+    super(`${init.code}: ${init.message}`)
+    this.name = 'InvocationError'
+    this.code = init.code
+    this.reason = init.message
+    this.function_id = init.function_id
+    this.stacktrace = init.stacktrace
+    this.details = init.details
+    this.retryable = isRetryable(init.code)
+  }
+}
+
+export function isErrorBody(value: unknown): value is ErrorBody {
+  if (typeof value !== 'object' || value === null) return false
+  const { code, message } = value as Partial<Record<keyof ErrorBody, unknown>>
+  return typeof code === 'string' && typeof message === 'string'
+}
+
+/** The caller's view of an error frame; what is no error body gets the code `UNKNOWN`. */
+export function toInvocationError(functionId: string, error: unknown): InvocationError {
+  if (error instanceof InvocationError) return error
+  if (isErrorBody(error)) return new InvocationError({ ...error, function_id: functionId })
+  const message = typeof error === 'string' ? error : JSON.stringify(error)
+  return new InvocationError({ code: 'UNKNOWN', message, function_id: functionId })
+}
+
+/**
+ * An error that a handler threw, as it travels. A typed error keeps its code, and so does the failure of a call that
+ * the handler made and did not catch; everything else is `invocation_failed`.
+ */
+export function toErrorBody(error: unknown): ErrorBody {
+  if (error instanceof InvocationError) return body(error.code, error.reason, error.details)
+  if (error instanceof AgentError) return body(error.code, error.message, error.details)
+  if (error instanceof Error) {
+    const message = error.message || error.name
+    return error.stack === undefined
+      ? { code: 'invocation_failed', message }
+      : { code: 'invocation_failed', message, stacktrace: error.stack }
+  }
+  return { code: 'invocation_failed', message: String(error) }
+}
+
+function body(code: string, message: string, details: unknown): ErrorBody {
+  return details === undefined ? { code, message } : { code, message, details }
+}

@@ -1,0 +1,115 @@
+import type { TriggerRequest } from './api.ts'
+
+/** One change of `state::update`; `path` is a single key, dots are no separators, '' is the value itself. */
+export type UpdateOp =
+  | { type: 'set'; path: string; value: unknown }
+  | { type: 'merge'; path?: string | string[]; value: Record<string, unknown> }
+  | { type: 'increment'; path: string; by: number }
+  | { type: 'decrement'; path: string; by: number }
+  | { type: 'append'; path?: string | string[]; value: unknown }
+  | { type: 'remove'; path: string }
+
+export interface WriteOptions {
+  /** Writes only where the stored version is this one (0: nothing is stored); else `version_conflict`. */
+  expectedVersion?: number
+  /** Resolves before the write is on disk; it is lost where the engine dies within the next 50 ms. */
+  relaxed?: boolean
+}
+
+export interface SetOptions extends WriteOptions {
+  /** The value is gone after this many milliseconds. */
+  ttlMs?: number
+}
+
+export interface StateWritten<T> {
+  old_value: T | null
+  new_value: T
+  /** Counts the writes of this key, from 1. */
+  version: number
+}
+
+export interface UpdateOpError {
+  op_index: number
+  code: string
+  message: string
+}
+
+export interface StateEntry<T> {
+  key: string
+  value: T
+  version: number
+}
+
+export interface StatePage<T> {
+  entries: StateEntry<T>[]
+  /** To be passed as `after` for the next page; absent on the last. */
+  next?: string
+}
+
+/**
+ * The engine's durable key-value state, partitioned by the realm of the call. A write is on disk before its promise
+ * resolves. Scopes that a manifest owns are closed to everybody else (`forbidden`).
+ */
+export class StateClient {
+  private readonly trigger: (request: TriggerRequest) => Promise<unknown>
+
+  constructor(trigger: (request: TriggerRequest) => Promise<unknown>) {
+    this.trigger = trigger
+  }
+
+  /** The value, or `undefined` where there is none. */
+  async get<T = unknown>(scope: string, key: string): Promise<T | undefined> {
+    return ((await this.run('state::get', { scope, key })) ?? undefined) as T | undefined
+  }
+
+  /** The value with the version that `set` expects, or `undefined` where there is none. */
+  async getWithVersion<T = unknown>(scope: string, key: string): Promise<StateEntry<T> | undefined> {
+    const page = await this.entries<T>(scope, { prefix: key, limit: 1 })
+    const [entry] = page.entries
+    return entry?.key === key ? entry : undefined
+  }
+
+  async set<T = unknown>(scope: string, key: string, value: T, options: SetOptions = {}): Promise<StateWritten<T>> {
+    return (await this.run('state::set', { scope, key, value, ...options })) as StateWritten<T>
+  }
+
+  /** The deleted value, or `undefined` where there was none. */
+  async delete<T = unknown>(scope: string, key: string, options: WriteOptions = {}): Promise<T | undefined> {
+    return ((await this.run('state::delete', { scope, key, ...options })) ?? undefined) as T | undefined
+  }
+
+  /** Applies the operations in order, atomically; one that cannot be applied is skipped and reported in `errors`. */
+  async update<T = unknown>(
+    scope: string,
+    key: string,
+    ops: UpdateOp[],
+    options: SetOptions = {},
+  ): Promise<StateWritten<T> & { errors?: UpdateOpError[] }> {
+    return (await this.run('state::update', { scope, key, ops, ...options })) as StateWritten<T> & {
+      errors?: UpdateOpError[]
+    }
+  }
+
+  /** All values of a scope; for scopes that grow, read `entries` page by page. */
+  async list<T = unknown>(scope: string): Promise<T[]> {
+    return (await this.run('state::list', { scope })) as T[]
+  }
+
+  /** A page of a scope, by key ascending. */
+  async entries<T = unknown>(
+    scope: string,
+    options: { prefix?: string; after?: string; limit?: number } = {},
+  ): Promise<StatePage<T>> {
+    return (await this.run('state::entries', { scope, ...options })) as StatePage<T>
+  }
+
+  /** Scopes that hold something, sorted. */
+  async groups(): Promise<string[]> {
+    const { groups } = (await this.run('state::list_groups', {})) as { groups: string[] }
+    return groups
+  }
+
+  private run(functionId: string, payload: unknown): Promise<unknown> {
+    return this.trigger({ function_id: functionId, payload })
+  }
+}

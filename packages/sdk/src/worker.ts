@@ -1,0 +1,99 @@
+import type { WorkerDescriptor } from '@agentos/protocol'
+import type { Logger } from 'pino'
+import type { Caller, HandlerContext } from './context.ts'
+import type { FunctionContract, OutputOf, ParsedInputOf } from './contract.ts'
+import { runProcess } from './process.ts'
+import { RunningWorker } from './running-worker.ts'
+
+/** What a worker's `start` gets, and may keep: calls of its own, outside of any invocation. */
+export interface WorkerSelf extends Caller {
+  readonly name: string
+  /** One per process, kept over reconnects. */
+  readonly instance: string
+  /** The worker's `config:` in config.yaml, as the engine sent it last; not validated. */
+  readonly config: unknown
+  /** The installation's data folder; a worker's own files are under `index/<worker>/` in it. */
+  readonly dataDir: string
+  /** The same caller in another realm; only for workers whose manifest declares `enters_realms`. */
+  inRealm(realm: string): Caller
+}
+
+/** A contract and its handler. Made by `serve`. */
+export interface ServedFunction {
+  contract: FunctionContract
+  handle: (input: unknown, ctx: HandlerContext) => unknown
+  /** Its calls are runs: `handle` gets a `DurableContext`. Made by `durable`. */
+  durable?: boolean
+}
+
+/** A trigger on one of the worker's own functions. Made by `on`. */
+export interface BoundTrigger {
+  type: string
+  functionId: string
+  config: unknown
+}
+
+export interface WorkerDefinition {
+  /** That of the folder and the manifest. */
+  name: string
+  /** Runs once, after the first connect and before the functions are registered: a handler finds it done. */
+  start?: (self: WorkerSelf) => Promise<void> | void
+  /** Runs once, after the last invocation was answered. */
+  stop?: () => Promise<void> | void
+  functions: ServedFunction[]
+  triggers?: BoundTrigger[]
+}
+
+export interface RunOptions {
+  /** The worker's built descriptor, or the path of its file: saves making the JSON Schemas at start. */
+  descriptor?: WorkerDescriptor | string
+}
+
+export interface ConnectOptions extends RunOptions {
+  url: string
+  credential?: string | (() => string | undefined)
+  /** @default a random one */
+  instance?: string
+  /** @default `data` in the working directory */
+  dataDir?: string
+  /** @default JSON lines on stderr, of warnings and worse */
+  log?: Logger
+  /** Check what handlers return against their contracts. @default true where `AGENTOS_VALIDATE_OUTPUT` is 1 */
+  validateOutput?: boolean
+}
+
+export interface WorkerHandle {
+  readonly name: string
+  /** Ends as on SIGTERM: takes no new calls, waits for those being served, runs `stop`, disconnects. */
+  stop(drainMs?: number): Promise<void>
+}
+
+export interface Worker extends WorkerDefinition {
+  /** Runs as this process until SIGTERM or SIGINT. */
+  run(options?: RunOptions): Promise<void>
+  /** Runs beside others in this process; resolves when its functions can be called. */
+  connect(options: ConnectOptions): Promise<WorkerHandle>
+}
+
+/** A worker as a value. Nothing happens before `run` or `connect`. */
+export function defineWorker(definition: WorkerDefinition): Worker {
+  return {
+    ...definition,
+    run: (options = {}) => runProcess(definition, options),
+    connect: (options) => RunningWorker.start(definition, options),
+  }
+}
+
+/** Serves a contract: the handler gets validated input and the context of the call. */
+export function serve<C extends FunctionContract>(
+  contract: C,
+  handle: (input: ParsedInputOf<C>, ctx: HandlerContext) => Promise<OutputOf<C>> | OutputOf<C>,
+): ServedFunction {
+  if (contract.durable) throw new TypeError(`${contract.id} is durable: serve it with durable(contract, handler)`)
+  return { contract, handle: (input, ctx) => handle(input as ParsedInputOf<C>, ctx) }
+}
+
+/** Binds one of the worker's functions to an event: `on('cron', evict, { expression: '0 3 * * *' })`. */
+export function on(type: string, contract: FunctionContract, config: unknown): BoundTrigger {
+  return { type, functionId: contract.id, config }
+}
