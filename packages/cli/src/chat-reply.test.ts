@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import { ChatReply } from './chat-reply.ts'
+
+function reply() {
+  let screen = ''
+  const chat = new ChatReply(
+    (text) => (screen += text),
+    (_style, text) => text,
+  )
+  return { chat, screen: () => screen }
+}
+
+describe('a chat on the terminal', () => {
+  it('shows text as it arrives, tools on lines of their own, and what it took', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'text', data: { type: 'text', text: 'Let me ' } })
+    chat.show({ event: 'text', data: { type: 'text', text: 'look.' } })
+    chat.show({ event: 'toolCall', data: { id: 'memory::search', arguments: { query: 'dog' } } })
+    chat.show({ event: 'text', data: { text: 'Rex.' } })
+    chat.show({
+      event: 'done',
+      data: {
+        model: 'demo/rules',
+        sessionId: 's-1',
+        durationMs: 12.4,
+        usage: { input: 3, output: 4 },
+        cost: { microUsd: 0 },
+        stopReason: 'stop',
+      },
+    })
+    expect(chat.finish()?.sessionId).toBe('s-1')
+    expect(screen()).toBe(
+      'Let me look.\n→ memory::search {"query":"dog"}\nRex.\ndemo/rules · 12 ms · 3 → 4 tokens · $0.00 · s-1\n',
+    )
+  })
+
+  it('says which tool failed, and why', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'toolResult', data: { id: 'memory::search', ok: true, durationMs: 3 } })
+    const error = { code: 'approval_denied', message: 'not on a Sunday' }
+    chat.show({ event: 'toolResult', data: { id: 'fn::email_send', ok: false, durationMs: 3, error } })
+    expect(screen()).toBe('← fn::email_send failed: approval_denied: not on a Sunday\n')
+  })
+
+  it('shows the whole answer of the run anew after the connection broke in it', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'session', data: { runId: 'run-1', sessionId: 's-1' } })
+    chat.show({ event: 'text', data: { text: 'Once upon' } })
+    expect(chat.run).toBe('run-1')
+    chat.rejoin({ content: 'Once upon a time', model: 'm' })
+    expect(chat.finish()?.content).toBe('Once upon a time')
+    expect(screen()).toBe(
+      'Once upon\nthe connection broke; the run went on, and this is its answer:\nOnce upon a time\nm\n',
+    )
+  })
+
+  it('shows the answer of an agent that streamed nothing', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'done', data: { content: '391', model: 'm' } })
+    chat.finish()
+    expect(screen()).toBe('391\nm\n')
+  })
+
+  it('ends with the problem that the stream reports', () => {
+    const { chat } = reply()
+    expect(() => chat.show({ event: 'error', data: { code: 'session_busy', title: 'Busy', detail: 'Wait.' } })).toThrow(
+      'Busy: Wait.',
+    )
+  })
+})

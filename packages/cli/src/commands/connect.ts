@@ -1,0 +1,17 @@
+import { Api } from '../api.ts'
+import { addressOf, loadSettings } from '../config.ts'
+import { readEnvironment } from '../dotenv.ts'
+import { type Paths, resolvePaths } from '../paths.ts'
+import { readOwnerToken } from '../supervisor/credentials.ts'
+
+export interface GlobalOptions {
+  json?: boolean
+}
+
+/** The API of the running system: `AGENTOS_API_URL`, else the address that config.yaml gives it on this host. */
+export function connect(): { api: Api; paths: Paths } {
+  const paths = resolvePaths()
+  const given = process.env.AGENTOS_API_URL
+  const base = given || `http://${addressOf(loadSettings(paths.config, readEnvironment(paths.root, process.env)).http)}`
+  return { api: new Api(base, readOwnerToken(paths.data)), paths }
+}

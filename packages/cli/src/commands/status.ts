@@ -1,0 +1,118 @@
+import type { Command } from 'commander'
+import { paint, print, printJson, table } from '../output.ts'
+import { runningSupervisor } from '../supervisor/lock.ts'
+import { type ProcessStatus, readStatus } from '../supervisor/status-file.ts'
+import { connect, type GlobalOptions } from './connect.ts'
+
+/** One process that is connected, or one installed worker without any. */
+interface WorkerRow {
+  name: string
+  pid: number | null
+  status: string
+  functions: string[]
+  inFlight: number
+}
+
+/** What is known of one worker, from the engine (who is connected) and the supervisor (who should be). */
+export interface WorkerStatus {
+  name: string
+  state: string
+  functions?: number
+  inFlight?: number
+  pid?: number
+  memoryMb?: number
+  restarts?: number
+  reason?: string
+}
+
+/** Joins both views: a worker that is held or restarting is not connected, and stands in the list all the same. */
+export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): WorkerStatus[] {
+  const byName = new Map<string, WorkerStatus>()
+  const names = new Map(processes.map(({ name, pid }) => [pid, name]))
+  for (const { name, state, pid, memoryMb, restarts, reason } of processes) {
+    byName.set(name, {
+      name,
+      state,
+      restarts,
+      ...(pid === undefined ? {} : { pid }),
+      ...(memoryMb === undefined ? {} : { memoryMb }),
+      ...(reason === undefined ? {} : { reason }),
+    })
+  }
+  for (const row of rows) {
+    // A worker may have several processes; one that the supervisor did not start has a row of its own.
+    const name = (row.pid === null ? undefined : names.get(row.pid)) ?? row.name
+    const known = byName.get(name)
+    const key = known?.pid !== undefined && row.pid !== null && known.pid !== row.pid ? `${name} ${row.pid}` : name
+    byName.set(key, {
+      ...(key === name && known ? known : { name, state: row.status }),
+      functions: row.functions.length,
+      inFlight: row.inFlight,
+      ...(row.pid === null ? {} : { pid: row.pid }),
+    })
+  }
+  return [...byName.values()].sort(
+    (a, b) => Number(b.name === 'engine') - Number(a.name === 'engine') || a.name.localeCompare(b.name),
+  )
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('workers and functions that are up, and what is asleep, held or restarting')
+    .action(async (_options: object, command: Command) => {
+      const { json } = command.optsWithGlobals<GlobalOptions>()
+      const { api, paths } = connect()
+      const [ready, { workers }, { functions }] = await Promise.all([
+        api.probe('/ready'),
+        api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
+        api.get<{ functions: unknown[] }>('/v1/engine/functions'),
+      ])
+      const supervisor = runningSupervisor(paths.data) ? readStatus(paths.data) : undefined
+      const list = mergeStatus(workers, supervisor?.processes ?? [])
+      const isReady = ready.status === 200
+      const phase = (ready.body as { status?: string }).status ?? 'not ready'
+      if (!isReady || list.some((worker) => worker.state === 'held')) process.exitCode = 1
+      if (json) {
+        printJson({
+          address: api.base,
+          ready: isReady,
+          functions: functions.length,
+          workers: list,
+          supervisor: supervisor?.pid ?? null,
+        })
+        return
+      }
+      print(
+        `${isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)}  ${api.base}/  ${functions.length} functions`,
+      )
+      print(table([header, ...list.map(row)], '  '))
+    })
+}
+
+const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'restarts', ''].map((text) =>
+  paint('dim', text),
+)
+
+const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', asleep: 'dim' }
+
+function noteOn({ name, state, reason }: WorkerStatus): string {
+  if (state === 'up') return ''
+  if (state === 'asleep') return 'starts at the next call'
+  if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
+  return reason ?? ''
+}
+
+function row(worker: WorkerStatus): string[] {
+  const colour = COLOURS[worker.state] ?? 'yellow'
+  return [
+    worker.name,
+    paint(colour, worker.state),
+    String(worker.functions ?? ''),
+    String(worker.inFlight ?? ''),
+    String(worker.pid ?? ''),
+    worker.memoryMb === undefined ? '' : `${worker.memoryMb} MB`,
+    String(worker.restarts ?? ''),
+    noteOn(worker),
+  ]
+}

@@ -1,0 +1,6 @@
+export {
+  ensureCredential,
+  ensureOwnerToken,
+  readOwnerToken,
+  rotateOwnerToken,
+} from './supervisor/credentials.ts'

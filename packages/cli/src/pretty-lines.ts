@@ -1,0 +1,12 @@
+import { prettyFactory } from 'pino-pretty'
+
+/** Log lines as people read them; imported late, because only one command needs it. */
+export function prettyLines(): (line: string) => string {
+  const pretty = prettyFactory({
+    colorize: process.stdout.isTTY,
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+    ignore: 'pid,hostname,stream',
+  })
+  return (line) => pretty(line).trimEnd()
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest'
+import { RestartPolicy } from './backoff.ts'
+
+describe('restarting', () => {
+  it('waits 0.2 s first and twice as long each time', () => {
+    const policy = new RestartPolicy()
+    expect([0, 1000, 2000, 3000].map((now) => policy.crashed(now))).toEqual(
+      [200, 400, 800, 1600].map((delayMs) => ({ action: 'restart', delayMs })),
+    )
+  })
+
+  it('holds a process that crashes five times in a minute', () => {
+    const policy = new RestartPolicy()
+    for (const now of [0, 1000, 2000, 3000]) policy.crashed(now)
+    expect(policy.crashed(4000)).toEqual({ action: 'hold', crashes: 5 })
+  })
+
+  it('never waits longer than 30 s, however long crashes go on', () => {
+    const policy = new RestartPolicy()
+    const delays = Array.from({ length: 20 }, (_, i) => policy.crashed(i * 20_000))
+    expect(delays.at(-1)).toEqual({ action: 'restart', delayMs: 30_000 })
+  })
+
+  it('starts over after a minute without a crash, and after a changed source', () => {
+    const policy = new RestartPolicy()
+    policy.crashed(0)
+    policy.crashed(1000)
+    expect(policy.crashed(70_000)).toEqual({ action: 'restart', delayMs: 200 })
+    policy.crashed(71_000)
+    policy.reset()
+    expect(policy.crashed(72_000)).toEqual({ action: 'restart', delayMs: 200 })
+  })
+})

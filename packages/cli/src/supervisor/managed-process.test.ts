@@ -1,0 +1,127 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, vi } from 'vitest'
+import { describeEnd, ManagedProcess, messageOf, type ProcessEvent } from './managed-process.ts'
+import { commandOf, isAlive } from './process-table.ts'
+
+function managed(source: string) {
+  const dir = mkdtempSync(join(tmpdir(), 'agentos-process-'))
+  const script = join(dir, 'w.mjs')
+  writeFileSync(script, source)
+  const events: ProcessEvent[] = []
+  const logPath = join(dir, 'w.jsonl')
+  const spec = { name: 'w', script, nodeArgs: [], env: { ONLY: 'this' }, cwd: dir, logPath }
+  return {
+    events,
+    script,
+    log: () => readFileSync(logPath, 'utf8'),
+    process: new ManagedProcess(spec, (e) => events.push(e)),
+  }
+}
+
+describe('a managed process', () => {
+  it('is restarted after a crash, and the reason says what it died of', async () => {
+    const { process: w, events } = managed('throw new Error("no such model")')
+    w.start()
+    await vi.waitFor(() => expect(events.filter((e) => e.kind === 'spawned').length).toBeGreaterThan(1), 10_000)
+    await w.stop(1000)
+    expect(events.find((e) => e.kind === 'crashed')).toMatchObject({
+      reason: 'exit code 1: Error: no such model',
+      delayMs: 200,
+    })
+    expect(w.state).toBe('stopped')
+  })
+
+  it('is held after five crashes in a minute', async () => {
+    const { process: w, events } = managed('process.exit(3)')
+    w.start()
+    await vi.waitFor(() => expect(w.state).toBe('held'), 20_000)
+    expect(events.at(-1)).toEqual({ kind: 'held', reason: 'exit code 3' })
+    expect(events.filter((e) => e.kind === 'spawned')).toHaveLength(5)
+  }, 30_000)
+
+  it('gets its own environment and no other, and its output is its log', async () => {
+    const { process: w, log } = managed(
+      'console.log(JSON.stringify(process.env)); console.error("plain"); setInterval(() => {}, 1e3)',
+    )
+    w.start()
+    await vi.waitFor(() => expect(log().split('\n')).toHaveLength(3), 5000)
+    await w.stop(1000)
+    expect(log()).toContain('{"ONLY":"this"}\n')
+    expect(log()).toContain('"msg":"plain"')
+  })
+
+  it('that does not end when asked is ended, with what it started', async () => {
+    const { process: w, log } = managed(
+      `import { spawn } from 'node:child_process'
+       process.on('SIGTERM', () => {})
+       console.log(JSON.stringify({ msg: 'child', pid: spawn('sleep', ['60'], { stdio: 'ignore' }).pid }))
+       setInterval(() => {}, 1e3)`,
+    )
+    w.start()
+    await vi.waitFor(() => expect(log()).toContain('child'), 5000)
+    const { pid } = w
+    const grandchild = JSON.parse(log()).pid as number
+    await w.stop(100)
+    expect(isAlive(pid as number)).toBe(false)
+    // Where nobody reaps it, the dead grandchild stays a zombie without a command line.
+    await vi.waitFor(() => expect(commandOf(grandchild) ?? '').not.toContain('sleep'), 5000)
+  })
+
+  it('is started anew at once when its source changed, which is no crash', async () => {
+    const { process: w, events } = managed('setInterval(() => {}, 1e3)')
+    w.start()
+    await vi.waitFor(() => expect(events).toHaveLength(1))
+    const before = w.pid
+    await w.restart(1000)
+    expect(w.pid).not.toBe(before)
+    expect(events.map((e) => e.kind)).toEqual(['spawned', 'spawned'])
+    await w.stop(1000)
+  })
+
+  it('stays stopped when the order to stop comes during a restart', async () => {
+    const { process: w, events } = managed('setInterval(() => {}, 1e3)')
+    w.start()
+    await vi.waitFor(() => expect(events).toHaveLength(1))
+    const restarted = w.restart(1000)
+    await Promise.all([w.stop(1000), restarted])
+    expect(w.pid).toBeUndefined()
+    expect(w.state).toBe('stopped')
+    expect(events).toHaveLength(1)
+  })
+
+  it('that uses too much memory is restarted with that reason', async () => {
+    const { process: w, events } = managed('setInterval(() => {}, 1e3)')
+    w.start()
+    await vi.waitFor(() => expect(events).toHaveLength(1))
+    w.condemn('used 300 MB of 256 MB', 5000)
+    await vi.waitFor(
+      () => expect(events).toContainEqual({ kind: 'crashed', reason: 'used 300 MB of 256 MB', delayMs: 200 }),
+      5000,
+    )
+    await w.stop(1000)
+  })
+})
+
+describe('reasons', () => {
+  it('quote the error, not the stack below it', () => {
+    const stack = ['file:///w.mjs:1', 'throw new Error("x")', 'Error: x', '    at w.mjs:1:7', '', 'Node.js v26.10.0']
+    expect(describeEnd(1, null, stack)).toBe('exit code 1: Error: x')
+    expect(describeEnd(null, 'SIGKILL', ['an error before'])).toBe('ended by SIGKILL')
+  })
+
+  it('name the heap where that was it, not the native stack below', () => {
+    const said = [
+      'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory',
+      ' 2: 0x8410bd node::OOMErrorHandler',
+    ]
+    expect(describeEnd(null, 'SIGABRT', said)).toMatch(/^out of memory/)
+  })
+
+  it('read log lines as people do', () => {
+    expect(messageOf('{"level":50,"msg":"cannot start","err":{"message":"port in use"}}')).toBe(
+      'cannot start: port in use',
+    )
+  })
+})

@@ -1,0 +1,140 @@
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { Settings } from '../config.ts'
+import { Refusal } from '../refusal.ts'
+import { DATA_FORMAT, prepareDataFolder } from './data-folder.ts'
+import { runningSupervisor, takeLock } from './lock.ts'
+import { sweepOrphans, writePids } from './orphans.ts'
+import { assertPortsFree } from './ports.ts'
+import { isAlive, listeningInodes } from './process-table.ts'
+
+const folder = () => mkdtempSync(join(tmpdir(), 'agentos-start-'))
+const refusal = async (run: () => unknown): Promise<Refusal> => {
+  try {
+    await run()
+  } catch (error) {
+    if (error instanceof Refusal) return error
+    throw error
+  }
+  throw new Error('was not refused')
+}
+
+describe('data folder', () => {
+  it('is created with its format number', () => {
+    const data = join(folder(), 'data')
+    prepareDataFolder(data)
+    expect(readFileSync(join(data, 'format'), 'utf8')).toBe(`${DATA_FORMAT}\n`)
+  })
+
+  it('has the format that the engine writes', () => {
+    const record = readFileSync(join(import.meta.dirname, '../../../engine/src/store/record.ts'), 'utf8')
+    expect(record).toContain(`DATA_FORMAT = ${DATA_FORMAT}\n`)
+  })
+
+  it('of a newer version is refused and left as it is', async () => {
+    const data = folder()
+    writeFileSync(join(data, 'format'), '99\n')
+    expect((await refusal(() => prepareDataFolder(data))).code).toBe('data_newer')
+    expect(readFileSync(join(data, 'format'), 'utf8')).toBe('99\n')
+  })
+
+  it('that is none of ours is refused', async () => {
+    const data = folder()
+    writeFileSync(join(data, 'format'), 'parquet')
+    expect((await refusal(() => prepareDataFolder(data))).code).toBe('data_format_unknown')
+  })
+
+  it.skipIf(process.getuid?.() === 0)('that cannot be written is refused', async () => {
+    const data = folder()
+    chmodSync(data, 0o500)
+    expect((await refusal(() => prepareDataFolder(data))).code).toBe('data_not_writable')
+  })
+
+  it('whose place is a file is refused as one that cannot be written', async () => {
+    const file = join(folder(), 'data')
+    writeFileSync(file, '')
+    expect((await refusal(() => prepareDataFolder(file))).code).toBe('data_not_writable')
+  })
+})
+
+describe('lock', () => {
+  it('refuses a second start and names the process, its page and how to stop it', async () => {
+    const data = folder()
+    const release = takeLock(data, 'http://127.0.0.1:3111/')
+    const second = await refusal(() => takeLock(data, 'http://127.0.0.1:3111/'))
+    expect(second.code).toBe('already_running')
+    expect(second.detail).toContain(String(process.pid))
+    expect(second.detail).toContain('http://127.0.0.1:3111/')
+    expect(second.advice.join()).toContain(`kill ${process.pid}`)
+    expect(runningSupervisor(data)?.pid).toBe(process.pid)
+    release()
+    expect(existsSync(join(data, 'agentos.pid'))).toBe(false)
+  })
+
+  it.each([
+    ['of a process that is gone', JSON.stringify({ pid: 2 ** 22 + 1, command: 'node x', address: '' })],
+    ['whose number a stranger has now', JSON.stringify({ pid: process.pid, command: 'another program', address: '' })],
+    ['that a crash cut short', '{"pid":'],
+  ])('takes over a lock %s', (_, text) => {
+    const data = folder()
+    writeFileSync(join(data, 'agentos.pid'), text)
+    takeLock(data, '')()
+  })
+})
+
+describe('ports', () => {
+  it('names the process that holds a port', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const settings: Settings = {
+      httpListed: true,
+      http: { host: '127.0.0.1', port },
+      manager: { host: '127.0.0.1', port: 0 },
+      variables: [],
+      instances: new Map(),
+    }
+    const taken = await refusal(() => assertPortsFree(settings))
+    expect(taken.code).toBe('port_taken')
+    if (process.platform === 'linux') expect(taken.detail).toContain(`process ${process.pid}`)
+    await new Promise((resolve) => server.close(resolve))
+    await assertPortsFree(settings)
+  })
+
+  it('finds listeners, not connections, in the table of the kernel', () => {
+    const row = (port: string, state: string, inode: string) =>
+      `   0: 0100007F:${port} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1`
+    const table = [
+      '  sl  local_address …',
+      row('0C27', '0A', '111'),
+      row('0C27', '01', '222'),
+      row('0C28', '0A', '333'),
+    ]
+    expect(listeningInodes(table.join('\n'), 0x0c27)).toEqual(['111'])
+  })
+})
+
+describe('orphans', () => {
+  it('are ended, and only where the command line is still ours', async () => {
+    const data = folder()
+    const script = join(data, 'worker.mjs')
+    writeFileSync(script, 'setInterval(() => {}, 1000)')
+    const ours = spawn(process.execPath, [script], { detached: true, stdio: 'ignore' })
+    const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' })
+    await Promise.all([ours, stranger].map((child) => new Promise((resolve) => child.once('spawn', resolve))))
+    const gone = new Promise((resolve) => ours.once('exit', resolve))
+    writePids(data, [
+      { name: 'memory', pid: ours.pid as number, script },
+      { name: 'realm', pid: stranger.pid as number, script },
+    ])
+    expect(await sweepOrphans(data)).toEqual(['memory'])
+    await gone
+    expect(isAlive(stranger.pid as number)).toBe(true)
+    stranger.kill('SIGKILL')
+    expect(readFileSync(join(data, 'pids.json'), 'utf8')).toBe('[]\n')
+  })
+})

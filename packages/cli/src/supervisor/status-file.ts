@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SupervisedState } from '@agentos/protocol'
+import { writeAtomically } from './orphans.ts'
+
+/** What the supervisor knows and the engine cannot: `<data>/supervisor.json`, read by `agentos status`. */
+export interface SupervisorStatus {
+  pid: number
+  /** Address of the page. */
+  address: string
+  /** Epoch milliseconds. */
+  startedAt: number
+  dev: boolean
+  stopping: boolean
+  processes: ProcessStatus[]
+}
+
+export interface ProcessStatus {
+  /** That of the worker; further processes of the same worker are `memory.2`, … */
+  name: string
+  state: SupervisedState
+  pid?: number
+  restarts: number
+  /** Why it last ended without being asked to. */
+  reason?: string
+  /** Since when it is in this state, epoch milliseconds. */
+  since: number
+  memoryMb?: number
+}
+
+const statusPath = (data: string): string => join(data, 'supervisor.json')
+
+export const writeStatus = (data: string, status: SupervisorStatus): void => writeAtomically(statusPath(data), status)
+
+export function readStatus(data: string): SupervisorStatus | undefined {
+  try {
+    return JSON.parse(readFileSync(statusPath(data), 'utf8')) as SupervisorStatus
+  } catch {
+    return undefined
+  }
+}

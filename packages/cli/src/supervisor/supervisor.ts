@@ -1,0 +1,314 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ToEngine, ToSupervisor, WorkerDescriptor } from '@agentos/protocol'
+import type { Logger } from 'pino'
+import type { Api } from '../api.ts'
+import { Refusal } from '../refusal.ts'
+import { engineSpec, instancesOf, type LaunchContext, memoryCapMb, workerSpec } from './launch.ts'
+import { ManagedProcess, messageOf, type ProcessEvent } from './managed-process.ts'
+import { writePids } from './orphans.ts'
+import { residentMb } from './process-table.ts'
+import { StartTurns } from './start-turns.ts'
+import { type ProcessStatus, writeStatus } from './status-file.ts'
+import { DRAIN_MS, SupervisedWorker } from './supervised-worker.ts'
+import type { View } from './view.ts'
+
+const ENGINE_START_MS = 30_000
+/** How long the start waits for what crashed and is started again. */
+const HEALING_MS = 10_000
+const MEMORY_CHECK_MS = 5000
+/** While sources change nobody waits for calls in flight. */
+const DEVELOPMENT_GRACE_MS = 250
+
+export interface SupervisorOptions {
+  context: LaunchContext
+  api: Api
+  log: Logger
+  view: View
+  /** The engine cannot be kept running: everything has to end. */
+  onFatal(reason: Refusal): void
+}
+
+/** Starts the engine and the workers, restarts what ends, holds what keeps ending, and stops all of it in order. */
+export class Supervisor {
+  private readonly options: SupervisorOptions
+  private readonly workers = new Map<string, SupervisedWorker>()
+  private readonly turns = new StartTurns(Math.min(4, Math.max(2, availableParallelism())))
+  private engine!: ManagedProcess
+  private readonly startedAt = Date.now()
+  private stopping = false
+  /** The start is over: from now on events are told one by one. */
+  private settled = false
+  private memoryTimer: NodeJS.Timeout | undefined
+
+  constructor(options: SupervisorOptions) {
+    this.options = options
+  }
+
+  async start(descriptors: WorkerDescriptor[]): Promise<void> {
+    const { context, view } = this.options
+    const spec = engineSpec(context, descriptors, (message) => this.hear(message as ToSupervisor))
+    this.engine = new ManagedProcess(spec, (event) => this.onEvent(this.engine, event))
+    for (const descriptor of descriptors) this.add(descriptor)
+    view.progress('Starting the engine')
+    this.engine.start()
+    await this.engineAnswers()
+    view.done('engine started')
+    await this.startWorkers()
+    if (this.stopping) return
+    await this.becomesReady()
+    this.memoryTimer = setInterval(() => this.checkMemory(), MEMORY_CHECK_MS)
+    this.settled = true
+    this.publish()
+  }
+
+  statuses(): ProcessStatus[] {
+    const workers = [...this.workers.values()].flatMap((worker) =>
+      worker.processes.map((process) => statusOf(process, worker.stateOf(process))),
+    )
+    return this.engine ? [statusOf(this.engine, this.engine.state), ...workers] : workers
+  }
+
+  /** Takes a worker in that was not there at the start. The engine reads what is installed when it starts. */
+  async addWorker(descriptor: WorkerDescriptor): Promise<void> {
+    const worker = this.add(descriptor)
+    await this.restartEngine()
+    if (!this.stopping && worker.expected) void worker.wake()
+  }
+
+  async removeWorker(name: string): Promise<void> {
+    const worker = this.workers.get(name)
+    if (!worker) return
+    this.workers.delete(name)
+    await worker.end(1000)
+    worker.close()
+    this.publish()
+  }
+
+  /** Its source changed. What is asleep has read none of it. */
+  async restartWorker(name: string): Promise<void> {
+    const worker = this.workers.get(name)
+    if (!this.stopping && worker?.wanted) await worker.restart(DEVELOPMENT_GRACE_MS)
+  }
+
+  async restartEngine(): Promise<void> {
+    if (!this.stopping) await this.engine.restart(DEVELOPMENT_GRACE_MS)
+  }
+
+  names(): string[] {
+    return [...this.workers.keys()]
+  }
+
+  /** The engine first: it takes no new work and lets calls in flight end. Then the workers. Resolves when all are gone. */
+  async stop(): Promise<void> {
+    this.stopping = true
+    clearInterval(this.memoryTimer)
+    this.publish()
+    this.options.view.progress('Stopping: waiting for calls in flight (Ctrl-C again stops at once)')
+    await this.engine?.stop(DRAIN_MS + 1000)
+    await Promise.all([...this.workers.values()].map((worker) => worker.end(3000)))
+    this.publish()
+  }
+
+  /** No more waiting. */
+  kill(): void {
+    this.stopping = true
+    for (const process of this.processes()) process.signal('SIGKILL')
+  }
+
+  private add(descriptor: WorkerDescriptor): SupervisedWorker {
+    const { context } = this.options
+    const count = instancesOf(context.settings, descriptor)
+    const specs = Array.from({ length: count }, (_, index) => workerSpec(context, descriptor, index + 1))
+    const worker = new SupervisedWorker(descriptor, specs, this.turns, (process, event) => this.onEvent(process, event))
+    this.workers.set(descriptor.name, worker)
+    return worker
+  }
+
+  private processes(): ManagedProcess[] {
+    return [this.engine, ...[...this.workers.values()].flatMap(({ processes }) => processes)].filter(Boolean)
+  }
+
+  private expected(): SupervisedWorker[] {
+    return [...this.workers.values()].filter((worker) => worker.expected)
+  }
+
+  private async engineAnswers(): Promise<void> {
+    const deadline = Date.now() + ENGINE_START_MS
+    while (!this.stopping) {
+      if (this.engine.state === 'restarting' || this.engine.state === 'held')
+        throw this.engineFailed('It ended at once.')
+      const answer = await this.options.api.probe('/health').catch(() => undefined)
+      if (answer && answer.status < 500) break
+      if (Date.now() > deadline) throw this.engineFailed(`It did not answer within ${ENGINE_START_MS / 1000} s.`)
+      await sleep(25)
+    }
+    this.engine.markUp()
+  }
+
+  private engineFailed(what: string): Refusal {
+    const said = this.engine.lastLines.map(messageOf).filter((line) => line !== '')
+    const why = said.slice(-8).map((line) => `  ${line.length > 200 ? `${line.slice(0, 199)}…` : line}`)
+    return new Refusal(
+      'engine_failed',
+      'The engine does not start',
+      [what, ...(why.length > 0 ? ['It said last:', ...why] : [])].join('\n'),
+      [`Its whole log: ${this.engine.spec.logPath}`],
+    )
+  }
+
+  private async startWorkers(): Promise<void> {
+    const { view } = this.options
+    const began = performance.now()
+    const workers = this.expected()
+    const total = workers.length
+    const progress = () =>
+      view.progress(`Starting workers ${this.upCount()}/${total}  ${this.startingNames().join(', ')}`)
+    progress()
+    await Promise.all(workers.map((worker) => worker.wake().then(progress)))
+    // A crash that the first restart heals is not worth an alarm.
+    const deadline = Date.now() + HEALING_MS
+    while (this.startingNames().length > 0 && Date.now() < deadline && !this.stopping) await sleep(25)
+    if (this.stopping) return
+    const seconds = ((performance.now() - began) / 1000).toFixed(1)
+    const text = `${this.upCount()} of ${total} ${total === 1 ? 'worker' : 'workers'} started in ${seconds} s`
+    if (this.upCount() === total) view.done(text)
+    else view.warn(text)
+  }
+
+  /** With everybody up the engine says so soon; a worker that is missing is named in the summary instead. */
+  private async becomesReady(): Promise<void> {
+    const deadline = Date.now() + 5000
+    while (!this.stopping && this.upCount() === this.expected().length && Date.now() < deadline) {
+      const answer = await this.options.api.probe('/ready').catch(() => undefined)
+      if (answer?.status === 200) return
+      await sleep(25)
+    }
+  }
+
+  private startingNames(): string[] {
+    return this.processes()
+      .filter(isOnItsWay)
+      .map((process) => process.spec.name)
+  }
+
+  private upCount(): number {
+    return this.expected().filter((worker) => worker.isUp).length
+  }
+
+  /** What the engine says. */
+  private hear(message: ToSupervisor): void {
+    if (this.stopping) return
+    switch (message.type) {
+      case 'up':
+        if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
+        this.engine.markUp()
+        return this.publish()
+      case 'connected':
+        return this.recognise(message.pid)
+      case 'needed':
+        return this.order(message.worker, 'wake')
+      case 'idle':
+        return this.order(message.worker, 'sleep')
+      case 'restart':
+        return this.order(message.worker, 'restart')
+      case 'kill':
+        return this.workers.get(message.worker)?.kill()
+    }
+  }
+
+  private order(name: string, what: 'wake' | 'sleep' | 'restart'): void {
+    const worker = this.workers.get(name)
+    if (!worker) return
+    this.options.log.info({ worker: name, order: what }, `${name}: ${what}`)
+    const done = what === 'restart' ? worker.restart(DRAIN_MS) : worker[what]()
+    void done.then(() => this.publish())
+  }
+
+  private onEvent(process: ManagedProcess, event: ProcessEvent): void {
+    const { log, view, onFatal } = this.options
+    const { name } = process.spec
+    log[event.kind === 'spawned' ? 'info' : 'warn'](
+      { worker: name, pid: process.pid, ...event },
+      `${name} ${event.kind}`,
+    )
+    if (event.kind === 'crashed' && this.settled) {
+      view.event('warn', `${name} ended (${event.reason}); starting it again in ${(event.delayMs ?? 0) / 1000} s`)
+    }
+    if (event.kind === 'held' && name === 'engine' && this.settled)
+      onFatal(this.engineFailed('It ended five times within a minute.'))
+    else if (event.kind === 'held') {
+      const worker = name.replace(/\..*/, '')
+      const advice = `Its log: agentos logs ${name}. To start it again: agentos restart ${worker}`
+      view.event('fail', `${name} is held after five ends within a minute (${event.reason}). ${advice}`)
+    }
+    this.publish()
+  }
+
+  /** A process has connected, one of ours or one that somebody started by hand. */
+  private recognise(pid: number): void {
+    for (const worker of this.workers.values()) {
+      const process = worker.processes.find((each) => each.pid === pid)
+      if (process?.state !== 'starting') continue
+      process.markUp()
+      // To be woken and to fall asleep is everyday life of a worker on demand.
+      if (this.settled && (worker.expected || process.restarts > 0)) {
+        this.options.view.event('done', `${process.spec.name} is up`)
+      }
+      this.publish()
+    }
+  }
+
+  private checkMemory(): void {
+    // tsx and its caches come on top in development; caps are for what is built.
+    if (this.options.context.dev) return
+    for (const worker of this.workers.values()) worker.enforce(memoryCapMb(worker.descriptor))
+    this.publish()
+  }
+
+  /** Brings what others read up to date: who runs, and how to find them again after a kill. */
+  private publish(): void {
+    const { context, api } = this.options
+    const { data } = context.paths
+    const running = this.processes().filter((process) => process.pid !== undefined)
+    const states = [...this.workers.values()].map((worker) => [worker.name, worker.state] as const)
+    this.engine?.send({ type: 'workers', states: Object.fromEntries(states) } satisfies ToEngine)
+    try {
+      writePids(
+        data,
+        running.map((process) => ({
+          name: process.spec.name,
+          pid: process.pid as number,
+          script: process.spec.script,
+          ...(process.began === undefined ? {} : { started: process.began }),
+        })),
+      )
+      writeStatus(data, {
+        pid: process.pid,
+        address: `${api.base}/`,
+        startedAt: this.startedAt,
+        dev: context.dev,
+        stopping: this.stopping,
+        processes: this.statuses(),
+      })
+    } catch (error) {
+      this.options.log.warn({ err: error, folder: join(data) }, 'the state of the processes cannot be written')
+    }
+  }
+}
+
+const isOnItsWay = ({ state }: ManagedProcess): boolean => state === 'starting' || state === 'restarting'
+
+function statusOf(process: ManagedProcess, state: ProcessStatus['state']): ProcessStatus {
+  const memoryMb = process.pid === undefined ? undefined : residentMb(process.pid)
+  return {
+    name: process.spec.name,
+    state,
+    restarts: process.restarts,
+    since: process.since,
+    ...(process.pid === undefined ? {} : { pid: process.pid }),
+    ...(process.reason === undefined ? {} : { reason: process.reason }),
+    ...(memoryMb === undefined ? {} : { memoryMb: Math.round(memoryMb) }),
+  }
+}

@@ -1,0 +1,108 @@
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { Api } from '../api.ts'
+import { addressOf, loadSettings } from '../config.ts'
+import { readEnvironment } from '../dotenv.ts'
+import type { Paths } from '../paths.ts'
+import { Refusal } from '../refusal.ts'
+import { ensureCredential, ensureOwnerToken } from './credentials.ts'
+import { prepareDataFolder } from './data-folder.ts'
+import { Development, describeAll } from './develop.ts'
+import { readInstalled } from './installed.ts'
+import type { LaunchContext } from './launch.ts'
+import { takeLock } from './lock.ts'
+import { LogFile } from './log-file.ts'
+import { sweepOrphans } from './orphans.ts'
+import { assertPortsFree } from './ports.ts'
+import { gatherFacts, renderSummary } from './summary.ts'
+import { Supervisor } from './supervisor.ts'
+import { View } from './view.ts'
+
+/** One Ctrl-C reaches us from the terminal and again from every process that passes it on. */
+const SAME_SIGNAL_MS = 500
+
+/** Starts everything, stays until it is told to stop, and resolves with the exit code when no process is left. */
+export async function up(paths: Paths, options: { dev: boolean }): Promise<number> {
+  const view = new View()
+  const host = readEnvironment(paths.root, process.env)
+  const settings = loadSettings(paths.config, host)
+  if (!settings.httpListed) {
+    throw new Refusal(
+      'http_missing',
+      'config.yaml opens no HTTP port',
+      'It lists no iii-http, which the page, the API and this command need.',
+      ['Add “- name: iii-http” under workers.'],
+    )
+  }
+  const base = `http://${addressOf(settings.http)}`
+  prepareDataFolder(paths.data)
+  const release = takeLock(paths.data, `${base}/`)
+  try {
+    const swept = await sweepOrphans(paths.data)
+    if (swept.length > 0) view.warn(`ended what an earlier start left running: ${swept.join(', ')}`)
+    await assertPortsFree(settings)
+    // The model router offers its demo only where nobody but this host can ask.
+    const known = { ...host, AGENTOS_BIND: settings.http.host }
+    return await supervise({ paths, settings, host: known, dev: options.dev }, base, view)
+  } finally {
+    release()
+  }
+}
+
+async function supervise(context: LaunchContext, base: string, view: View): Promise<number> {
+  const { paths, dev } = context
+  const descriptors = dev ? await describeAll(paths, view) : readInstalled(paths.dist)
+  const token = ensureOwnerToken(paths.data)
+  for (const { name } of descriptors) ensureCredential(paths.data, name)
+  const api = new Api(base, token)
+  const file = new LogFile(join(paths.data, 'logs', 'supervisor.jsonl'))
+  const log = pino({ name: 'supervisor', level: context.host.LOG_LEVEL ?? 'info', base: {} }, file)
+
+  const ending = Promise.withResolvers<Refusal | undefined>()
+  const supervisor = new Supervisor({ context, api, log, view, onFatal: ending.resolve })
+  const stopListening = onStopSignals(
+    (name) => {
+      log.info({ signal: name }, 'stopping')
+      ending.resolve(undefined)
+    },
+    () => supervisor.kill(),
+  )
+  let development: Development | undefined
+  let ended = false
+  const started = supervisor.start(descriptors).then(async () => {
+    if (ended) return
+    view.progress('Asking what is there')
+    const facts = await gatherFacts(api)
+    if (ended) return
+    view.block(renderSummary({ ...facts, base, processes: supervisor.statuses(), dataDir: paths.data, dev }))
+    if (dev) development = new Development(paths, supervisor, view)
+  })
+  started.catch((error) => ending.resolve(error))
+  const problem = await ending.promise
+  ended = true
+  const settled = development?.close()
+  await supervisor.stop()
+  await settled
+  stopListening()
+  if (problem) throw problem
+  view.done('stopped; no process is left')
+  return 0
+}
+
+/** The first signal stops in order, a second one at once. Returns how to stop listening. */
+function onStopSignals(first: (name: string) => void, second: () => void): () => void {
+  let since: number | undefined
+  const listener = (name: string) => {
+    if (since === undefined) {
+      since = Date.now()
+      first(name)
+    } else if (Date.now() - since > SAME_SIGNAL_MS) {
+      second()
+    }
+  }
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const name of names) process.on(name, listener)
+  return () => {
+    for (const name of names) process.off(name, listener)
+  }
+}

@@ -1,0 +1,214 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { commandOf, isAlive } from '../src/supervisor/process-table.ts'
+import { FakeInstallation } from './fake-installation.ts'
+
+const WAIT = { timeout: 20_000, interval: 25 }
+let installation: FakeInstallation
+
+async function started(workers: Record<string, string | undefined>, engine?: string) {
+  installation = await FakeInstallation.create(workers, engine)
+  const run = installation.up()
+  await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+  return run
+}
+
+/** Says hello as a worker does, and stays. */
+const SERVES = `await fetch(process.env.III_URL.replace('ws', 'http') + '/worker/' + process.pid)
+setInterval(() => {}, 1000)`
+
+const processOf = (name: string) => installation.status().processes.find((process) => process.name === name)
+
+afterEach(() => installation.destroy())
+
+describe('agentos up', { timeout: 60_000 }, () => {
+  it('starts everything, says where the page is, and leaves no process when it is stopped', async () => {
+    const { child, exit } = await started({ memory: undefined, realm: undefined, security: undefined })
+    expect(installation.output).toContain(`http://127.0.0.1:${installation.httpPort}/#code=c0de`)
+    expect(installation.output).toContain('3 workers, 2 functions')
+    expect(installation.output).toContain(`curl http://127.0.0.1:${installation.httpPort}/v1/chat`)
+    expect(installation.output).toContain(installation.data)
+    const pids = installation.status().processes.map((process) => process.pid as number)
+    expect(pids.every(isAlive)).toBe(true)
+    child.kill('SIGINT')
+    expect(await exit).toBe(0)
+    expect(pids.some(isAlive)).toBe(false)
+    // The engine is told first and has ended before the workers are told.
+    const order = installation.read('order').trim().split('\n')
+    expect(order.slice(0, 2)).toEqual(['engine told', 'engine gone'])
+    expect(order.slice(2).sort()).toEqual(['memory told', 'realm told', 'security told'])
+    expect(installation.read('agentos.pid')).toBe('')
+  })
+
+  it('starts a killed worker again, and says so', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const before = processOf('memory')?.pid as number
+    process.kill(before, 'SIGKILL')
+    await vi.waitFor(() => expect(installation.output).toContain('memory is up'), WAIT)
+    expect(installation.output).toContain('memory ended (ended by SIGKILL); starting it again in 0.2 s')
+    await vi.waitFor(
+      () => expect(processOf('memory')).toMatchObject({ state: 'up', restarts: 1, reason: 'ended by SIGKILL' }),
+      WAIT,
+    )
+    expect(processOf('memory')?.pid).not.toBe(before)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts a killed engine again', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    process.kill(processOf('engine')?.pid as number, 'SIGKILL')
+    await vi.waitFor(() => expect(installation.output).toContain('engine is up'), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('holds a worker that cannot start, names its reason in the box, and runs the rest', async () => {
+    const { child, exit } = await started({ memory: undefined, broken: 'throw new Error("no such table")' })
+    expect(installation.output).toContain('1 of 2 workers')
+    expect(installation.output).toContain('broken is held: exit code 1: Error: no such table')
+    expect(processOf('broken')).toMatchObject({ state: 'held' })
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('releases a held worker when its owner says so', async () => {
+    const { child, exit } = await started({ broken: 'throw new Error("no such table")' })
+    expect(installation.output).toContain('To start it again: agentos restart broken')
+    await vi.waitFor(() => expect(JSON.parse(installation.read('states'))).toEqual({ broken: 'held' }), WAIT)
+    installation.write('dist/workers/broken.mjs', SERVES)
+    await installation.order('restart', 'broken')
+    await vi.waitFor(() => expect(processOf('broken')).toMatchObject({ state: 'up' }), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts an on-demand worker when it is needed, ends it when it is idle, and starts it again after that', async () => {
+    installation = await FakeInstallation.create({ memory: undefined }, undefined, { start: 'on-demand' })
+    const { child, exit } = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    expect(processOf('memory')).toMatchObject({ state: 'asleep' })
+    await installation.order('needed', 'memory')
+    await vi.waitFor(() => expect(processOf('memory')).toMatchObject({ state: 'up' }), WAIT)
+    const { pid } = processOf('memory')!
+    // Needed again while it ends.
+    await installation.order('idle', 'memory')
+    await installation.order('needed', 'memory')
+    await vi.waitFor(() => {
+      expect(processOf('memory')).toMatchObject({ state: 'up', restarts: 0 })
+      expect(processOf('memory')?.pid).not.toBe(pid)
+    }, WAIT)
+    await installation.order('idle', 'memory')
+    await vi.waitFor(() => expect(processOf('memory')).toMatchObject({ state: 'asleep' }), WAIT)
+    await vi.waitFor(() => expect(JSON.parse(installation.read('states'))).toEqual({ memory: 'asleep' }), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts a worker again that uses more memory than its manifest allows, with that reason', async () => {
+    // Outside of the heap, where Node's own limit does not see it.
+    const { child, exit } = await started({ memory: `${SERVES}\nglobalThis.kept = Buffer.alloc(300e6, 1)` })
+    await vi.waitFor(() => expect(processOf('memory')?.reason).toMatch(/^used \d+ MB of 128 MB$/), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts a worker again whose heap reached the cap, with that reason', async () => {
+    const grow = 'const kept = []\nfor (;;) kept.push({ n: [kept.length] })'
+    const { child, exit } = await started({ memory: `${SERVES}\nsetTimeout(() => { ${grow} }, 500)` })
+    await vi.waitFor(
+      () => expect(processOf('memory')?.reason).toMatch(/^out of memory: its heap reached the cap/),
+      WAIT,
+    )
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('gives a worker only the variables of its manifest', async () => {
+    const { child, exit } = await started({
+      memory: `${SERVES}\nconsole.log(JSON.stringify({ msg: 'env', names: Object.keys(process.env) }))`,
+    })
+    await vi.waitFor(() => expect(installation.read('logs/memory.jsonl')).toContain('"names"'), WAIT)
+    const log = installation.read('logs/memory.jsonl')
+    expect(log).toContain('"AGENTOS_CREDENTIAL"')
+    expect(log).not.toContain('HOST_SECRET')
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('ends a worker that hangs while it shuts down, after the time that it has for that', async () => {
+    const { child, exit } = await started({ memory: `${SERVES}\nprocess.on('SIGTERM', () => {})` })
+    const { pid } = processOf('memory')!
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+    expect(isAlive(pid!)).toBe(false)
+  })
+
+  it('refuses a second start with the pid and the page of the first', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const second = installation.up()
+    expect(await second.exit).toBe(1)
+    expect(installation.output).toContain('AgentOS is already running')
+    expect(installation.output).toContain(`Process ${child.pid} works on`)
+    expect(installation.output).toContain(`kill ${child.pid}`)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('ends what a killed supervisor left behind', async () => {
+    const first = await started({ memory: undefined })
+    const orphans = installation.status().processes.map((process) => process.pid as number)
+    first.child.kill('SIGKILL')
+    await first.exit
+    installation.output = ''
+    const second = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    expect(installation.output).toContain('ended what an earlier start left running: engine, memory')
+    // By command line: where nobody reaps it, a dead process without parent stays in the table.
+    expect(orphans.map(commandOf)).toEqual([undefined, undefined])
+    second.child.kill('SIGTERM')
+    expect(await second.exit).toBe(0)
+  })
+
+  it('leaves alone who got the number of one of its processes, though it runs the same script', async () => {
+    const first = await started({ memory: undefined })
+    const stranger = installation.spawnScript('dist/workers/memory.mjs')
+    first.child.kill('SIGKILL')
+    await first.exit
+    const left = JSON.parse(installation.read('pids.json')) as { name: string; pid: number }[]
+    const reused = left.map((entry) => (entry.name === 'memory' ? { ...entry, pid: stranger } : entry))
+    for (const { name, pid } of left) if (name === 'memory') process.kill(pid, 'SIGKILL')
+    installation.write('data/pids.json', JSON.stringify(reused))
+    installation.output = ''
+    const second = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    expect(installation.output).toContain('ended what an earlier start left running: engine\n')
+    expect(isAlive(stranger)).toBe(true)
+    second.child.kill('SIGTERM')
+    expect(await second.exit).toBe(0)
+  })
+
+  it('shows what the engine said when it does not start', async () => {
+    installation = await FakeInstallation.create(
+      { memory: undefined },
+      'console.error("config.yaml, at agentos: unknown key"); process.exit(1)',
+    )
+    expect(await installation.up().exit).toBe(1)
+    expect(installation.output).toContain('The engine does not start')
+    expect(installation.output).toContain('config.yaml, at agentos: unknown key')
+    expect(installation.output).toContain('engine.jsonl')
+  })
+
+  it('stops at once at the second signal, and leaves no process then either', async () => {
+    const { child, exit } = await started({
+      stubborn: `await fetch(process.env.III_URL.replace('ws', 'http') + '/stubborn/' + process.pid)
+        process.on('SIGTERM', () => {})
+        setInterval(() => {}, 1000)`,
+    })
+    const pids = installation.status().processes.map((process) => process.pid as number)
+    child.kill('SIGINT')
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    child.kill('SIGINT')
+    await exit
+    expect(pids.some(isAlive)).toBe(false)
+  })
+})

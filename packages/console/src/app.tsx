@@ -1,0 +1,57 @@
+import { pendingOf, useApprovals } from './approvals/approvals.ts'
+import { ApprovalsView } from './approvals/approvals-view.tsx'
+import { BudgetsView } from './budgets/budgets-view.tsx'
+import { ChatView } from './chat/chat-view.tsx'
+import { useConversation } from './chat/conversation.ts'
+import { useDirectory } from './functions/directory.ts'
+import { FunctionsView } from './functions/functions-view.tsx'
+import { Header } from './header.tsx'
+import { useModels } from './models/models.ts'
+import { ModelsView } from './models/models-view.tsx'
+import { RunsView } from './runs/runs-view.tsx'
+import { ProblemNote } from './shared/problem-note.tsx'
+import { useRoute } from './shared/route.ts'
+import { SessionContext, useNewSession, useSession } from './shared/session.ts'
+import { SignIn, SignInDialog } from './shared/sign-in.tsx'
+
+export function App() {
+  const session = useNewSession()
+  const { identity, problem } = session
+  return (
+    <SessionContext.Provider value={session}>
+      {identity ? (
+        // What one sees depends on who one is: a new identity begins with a new page.
+        <Page key={`${identity.principal.kind} ${identity.realm}`} />
+      ) : (
+        problem && (
+          <main class="door">
+            <h1>AgentOS</h1>
+            {problem.code === 'unreachable' ? <ProblemNote problem={problem} /> : <SignIn />}
+          </main>
+        )
+      )}
+      <SignInDialog />
+    </SessionContext.Provider>
+  )
+}
+
+function Page() {
+  const route = useRoute()
+  const models = useModels([])
+  const conversation = useConversation([])
+  const directory = useDirectory([route.view])
+  const approvals = useApprovals(useSession().owner)
+  return (
+    <>
+      <Header view={route.view} models={models} waiting={pendingOf(approvals.value).length} />
+      {route.view === 'chat' && <ChatView conversation={conversation} models={models} />}
+      {route.view === 'runs' && <RunsView {...(route.runId ? { runId: route.runId } : {})} />}
+      {route.view === 'approvals' && <ApprovalsView approvals={approvals} />}
+      {route.view === 'budgets' && <BudgetsView />}
+      {route.view === 'functions' && (
+        <FunctionsView directory={directory} {...(route.functionId ? { functionId: route.functionId } : {})} />
+      )}
+      {route.view === 'models' && <ModelsView models={models} />}
+    </>
+  )
+}

@@ -1,0 +1,60 @@
+import type { Models } from './models/models.ts'
+import type { Route } from './shared/route.ts'
+import { useSession } from './shared/session.ts'
+
+const VIEWS = [
+  ['chat', 'Chat'],
+  ['runs', 'Runs'],
+  ['approvals', 'Approvals'],
+  ['budgets', 'Budgets'],
+  ['functions', 'Functions'],
+  ['models', 'Models'],
+] as const
+
+export function Header({ view, models, waiting }: { view: Route['view']; models: Models; waiting: number }) {
+  return (
+    <header class="top">
+      <h1>
+        <svg viewBox="0 0 32 32" aria-hidden="true">
+          <rect width="32" height="32" rx="8" />
+          <path d="M9 9v14M9 12h14M13 17h10M17 22h6" />
+        </svg>
+        AgentOS
+      </h1>
+      <nav aria-label="Views">
+        {VIEWS.map(([name, label]) => (
+          <a key={name} href={`#${name}`} aria-current={view === name ? 'page' : undefined}>
+            {label}
+            {name === 'approvals' && waiting > 0 && <span class="count">{waiting}</span>}
+          </a>
+        ))}
+      </nav>
+      {models.known && (
+        <a class="model-chip" href="#models" data-demo={models.demo || !models.inUse}>
+          {models.label}
+          {models.demo && <span class="dim"> no model connected</span>}
+        </a>
+      )}
+      <Who />
+    </header>
+  )
+}
+
+function Who() {
+  const { owner, problem, ask, leave } = useSession()
+  return (
+    <div class="who">
+      {!owner && problem && <span class="field-problem">{problem.detail}</span>}
+      <span class="dim">{owner ? 'Owner' : 'Guest'}</span>
+      {owner ? (
+        <button type="button" class="link" onClick={() => void leave()}>
+          Sign out
+        </button>
+      ) : (
+        <button type="button" onClick={() => ask(true)}>
+          Enter code
+        </button>
+      )}
+    </div>
+  )
+}
