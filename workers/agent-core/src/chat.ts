@@ -1,0 +1,220 @@
+import type { Agent, chat as chatContract, StopReason } from '@agentos/contracts/agent-core'
+import { type Completion, complete } from '@agentos/contracts/llm-router'
+import { sessionAppend } from '@agentos/contracts/memory'
+import type { Message } from '@agentos/contracts/message'
+import { addUsage } from '@agentos/contracts/security'
+import { AgentError, type DurableContext, newId, type OutputOf, type ParsedInputOf, type Waiting } from '@agentos/sdk'
+import type * as z from 'zod'
+import { createDefaultIfMissing } from './agents.ts'
+import { ChatTotals } from './chat-totals.ts'
+import { EventStream } from './event-stream.ts'
+import { type OfferedTool, type Preparation, prepare } from './preparation.ts'
+import type { SessionQueue } from './session-queue.ts'
+import { Stopwatch } from './stopwatch.ts'
+import { ToolRunner } from './tool-runner.ts'
+
+type ChatInput = ParsedInputOf<typeof chatContract>
+type ChatOutput = OutputOf<typeof chatContract>
+type Stop = z.output<ReturnType<typeof StopReason>>
+
+const MAX_ROUNDS = 50
+const DEFAULT_TIMEOUT_MS = 280_000
+const DEFAULT_MAX_TOKENS = 500_000
+
+export interface ChatServices {
+  sessions: SessionQueue
+}
+
+/**
+ * One message through the loop: recall, ask the model, run what it asks for, until it answers or a limit is reached. A
+ * durable handler: whatever decides how it goes on is a call or a step of its run, so that another process can finish
+ * what this one began.
+ */
+export async function chat(input: ChatInput, ctx: DurableContext, services: ChatServices): Promise<ChatOutput> {
+  const { agent, created, sessionId } = await ctx.step('begin', async (plain) => ({
+    ...(await createDefaultIfMissing(plain, input.agentId)),
+    sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`),
+  }))
+  if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
+  const leave = await services.sessions.enter(`${ctx.realm}/${agent.id}/${sessionId}`, ctx.signal)
+  try {
+    const result = await new ChatTurn(ctx, input, agent, sessionId).run()
+    return created ? { ...result, agentCreated: true } : result
+  } finally {
+    leave()
+  }
+}
+
+/** The state of one turn while it runs. */
+class ChatTurn {
+  private readonly ctx: DurableContext
+  private readonly input: ChatInput
+  private readonly agent: Agent
+  private readonly sessionId: string
+  private readonly totals = new ChatTotals()
+  private readonly events: EventStream
+  private readonly watch: Stopwatch
+  private messages: Message[] = []
+  private rounds = 0
+  private defaultModel: string | null = null
+
+  constructor(ctx: DurableContext, input: ChatInput, agent: Agent, sessionId: string) {
+    this.ctx = ctx
+    this.input = input
+    this.agent = agent
+    this.sessionId = sessionId
+    this.events = new EventStream(ctx, input.stream || undefined)
+    this.watch = new Stopwatch(ctx)
+  }
+
+  async run(): Promise<ChatOutput> {
+    const { ctx, input, agent, sessionId } = this
+    // A caller that waits hears why it has no answer yet; the answer is in the session and the run once there is one.
+    ctx.onSuspend((waiting) => this.interim(waiting))
+    await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
+    const user: Message = { role: 'user', content: input.message }
+    const prepared = await ctx.step('prepare', (plain) => prepare(plain, input, agent, sessionId))
+    this.defaultModel = prepared.defaultModel
+    this.messages = [...prepared.history, user]
+    await this.append([user])
+    const runner = new ToolRunner({
+      agentId: agent.id,
+      offered: new Map(prepared.tools.map((tool) => [tool.id, tool])),
+      capabilities: agent.capabilities,
+      narrowed: input.functions,
+      timeLeft: () => this.timeLeft(),
+    })
+
+    for (;;) {
+      const completion = await this.ask(prepared)
+      this.totals.add(completion)
+      await this.count(completion)
+      await this.watch.note()
+      const assistant: Message = { role: 'assistant', content: completion.parts.length > 0 ? completion.parts : '' }
+      const limit = completion.toolCalls.length > 0 ? this.limitReached() : undefined
+      if (completion.toolCalls.length === 0 || limit) {
+        // Calls that will not be run are not part of the history.
+        await this.append([
+          limit ? { role: 'assistant', content: completion.content || '(stopped at a limit)' } : assistant,
+        ])
+        return this.output(completion.content, limit ?? stopOf(completion))
+      }
+      const outcomes = await runner.run(ctx, completion.toolCalls)
+      this.rounds += 1
+      this.totals.toolCalls.push(...outcomes.map((outcome) => outcome.report))
+      await this.events.send(
+        ...outcomes.map(({ report: { callId, id, ok, durationMs, error } }) => ({
+          type: 'toolResult' as const,
+          callId,
+          id,
+          ok,
+          durationMs,
+          ...(error ? { error } : {}),
+        })),
+      )
+      const round: Message[] = [assistant, { role: 'tool', content: outcomes.map((outcome) => outcome.part) }]
+      this.messages.push(...round)
+      await this.append(round)
+    }
+  }
+
+  private ask({ system, tools }: Preparation): Promise<Completion> {
+    const { ctx, input, agent, sessionId } = this
+    const preference = routePreference(input, agent, this.defaultModel)
+    const maxTokens = agent.model?.maxTokens
+    return ctx.call(
+      complete,
+      {
+        messages: this.messages,
+        system,
+        ...(tools.length > 0 ? { tools: tools.map(forModel) } : {}),
+        ...preference,
+        ...(maxTokens ? { maxTokens } : {}),
+        ...(input.temperature === null || input.temperature === undefined ? {} : { temperature: input.temperature }),
+        ...(this.events.ref ? { stream: { ...this.events.ref, direction: 'write' as const } } : {}),
+        agentId: agent.id,
+        sessionId,
+      },
+      { deadlineMs: this.timeLeft(), session: sessionId },
+    )
+  }
+
+  private limitReached(): Stop | undefined {
+    if (this.rounds >= (this.input.maxIterations ?? MAX_ROUNDS)) return 'max_rounds'
+    if (this.totals.usage.total >= (this.input.maxTokens ?? DEFAULT_MAX_TOKENS)) return 'max_tokens'
+    return this.watch.spentMs >= this.allowedMs ? 'timeout' : undefined
+  }
+
+  private get allowedMs(): number {
+    return this.input.timeoutMs ?? DEFAULT_TIMEOUT_MS
+  }
+
+  private timeLeft(): number {
+    return Math.max(0, this.allowedMs - this.watch.elapsedMs)
+  }
+
+  /** Tokens count against the agent's hourly quota as they are used, round by round. */
+  private async count(completion: Completion): Promise<void> {
+    if (!this.agent.resources?.maxTokensPerHour) return
+    await this.ctx.call(addUsage, { agentId: this.agent.id, tokens: completion.usage.total })
+  }
+
+  private async append(messages: Message[]): Promise<void> {
+    await this.ctx.call(sessionAppend, { agentId: this.agent.id, sessionId: this.sessionId, messages })
+  }
+
+  private interim({ function: functionId, signal, reason }: Waiting): ChatOutput {
+    const request = signal?.startsWith('approval:') ? signal.slice('approval:'.length) : undefined
+    const what =
+      request === undefined
+        ? `This chat waits (${reason}).`
+        : `${functionId} waits for an approval, request ${request}.`
+    return this.output(`${what} It goes on by itself once that is decided: run ${this.ctx.run}.`, 'waiting')
+  }
+
+  private output(content: string, stopReason: Stop): ChatOutput {
+    return {
+      content,
+      model: this.totals.model,
+      usage: this.totals.usage,
+      cost: this.totals.cost,
+      iterations: this.rounds,
+      durationMs: this.watch.spentMs,
+      sessionId: this.sessionId,
+      runId: this.ctx.run,
+      agentId: this.agent.id,
+      stopReason,
+      toolCalls: this.totals.toolCalls,
+    }
+  }
+}
+
+function forModel({ id, description, inputSchema }: OfferedTool) {
+  return { id, description, inputSchema }
+}
+
+/**
+ * The request's pair counts alone where it names provider or model; else the record's, where it names a model; else
+ * the realm's default.
+ * Empty strings and `agentos-default` mean "not given".
+ */
+export function routePreference(
+  request: { provider?: string | null | undefined; model?: string | null | undefined },
+  agent: Pick<Agent, 'model'>,
+  realmDefault: string | null = null,
+): { provider?: string; model?: string } {
+  const given = (value: string | null | undefined): string | undefined =>
+    value && value !== 'agentos-default' ? value : undefined
+  const pair = (provider: string | undefined, model: string | undefined) => ({
+    ...(provider === undefined ? {} : { provider }),
+    ...(model === undefined ? {} : { model }),
+  })
+  const asked = pair(given(request.provider), given(request.model))
+  if (asked.provider !== undefined || asked.model !== undefined) return asked
+  const model = given(agent.model?.model)
+  return model === undefined ? pair(undefined, given(realmDefault)) : pair(given(agent.model?.provider), model)
+}
+
+function stopOf(completion: Completion): Stop {
+  return completion.stopReason === 'tool_calls' ? 'other' : completion.stopReason
+}

@@ -1,0 +1,91 @@
+import type { AgentFunction } from '@agentos/contracts/agent-core'
+import type { Caller } from '@agentos/sdk'
+import { mayUse } from './grants.ts'
+
+/** At most this many functions are offered to a model at once; `agent::find_functions` finds the others. */
+export const MAX_OFFERED = 40
+
+interface ListedFunction {
+  function_id: string
+  worker_name: string
+  description: string | null
+  request_format: unknown
+  metadata: unknown
+}
+
+export interface CatalogueEntry extends AgentFunction {
+  /** Marked as fit for a model by its contract, or registered by a plain worker that marks nothing. */
+  tool: boolean
+}
+
+/** Every function that an agent could be granted, as the engine lists them now. */
+export async function readCatalogue(caller: Caller): Promise<CatalogueEntry[]> {
+  const { functions } = await caller.trigger<{ functions: ListedFunction[] }>({
+    function_id: 'engine::functions::list',
+    payload: {},
+  })
+  return functions.flatMap((fn) => {
+    const metadata = record(fn.metadata)
+    if (metadata.access === 'owner' || metadata.internal === true) return []
+    return [
+      {
+        id: fn.function_id,
+        description: fn.description ?? '',
+        worker: fn.worker_name,
+        effects: typeof metadata.effects === 'string' ? metadata.effects : 'external',
+        inputSchema: objectSchema(fn.request_format),
+        tool: metadata.tool === true || (metadata.tool === undefined && !isBuiltin(fn.worker_name)),
+      },
+    ]
+  })
+}
+
+/** The functions that these grants allow. */
+export function granted(
+  catalogue: readonly CatalogueEntry[],
+  capabilities: Parameters<typeof mayUse>[1],
+  narrowed?: readonly string[] | null,
+): CatalogueEntry[] {
+  return catalogue.filter((entry) => mayUse(entry.id, capabilities, narrowed))
+}
+
+/** Those to offer for this message: fit for a model, the most relevant first where there are too many. */
+export function offered(entries: readonly CatalogueEntry[], message: string): CatalogueEntry[] {
+  const fit = entries.filter((entry) => entry.tool)
+  return fit.length <= MAX_OFFERED ? fit : rank(fit, message).slice(0, MAX_OFFERED)
+}
+
+/** Ordered by how many words of the query stand in id and description; finding functions stays on top. */
+export function rank<T extends { id: string; description: string }>(entries: readonly T[], query: string): T[] {
+  const words = wordsOf(query)
+  return entries
+    .map((entry, index) => ({ entry, index, score: relevance(entry, words) }))
+    .sort((a, b) => b.score - a.score || a.index - b.index)
+    .map(({ entry }) => entry)
+}
+
+function relevance(entry: { id: string; description: string }, words: ReadonlySet<string>): number {
+  if (entry.id === 'agent::find_functions') return Number.POSITIVE_INFINITY
+  const inId = wordsOf(entry.id)
+  const inText = wordsOf(entry.description)
+  let score = 0
+  for (const word of words) score += (inId.has(word) ? 3 : 0) + (inText.has(word) ? 1 : 0)
+  return score
+}
+
+function wordsOf(text: string): Set<string> {
+  return new Set(text.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) ?? [])
+}
+
+function isBuiltin(worker: string): boolean {
+  return worker === 'engine' || worker.startsWith('iii-')
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function objectSchema(format: unknown): Record<string, unknown> {
+  const schema = record(format)
+  return schema.type === 'object' ? schema : { type: 'object', properties: {} }
+}

@@ -1,0 +1,74 @@
+import type { Agent, chat as chatContract } from '@agentos/contracts/agent-core'
+import { recall, sessionGet } from '@agentos/contracts/memory'
+import type { Message } from '@agentos/contracts/message'
+import { scanInjection } from '@agentos/contracts/security'
+import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
+import { granted, offered, readCatalogue } from './function-catalogue.ts'
+import { realmSettings } from './realm-settings.ts'
+import { type RecalledMemory, systemPrompt } from './system-prompt.ts'
+import { lastTurns, wellFormed } from './transcript.ts'
+
+const HISTORY_MESSAGES = 60
+const RECALLED = 8
+const MIN_RECALL_SCORE = 0.3
+
+export interface OfferedTool {
+  id: string
+  description: string
+  effects: string
+  inputSchema: Record<string, unknown>
+}
+
+/** Everything that is read before the model is asked: one step of the run, so that a replay asks the same. */
+export interface Preparation {
+  history: Message[]
+  system: string
+  tools: OfferedTool[]
+  defaultModel: string | null
+}
+
+export async function prepare(
+  ctx: HandlerContext,
+  input: ParsedInputOf<typeof chatContract>,
+  agent: Agent,
+  sessionId: string,
+): Promise<Preparation> {
+  const [{ messages, summary }, memories, catalogue, realm] = await Promise.all([
+    readHistory(ctx, agent.id, sessionId),
+    recalled(ctx, agent.id, input.message),
+    readCatalogue(ctx),
+    realmSettings(ctx),
+  ])
+  const tools = offered(granted(catalogue, agent.capabilities, input.functions), input.message)
+  return {
+    history: messages,
+    system: systemPrompt(agent, input.systemPrompt, memories, summary),
+    tools: tools.map(({ id, description, effects, inputSchema }) => ({ id, description, effects, inputSchema })),
+    defaultModel: realm.defaultModel,
+  }
+}
+
+async function readHistory(
+  ctx: HandlerContext,
+  agentId: string,
+  sessionId: string,
+): Promise<{ messages: Message[]; summary: string | undefined }> {
+  const session = await ctx.call(sessionGet, { agentId, sessionId, limit: HISTORY_MESSAGES * 2 })
+  const messages = session.messages.map(({ role, content }) => ({ role, content }))
+  return { messages: lastTurns(wellFormed(messages), HISTORY_MESSAGES), summary: session.summary?.content }
+}
+
+/** What is known about this message's subject; a chat without it is poorer, not broken. */
+async function recalled(ctx: HandlerContext, agentId: string, message: string): Promise<RecalledMemory[]> {
+  try {
+    const hits = await ctx.call(recall, { agentId, query: message.slice(0, 4_000), limit: RECALLED })
+    const relevant = hits.filter((hit) => hit.score >= MIN_RECALL_SCORE)
+    const scans = await Promise.all(
+      relevant.map((hit) => ctx.call(scanInjection, { text: hit.content, source: 'memory' })),
+    )
+    return relevant.map((hit, index) => ({ ...hit, suspicious: !scans[index]!.safe }))
+  } catch (error) {
+    ctx.log.warn({ err: error }, 'Recall failed; the chat goes on without memories')
+    return []
+  }
+}

@@ -1,0 +1,36 @@
+import { AgentError } from '@agentos/sdk'
+import type * as z from 'zod'
+
+type JsonSchema = Parameters<typeof z.fromJSONSchema>[0]
+
+/** Checkers of schemas that were seen; null where zod cannot read the schema. */
+const built = new WeakMap<object, z.ZodType | null>()
+
+/** Checks a model's arguments against the function's schema before the call; what cannot be read as a schema passes,
+ * since the function checks its own input anyway. */
+export async function validateArguments(
+  schema: Record<string, unknown>,
+  given: Record<string, unknown>,
+): Promise<void> {
+  const checker = await checkerOf(schema)
+  const result = checker?.safeParse(given)
+  if (!result || result.success) return
+  const issues = result.error.issues
+    .slice(0, 5)
+    .map((issue) => `${issue.path.join('.') || 'arguments'}: ${issue.message}`)
+  throw new AgentError('invalid_input', `The arguments do not fit: ${issues.join('; ')}`)
+}
+
+async function checkerOf(schema: Record<string, unknown>): Promise<z.ZodType | null> {
+  const known = built.get(schema)
+  if (known !== undefined) return known
+  const { fromJSONSchema } = await import('./json-schema.ts')
+  let checker: z.ZodType | null = null
+  try {
+    checker = fromJSONSchema(schema as JsonSchema)
+  } catch {
+    // A schema with parts that zod does not know.
+  }
+  built.set(schema, checker)
+  return checker
+}

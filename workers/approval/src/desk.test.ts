@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest'
+import { Desk } from './desk.ts'
+import { memoryState } from './memory-state.fixture.ts'
+import { DEFAULT_POLICY } from './policy.ts'
+import type { Wanted } from './request.ts'
+
+const REALM = 'realm-default'
+const policy = { ...DEFAULT_POLICY, timeoutMs: 1_000 }
+const wanted = (more: Partial<Wanted> = {}): Wanted => ({
+  realm: REALM,
+  agentId: 'clerk',
+  functionId: 'fn::email_send',
+  effects: 'external',
+  input: { to: 'a@example.com' },
+  requestedBy: 'agent-core',
+  ...more,
+})
+const approve = { status: 'approved', by: 'owner:owner' } as const
+const deny = { status: 'denied', by: 'owner:owner', reason: 'no' } as const
+
+function start() {
+  const state = memoryState()
+  const told: string[] = []
+  let time = 1_800_000_000_000
+  const open = async (): Promise<Desk> => {
+    const tell = (what: string) => async () => void told.push(what)
+    const listener = { requested: tell('requested'), used: tell('used'), expired: tell('expired') }
+    const desk = new Desk({ state: state.client, listener, now: () => time })
+    await desk.open()
+    return desk
+  }
+  const pass = (ms: number): void => {
+    time += ms
+  }
+  return { state, told, open, pass }
+}
+
+async function code(work: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code
+  }
+}
+
+describe('two processes at one desk', () => {
+  it('let one call through with one approval', async () => {
+    const { open, told } = start()
+    const one = await open()
+    const { request } = await one.take(wanted(), policy)
+    await one.decide(REALM, request.id, undefined, approve)
+    const desks = [one, await open(), await open(), await open()]
+    const verdicts = await Promise.all(
+      desks.flatMap((desk) => [desk.take(wanted(), policy), desk.take(wanted(), policy)]),
+    )
+    expect(verdicts.filter(({ state }) => state === 'approved')).toHaveLength(1)
+    expect(told.filter((what) => what === 'used')).toHaveLength(1)
+  })
+
+  it('take one decision', async () => {
+    const { open } = start()
+    const one = await open()
+    const { request } = await one.take(wanted(), policy)
+    const desks = [one, await open(), await open()]
+    const codes = await Promise.all(
+      desks.flatMap((desk) => [approve, deny].map((how) => code(desk.decide(REALM, request.id, undefined, how)))),
+    )
+    expect(codes.filter((found) => found === undefined)).toHaveLength(1)
+    expect(codes.filter((found) => found === 'conflict')).toHaveLength(5)
+  })
+
+  it('end a request once', async () => {
+    const { open, pass, told } = start()
+    const [one, two] = [await open(), await open()]
+    const { request } = await one.take(wanted(), policy)
+    await two.get(REALM, request.id)
+    pass(1_000)
+    await Promise.all([one.sweep(), two.sweep(), one.get(REALM, request.id), two.list(REALM, { limit: 10 })])
+    expect(told.filter((what) => what === 'expired')).toHaveLength(1)
+  })
+})
+
+describe('a crash', () => {
+  it('after an approval was used up and before the call costs the approval', async () => {
+    const { open } = start()
+    const desk = await open()
+    const { request } = await desk.take(wanted(), policy)
+    await desk.decide(REALM, request.id, undefined, approve)
+    // Its process dies with the answer: the call was never made.
+    await desk.take(wanted(), policy)
+    const after = await open()
+    for (let n = 0; n < 2; n += 1) expect(await after.take(wanted(), policy)).toMatchObject({ state: 'pending' })
+  })
+
+  it('leaves what waits and what was approved where it was', async () => {
+    const { open } = start()
+    const desk = await open()
+    const waiting = await desk.take(wanted(), policy)
+    const approved = await desk.take(wanted({ input: 2 }), policy)
+    await desk.decide(REALM, approved.request.id, undefined, approve)
+    const after = await open()
+    expect((await after.take(wanted(), policy)).request.id).toBe(waiting.request.id)
+    expect((await after.take(wanted({ input: 2 }), policy)).state).toBe('approved')
+  })
+
+  it('of a write whose end nobody knows lets nothing through', async () => {
+    const { open, state } = start()
+    const desk = await open()
+    const { request } = await desk.take(wanted(), policy)
+    await desk.decide(REALM, request.id, undefined, approve)
+    state.intercept((id) => {
+      if (id === 'state::set') throw new Error('the engine went away')
+    })
+    await expect(desk.take(wanted(), policy)).rejects.toThrow('went away')
+    state.intercept(undefined)
+    expect((await desk.take(wanted(), policy)).state).toBe('approved')
+  })
+})
+
+describe('time', () => {
+  it('runs out for a request and for an approval, and a denial keeps its word until then', async () => {
+    const { open, pass } = start()
+    const desk = await open()
+    const first = await desk.take(wanted(), policy)
+    pass(999)
+    await desk.decide(REALM, first.request.id, undefined, approve)
+    pass(999)
+    expect((await desk.get(REALM, first.request.id))!.status).toBe('approved')
+    pass(1)
+    expect((await desk.get(REALM, first.request.id))!.status).toBe('timed_out')
+    const second = await desk.take(wanted(), policy)
+    expect(second).toMatchObject({ state: 'pending' })
+    expect(second.request.id).not.toBe(first.request.id)
+    pass(1_000)
+    expect(await code(desk.decide(REALM, second.request.id, undefined, approve))).toBe('approval_expired')
+    const third = await desk.take(wanted(), policy)
+    await desk.decide(REALM, third.request.id, undefined, deny)
+    expect(await code(desk.take(wanted(), policy))).toBe('approval_denied')
+    pass(1_000)
+    expect((await desk.take(wanted(), policy)).state).toBe('pending')
+    expect((await desk.get(REALM, third.request.id))!.status).toBe('denied')
+  })
+
+  it('frees the places of an agent', async () => {
+    const { open, pass } = start()
+    const desk = await open()
+    for (let n = 0; n < 5; n += 1) await desk.take(wanted({ input: n }), policy)
+    expect(await code(desk.take(wanted({ input: 5 }), policy))).toBe('overloaded')
+    expect((await desk.take(wanted({ input: 5, agentId: 'other' }), policy)).state).toBe('pending')
+    expect((await desk.take(wanted({ input: 5, realm: 'realm-2' }), policy)).state).toBe('pending')
+    pass(1_000)
+    expect((await desk.take(wanted({ input: 5 }), policy)).state).toBe('pending')
+  })
+
+  it('of an older request that somebody looks at takes nothing from the one that counts', async () => {
+    const { open, pass } = start()
+    const desk = await open()
+    const old = await desk.take(wanted(), policy)
+    await desk.decide(REALM, old.request.id, undefined, deny)
+    pass(1_000)
+    const now = await desk.take(wanted(), policy)
+    await desk.decide(REALM, now.request.id, undefined, approve)
+    expect((await desk.get(REALM, old.request.id))!.status).toBe('denied')
+    expect(await desk.take(wanted(), policy)).toMatchObject({ state: 'approved', request: { id: now.request.id } })
+  })
+})
+
+describe('five askers at once', () => {
+  it('open one request for one thing, and no more than five for many', async () => {
+    const { open } = start()
+    const desk = await open()
+    const same = await Promise.all(Array.from({ length: 5 }, () => desk.take(wanted(), policy)))
+    expect(new Set(same.map(({ request }) => request.id)).size).toBe(1)
+    const codes = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => code(desk.take(wanted({ agentId: 'eager', input: n }), policy))),
+    )
+    expect(codes.filter((found) => found === undefined)).toHaveLength(5)
+  })
+})

@@ -1,0 +1,78 @@
+import type { Alert } from './alerts.ts'
+import type { Subject } from './entry.ts'
+import { Journal } from './journal.ts'
+import { Ledger, type ReserveRequest } from './ledger.ts'
+import { memoryState } from './memory-state.fixture.ts'
+
+export const REALM: Subject = { realm: 'r' }
+export const never = new AbortController().signal
+
+/** A ledger on a state in memory, with a clock by hand, that can die and come back. */
+export class Bench {
+  readonly state = memoryState()
+  readonly alerts: Alert[] = []
+  now = Date.parse('2026-11-22T12:00:00Z')
+  ledger: Ledger
+  private readonly waitMs: number
+  private keys = 0
+
+  constructor(waitMs = 60_000) {
+    this.waitMs = waitMs
+    this.ledger = this.made()
+  }
+
+  /** As after kill -9: only what is stored is known. */
+  async restart(): Promise<void> {
+    this.ledger = this.made()
+    await this.ledger.open()
+  }
+
+  async budget(limit: number, more: object = {}): Promise<string> {
+    const id = `bgt-${++this.keys}`
+    await this.ledger.change(() => ({
+      kind: 'budget',
+      lines: [],
+      budget: {
+        id,
+        ...REALM,
+        period: 'total',
+        timeZone: 'UTC',
+        limit,
+        unlimited: false,
+        softThreshold: 0.8,
+        hardLimit: true,
+        billingCode: null,
+        version: 1,
+        createdAt: this.now,
+        updatedAt: this.now,
+        ...more,
+      },
+    }))
+    return id
+  }
+
+  request(hold: number, more: Partial<ReserveRequest> = {}): ReserveRequest {
+    const purpose = { provider: 'p', model: 'm' }
+    const key = `key-${++this.keys}`
+    return { key, subject: REALM, purpose, minimum: Math.min(hold, 1), hold, wanted: hold, ...more }
+  }
+
+  reserve(hold: number, more: Partial<ReserveRequest> = {}) {
+    return this.ledger.reserve(this.request(hold, more), never)
+  }
+
+  settle(id: string, microUsd: number, maybe = false) {
+    return this.ledger.settle(id, { microUsd, input: 1, output: 1, maybe })
+  }
+
+  balance(budget: string, window = 'total') {
+    return this.ledger.book.balance({ budget, window })
+  }
+
+  private made(): Ledger {
+    const now = () => this.now
+    const journal = new Journal(this.state.client, now)
+    const alert = (alert: Alert) => void this.alerts.push(alert)
+    return new Ledger({ journal, now, monotonic: now, leaseMs: 1_000, waitMs: this.waitMs, alert })
+  }
+}

@@ -1,0 +1,390 @@
+import { AgentError, newId } from '@agentos/sdk'
+import { type Alert, alertsOf, type Before } from './alerts.ts'
+import { type Account, Book, type Reservation } from './book.ts'
+import { accountKey, type BudgetRecord, type Draft, type Entry, type Purpose, type Subject } from './entry.ts'
+import { type Demand, fit, isHard, leftIn, linesOf, roomFor } from './fitting.ts'
+import type { Journal } from './journal.ts'
+import { Leases } from './leases.ts'
+import { Queue } from './queue.ts'
+
+export interface LedgerOptions {
+  journal: Journal
+  now: () => number
+  /** Milliseconds that no change of the clock moves; for leases. */
+  monotonic: () => number
+  /** How long a reservation lives without being renewed. */
+  leaseMs: number
+  /** How long a call waits for money that others hold. */
+  waitMs: number
+  alert: (alert: Alert) => void
+}
+
+export interface ReserveRequest extends Demand {
+  key: string
+  call?: string
+  subject: Subject
+  purpose: Purpose
+}
+
+export interface Held {
+  reservation: string | null
+  held: number
+  affordable: number
+}
+
+export interface Spend {
+  /** Books once under it; `hash` is that of the input, which has to be the same then. */
+  key?: { name: string; hash: string }
+  subject: Subject
+  purpose: Purpose
+  microUsd: number
+  input: number
+  output: number
+}
+
+interface Waiter {
+  request: ReserveRequest
+  patient: boolean
+  resolve: (held: Held) => void
+  reject: (error: unknown) => void
+}
+
+const MAX_WAITING = 1_000
+
+/** Decides and books, one transaction after the other; an answer leaves after its entry is on disk. */
+export class Ledger {
+  private readonly options: LedgerOptions
+  private readonly queue = new Queue()
+  private readonly leases: Leases
+  private waiters: Waiter[] = []
+
+  constructor(options: LedgerOptions) {
+    this.options = options
+    this.leases = new Leases(options.leaseMs, options.monotonic)
+  }
+
+  /** Reads what is stored. Reservations that were open get a whole lease: their holders may be alive. */
+  open(): Promise<void> {
+    return this.decide((book) => this.leaseAll(book))
+  }
+
+  get book(): Book {
+    return this.options.journal.book
+  }
+
+  /** Runs after every transaction before it, on a book that is certain. */
+  decide<T>(work: (book: Book) => Promise<T> | T): Promise<T> {
+    return this.queue.run(async () => work(await this.options.journal.open()))
+  }
+
+  /** Stores a budget that `change` makes of the present ones, and lets calls go on that wait for money. */
+  async change(change: (book: Book) => Draft & { kind: 'budget' | 'budget_deleted' }): Promise<Entry> {
+    const entry = await this.decide((book) => this.append(change(book)))
+    void this.serveWaiting()
+    return entry
+  }
+
+  async reserve(request: ReserveRequest, signal: AbortSignal): Promise<Held> {
+    signal.throwIfAborted()
+    if (this.waiters.length >= MAX_WAITING) throw overloaded('Too many calls wait for money of their budgets')
+    const { promise, resolve, reject } = Promise.withResolvers<Held>()
+    const waiter: Waiter = { request, patient: true, resolve, reject }
+    this.waiters.push(waiter)
+    const timer = setTimeout(() => {
+      waiter.patient = false
+      void this.serveWaiting()
+    }, this.options.waitMs)
+    const leave = () => {
+      this.waiters = this.waiters.filter((other) => other !== waiter)
+      reject(signal.reason)
+      void this.serveWaiting()
+    }
+    signal.addEventListener('abort', leave, { once: true })
+    void this.serveWaiting()
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', leave)
+    }
+  }
+
+  /** What is held in all afterwards. */
+  extend(id: string, hold: number): Promise<number> {
+    return this.decide(async (book) => {
+      const reservation = this.find(book, id)
+      if (reservation.state !== 'open') throw over(reservation)
+      this.leases.renew(id)
+      const more = roomFor(this.accountsOf(book, reservation), hold - reservation.amount)
+      if (more <= 0) return reservation.amount
+      const lines = linesOf(reservation.accounts, { reserved: more, spent: 0 })
+      await this.append({ kind: 'extend', reservation: id, lines })
+      return reservation.amount + more
+    })
+  }
+
+  async settle(
+    id: string,
+    cost: { microUsd: number; input: number; output: number; maybe: boolean },
+  ): Promise<{
+    spent: number
+    overdraft: boolean
+  }> {
+    const result = await this.decide(async (book) => {
+      const reservation = this.find(book, id)
+      if (reservation.state === 'released') throw over(reservation)
+      const repeated =
+        reservation.state === 'settled' || (cost.maybe && reservation.state === 'maybe_charged')
+          ? reservation
+          : undefined
+      if (!repeated) await this.settleWith(reservation, cost)
+      const overdraft = isOver(this.accountsOf(book, reservation))
+      return { spent: repeated?.amount ?? cost.microUsd, overdraft }
+    })
+    void this.serveWaiting()
+    return result
+  }
+
+  /** By the id of the reservation or by the key with which it was asked for; a key that holds nothing is no mistake. */
+  async release(by: { id: string } | { key: string }): Promise<void> {
+    await this.decide(async (book) => {
+      const id = 'id' in by ? by.id : book.byKey.get(by.key)
+      if (id !== undefined) await this.giveBack(id)
+    })
+    void this.serveWaiting()
+  }
+
+  /** Books what is spent already, whether it fits or not. */
+  spend({ key, subject, purpose, microUsd, input, output }: Spend): Promise<{
+    id: string
+    at: number
+    overdraft: boolean
+  }> {
+    return this.decide(async (book) => {
+      const now = this.options.now()
+      const accounts = book.accounts(subject, now)
+      const known = key && book.spendKeys.get(`${subject.realm}/${key.name}`)
+      if (typeof known === 'string') return { id: known, at: now, overdraft: isOver(accounts) }
+      if (known && known.hash !== key?.hash) {
+        throw new AgentError('key_reused', 'This idempotency key stands for another cost; use a new one')
+      }
+      if (known) return { id: known.id, at: known.at, overdraft: known.overdraft }
+      const id = newId('spn')
+      const lines = linesOf(
+        accounts.map(({ budget, window }) => ({ budget: budget.id, window })),
+        { reserved: 0, spent: microUsd },
+      )
+      const overdraft = isOver(accounts, microUsd)
+      const count = { microUsd, maybe: 0, input, output, events: 1 }
+      const named = key ? { key: key.name, booked: { id, at: now, overdraft, hash: key.hash } } : {}
+      await this.append({ kind: 'spend', id, ...named, subject, purpose, lines, count })
+      return { id, at: now, overdraft }
+    })
+  }
+
+  /** Reservations whose holder is silent: nobody knows whether the provider charges, so all of it counts as spent. */
+  async expire(): Promise<void> {
+    await this.decide((book) => this.leaseAll(book))
+    for (const id of this.leases.expired()) {
+      await this.decide(async (book) => {
+        const reservation = book.reservations.get(id)
+        if (!this.leases.isExpired(id)) return
+        if (reservation?.state === 'open') {
+          await this.settleWith(reservation, { microUsd: reservation.amount, input: 0, output: 0, maybe: true })
+        }
+        this.leases.end(id)
+      })
+    }
+    await this.serveWaiting()
+  }
+
+  /** Sums all entries anew; says where the balances differ. */
+  async verify(): Promise<{ entries: number; differences: string[] }> {
+    // As they are now; the ledger goes on while the entries are read.
+    const { sequence, balances } = await this.decide((book) => ({
+      sequence: book.sequence,
+      balances: [...book.balances],
+    }))
+    const sums = new Book()
+    for await (const entry of this.options.journal.entries()) {
+      if (entry.sequence > sequence) break
+      sums.apply(entry)
+    }
+    const differences: string[] = []
+    if (sums.sequence !== sequence) differences.push(`${sums.sequence} entries of ${sequence} are stored`)
+    for (const [key, balance] of balances) {
+      const sum = sums.balances.get(key) ?? { reserved: 0, spent: 0 }
+      if (sum.reserved === balance.reserved && sum.spent === balance.spent) continue
+      differences.push(`${key}: ${JSON.stringify(balance)}, but the entries give ${JSON.stringify(sum)}`)
+    }
+    return { entries: sums.sequence, differences }
+  }
+
+  private async giveBack(id: string): Promise<void> {
+    const reservation = this.find(this.book, id)
+    if (reservation.state === 'released') return
+    if (reservation.state === 'settled') throw over(reservation)
+    if (reservation.state === 'maybe_charged') {
+      await this.settleWith(reservation, { microUsd: 0, input: 0, output: 0, maybe: false })
+    } else {
+      const lines = linesOf(reservation.accounts, { reserved: -reservation.amount, spent: 0 })
+      await this.append({ kind: 'release', reservation: id, lines })
+    }
+    this.leases.end(id)
+  }
+
+  private async settleWith(
+    reservation: Reservation,
+    { microUsd, input, output, maybe }: { microUsd: number; input: number; output: number; maybe: boolean },
+  ): Promise<void> {
+    const change =
+      reservation.state === 'open'
+        ? { reserved: -reservation.amount, spent: microUsd }
+        : { reserved: 0, spent: microUsd - reservation.amount }
+    const lines = linesOf(reservation.accounts, change)
+    const count = { microUsd, maybe: maybe ? microUsd : 0, input, output, events: 1 }
+    await this.append({ kind: maybe ? 'maybe_charged' : 'settle', reservation: reservation.id, lines, count })
+    this.leases.end(reservation.id)
+  }
+
+  /** In order; who comes behind somebody that waits for an account waits too where it needs the same one. */
+  private serveWaiting(): Promise<void> {
+    return this.queue.run(async () => {
+      const blocked = new Set<string>()
+      for (const waiter of [...this.waiters]) {
+        if (!this.waiters.includes(waiter)) continue
+        try {
+          const held = await this.tryReserve(waiter, blocked)
+          if (!held) continue
+          if (this.waiters.includes(waiter)) waiter.resolve(held)
+          // Cancelled while the entry was written: nobody will spend it.
+          else if (held.reservation !== null) await this.giveBack(held.reservation)
+          this.waiters = this.waiters.filter((other) => other !== waiter)
+        } catch (error) {
+          this.waiters = this.waiters.filter((other) => other !== waiter)
+          waiter.reject(error)
+        }
+      }
+    })
+  }
+
+  private async tryReserve({ request, patient }: Waiter, blocked: Set<string>): Promise<Held | undefined> {
+    const book = await this.options.journal.open()
+    const known = book.reservations.get(book.byKey.get(request.key) ?? '')
+    if (known) {
+      if (known.state !== 'open') throw over(known)
+      this.leases.renew(known.id)
+      return { reservation: known.id, held: known.amount, affordable: Math.max(known.amount, known.affordable) }
+    }
+    await this.bookLost(book, request)
+    const accounts = book.accounts(request.subject, this.options.now())
+    if (accounts.length === 0) return { reservation: null, held: 0, affordable: request.wanted }
+    const fitting = fit(accounts, request, patient)
+    const places = accounts.map(({ budget, window }) => ({ budget: budget.id, window }))
+    const behind = places.some((place) => blocked.has(accountKey(place)))
+    if (fitting.is === 'refused') {
+      const { budget } = fitting.account
+      this.options.alert({ ...alertOf(fitting.account), type: 'hard_limit_reached', severity: 'critical' })
+      throw new AgentError('budget_exceeded', refusal(budget, fitting.left, request.minimum), {
+        details: {
+          budgetId: budget.id,
+          limitMicroUsd: budget.limit,
+          leftMicroUsd: fitting.left,
+          neededMicroUsd: request.minimum,
+        },
+      })
+    }
+    if (fitting.is === 'waiting' || (behind && patient)) {
+      if (fitting.is === 'waiting') for (const account of fitting.tight) blocked.add(account)
+      if (patient) return undefined
+      throw overloaded('Other calls hold the money that this one needs, and have not given it back in time')
+    }
+    const id = newId('rsv')
+    const { key, call, subject, purpose } = request
+    const billingCode = accounts.find(({ budget }) => budget.billingCode !== null)?.budget.billingCode
+    await this.append({
+      kind: 'reserve',
+      reservation: id,
+      key,
+      ...(call === undefined ? {} : { call }),
+      subject,
+      purpose: { ...purpose, ...(billingCode ? { billingCode } : {}) },
+      affordable: fitting.affordable,
+      lines: linesOf(places, { reserved: fitting.hold, spent: 0 }),
+    })
+    this.leases.renew(id)
+    return { reservation: id, held: fitting.hold, affordable: fitting.affordable }
+  }
+
+  /** The call is made again, so whoever held money for it before is gone, and what the provider charges is not known. */
+  private async bookLost(book: Book, { call, key }: ReserveRequest): Promise<void> {
+    if (call === undefined) return
+    for (const lost of book.heldBefore(call, key)) {
+      await this.settleWith(lost, { microUsd: lost.amount, input: 0, output: 0, maybe: true })
+    }
+  }
+
+  /** Also those whose writing failed towards their caller, and which are stored all the same. */
+  private leaseAll(book: Book): void {
+    for (const { id, state } of book.reservations.values()) {
+      if (state === 'open' && !this.leases.has(id)) this.leases.renew(id)
+    }
+  }
+
+  private async append(draft: Draft): Promise<Entry> {
+    const { journal } = this.options
+    const before: Before[] = draft.lines.map((line) => ({ line, spent: journal.book.balance(line).spent }))
+    const entry = await journal.append(draft)
+    for (const alert of alertsOf(journal.book, before)) this.options.alert(alert)
+    return entry
+  }
+
+  private find(book: Book, id: string): Reservation {
+    const reservation = book.reservations.get(id)
+    if (!reservation) throw new AgentError('not_found', `There is no reservation ${id}`)
+    return reservation
+  }
+
+  /** In the windows in which the money was held, also where a new one has begun; budgets that are gone left out. */
+  private accountsOf(book: Book, { accounts }: Reservation) {
+    return accounts.flatMap(({ budget: id, window }) => {
+      const budget = book.budgets.get(id)
+      return budget ? [{ budget, window, balance: book.balance({ budget: id, window }) }] : []
+    })
+  }
+}
+
+/** Whether a hard limit is passed, with so much more spent. */
+function isOver(accounts: readonly Account[], more = 0): boolean {
+  return accounts.some((account) => isHard(account) && leftIn(account) < more)
+}
+
+function alertOf({ budget, window, balance }: { budget: BudgetRecord; window: string; balance: { spent: number } }) {
+  return { budget, window, spent: balance.spent }
+}
+
+function refusal(budget: BudgetRecord, left: number, minimum: number): string {
+  const { agent, session, run } = budget
+  const owner =
+    agent !== undefined
+      ? `the agent ${agent}`
+      : session !== undefined
+        ? `the session ${session}`
+        : run !== undefined
+          ? `the run ${run}`
+          : `the realm ${budget.realm}`
+  const per = budget.period === 'total' ? 'in all' : `per ${budget.period}`
+  return `The budget of ${owner} (${dollars(budget.limit)} ${per}) has ${dollars(Math.max(0, left))} left; this call needs at least ${dollars(minimum)}`
+}
+
+function dollars(microUsd: number): string {
+  return `$${(microUsd / 1_000_000).toFixed(6).replace(/(\.\d{2}\d*?)0+$/, '$1')}`
+}
+
+function over({ id, state }: Reservation): AgentError {
+  return new AgentError('conflict', `The reservation ${id} is over: it was ${state.replace('_', ' ')}`)
+}
+
+function overloaded(message: string): AgentError {
+  return new AgentError('overloaded', `${message}; try again shortly`, { details: { retryAfterMs: 1_000 } })
+}

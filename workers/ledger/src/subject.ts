@@ -1,0 +1,37 @@
+import { AgentError, type HandlerContext } from '@agentos/sdk'
+import type { Subject } from './entry.ts'
+
+interface Named {
+  realmId?: string | null | undefined
+  agentId?: string | null | undefined
+  sessionId?: string | null | undefined
+  runId?: string | null | undefined
+}
+
+/** The realm of the call; `default` is another name of the default realm. */
+export function realmOf(realmId: string | null | undefined, ctx: HandlerContext): string {
+  const named = realmId === 'default' ? 'realm-default' : realmId
+  if (!named || named === ctx.realm) return ctx.realm
+  throw new AgentError(
+    'realm_mismatch',
+    `This call belongs to ${ctx.realm}, not to ${named}; name it in X-AgentOS-Realm`,
+  )
+}
+
+export function subjectOf(input: Named, ctx: HandlerContext): Subject {
+  return { realm: realmOf(input.realmId, ctx), ...idsOf(input) }
+}
+
+export function idsOf({ agentId, sessionId, runId }: Named): Omit<Subject, 'realm'> {
+  return {
+    ...(agentId ? { agent: agentId } : {}),
+    ...(sessionId ? { session: sessionId } : {}),
+    ...(runId ? { run: runId } : {}),
+  }
+}
+
+/** Reserving and settling is for workers that speak for themselves: what they say is believed. */
+export function assertWorker(ctx: HandlerContext): void {
+  if (ctx.principal.kind === 'system' || ctx.principal.kind === 'owner') return
+  throw new AgentError('forbidden', `${ctx.functionId} is called by the workers that spend, or with the owner token`)
+}

@@ -1,0 +1,133 @@
+import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
+import type { ToolNames } from './tool-names.ts'
+
+/** A model's answer in neutral form. */
+export interface Answer {
+  parts: Part[]
+  stopReason: StopReason
+  /** Undefined where the provider did not say. */
+  usage: Usage | undefined
+  /** Cut off here, since no money for more of it could be had. */
+  cut?: true
+}
+
+export interface ReasoningEnd {
+  signature?: string
+  origin: string
+  redacted?: boolean
+}
+
+/** Puts an answer together from whole pieces or deltas, and tells `emit` of each as it comes. */
+export class AnswerBuilder {
+  private readonly names: ToolNames
+  private readonly offered: ReadonlySet<string>
+  private readonly emit: (frame: StreamFrame) => void
+  private readonly parts: Part[] = []
+  private openPart: 'text' | 'reasoning' | undefined
+  stopReason: StopReason = 'other'
+  usage: Usage | undefined
+
+  constructor(names: ToolNames, offered: ReadonlySet<string>, emit: (frame: StreamFrame) => void = () => {}) {
+    this.names = names
+    this.offered = offered
+    this.emit = emit
+  }
+
+  text(text: string): void {
+    if (text === '') return
+    const last = this.parts.at(-1)
+    if (this.openPart === 'text' && last?.type === 'text') last.text += text
+    else this.parts.push({ type: 'text', text })
+    this.openPart = 'text'
+    this.emit({ type: 'text', text })
+  }
+
+  reasoning(text: string): void {
+    if (text === '') return
+    const last = this.parts.at(-1)
+    if (this.openPart === 'reasoning' && last?.type === 'reasoning') last.text += text
+    else this.parts.push({ type: 'reasoning', text })
+    this.openPart = 'reasoning'
+    this.emit({ type: 'reasoning', text })
+  }
+
+  /** Ends the reasoning that is open, or adds one without text. */
+  endReasoning({ signature, origin, redacted }: ReasoningEnd): void {
+    let last = this.parts.at(-1)
+    if (this.openPart !== 'reasoning' || last?.type !== 'reasoning') {
+      if (signature === undefined) return
+      last = { type: 'reasoning', text: '' }
+      this.parts.push(last)
+    }
+    last.origin = origin
+    if (signature !== undefined) last.signature = signature
+    if (redacted) last.redacted = true
+    this.openPart = undefined
+  }
+
+  /** `args` is JSON text or an object that the provider parsed; what is neither is reported in the call's `problem`. */
+  toolCall(callId: string, name: string, args: unknown, signature?: string): void {
+    const id = this.names.id(name)
+    const part: ToolCallPart = { type: 'toolCall', callId, id, arguments: {} }
+    const parsed = typeof args === 'string' ? parseObject(args) : args
+    if (isObject(parsed)) part.arguments = parsed
+    else {
+      part.problem = {
+        code: 'invalid_json',
+        message: `The arguments of ${id} are not a JSON object; send one that follows its schema.`,
+        raw: (typeof args === 'string' ? args : JSON.stringify(args ?? null)).slice(0, 2_000),
+      }
+    }
+    if (!part.problem && !this.offered.has(id)) {
+      const message = `There is no function ${id}; call one of those that were offered.`
+      part.problem = { code: 'unknown_tool', message, raw: JSON.stringify(part.arguments).slice(0, 2_000) }
+    }
+    if (signature !== undefined) part.signature = signature
+    this.parts.push(part)
+    this.openPart = undefined
+    this.emit(part)
+  }
+
+  get isEmpty(): boolean {
+    return this.parts.length === 0
+  }
+
+  finish(): Answer {
+    const called = this.parts.some((part) => part.type === 'toolCall')
+    const stopReason = called && this.stopReason === 'stop' ? 'tool_calls' : this.stopReason
+    return { parts: this.parts, stopReason, usage: this.usage }
+  }
+}
+
+/** Models that call a function without arguments often send none at all. */
+function parseObject(text: string): unknown {
+  if (text.trim() === '') return {}
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Counts as the contract has them; a total is always input + output. */
+export function usageOf(counts: {
+  input: number
+  output: number
+  cached?: number | undefined
+  cacheWrite?: number | undefined
+  reasoning?: number | undefined
+}): Usage {
+  const { input, output, cached, cacheWrite, reasoning } = counts
+  return {
+    input,
+    output,
+    total: input + output,
+    ...(cached ? { cached } : {}),
+    ...(cacheWrite ? { cacheWrite } : {}),
+    ...(reasoning ? { reasoning } : {}),
+  }
+}

@@ -1,0 +1,282 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import * as ledger from '@agentos/contracts/ledger'
+import type { CompletionInput, Usage } from '@agentos/contracts/llm-router'
+import { AgentError, type Caller, InvocationError, newId } from '@agentos/sdk'
+import type { Answer } from './answer.ts'
+import type { ModelChoice, ModelFacts } from './catalogue.ts'
+import { estimateInput } from './estimate.ts'
+import { THINKING_BUDGET } from './formats/anthropic.ts'
+import { type Cover, Meter } from './meter.ts'
+import { costOf, ratesFor } from './price.ts'
+
+/** Output of a request that names no limit, while a budget applies. */
+const DEFAULT_OUTPUT = 8_192
+/** Output that a stream holds at first, and each time it needs more. */
+const CHUNK = 1_024
+/** For how long the absence of a ledger is believed. */
+const ABSENT_MS = 1_000
+const SETTLE_ATTEMPTS = 10
+
+/** For whom a model is asked. */
+export interface Spender {
+  realm: string
+  agent: string | undefined
+  session: string | undefined
+  run: string | undefined
+  /** Names the model call, the same when it is made again after a crash. */
+  call: string | undefined
+}
+
+export interface HoldRequest extends Spender {
+  choice: ModelChoice
+  facts: ModelFacts
+  input: CompletionInput
+  streaming: boolean
+  signal: AbortSignal
+  remainingMs: () => number | undefined
+  /** How long a request may take at most: no longer is money held for one. */
+  totalMs: number
+}
+
+/** Stands before every request to a model that costs money: no route goes around it. */
+export class Budgets {
+  private readonly self: Caller
+  private readonly now: () => number
+  /** Until when it is known that no budget applies in a realm. */
+  private readonly free = new Map<string, number>()
+
+  constructor(self: Caller, now: () => number = () => performance.now()) {
+    this.self = self
+    this.now = now
+  }
+
+  /**
+   * Asks with the money for it held; with nothing held where no budget applies. The one place where money is held, and it
+   * does not outlive it: the hold ends with the request, and where that cannot be told to the ledger, by its lease.
+   * Errors: `budget_exceeded`, `price_unknown`, `overloaded`, `worker_unavailable`, and those of `ask`.
+   */
+  async spend(request: HoldRequest, ask: (hold: Hold | undefined) => Promise<Answer>): Promise<Answer> {
+    const hold = await this.hold(request)
+    let answer: Answer | undefined
+    try {
+      answer = await ask(hold)
+      return answer
+    } finally {
+      await (answer ? hold?.done(answer.usage) : hold?.failed())
+    }
+  }
+
+  private async hold(request: HoldRequest): Promise<Hold | undefined> {
+    if (!(await this.applies(request.realm, request.signal))) return undefined
+    const { choice, facts, input, signal } = request
+    const inputTokens = estimateInput(input)
+    const rates = ratesFor(facts.price, inputTokens, new Date())
+    const wanted = outputWanted(input, facts)
+    // What a reasoning model thinks is not seen while it streams: all that it may write is held from the start.
+    const first = request.streaming && !facts.reasoning ? Math.min(CHUNK, wanted) : wanted
+    const price = (output: number) => Math.ceil(inputTokens * (rates?.input ?? 0) + output * (rates?.output ?? 0))
+    const reserve = {
+      key: newId('ask'),
+      realmId: request.realm,
+      ...(request.agent === undefined ? {} : { agentId: request.agent }),
+      ...(request.session === undefined ? {} : { sessionId: request.session }),
+      ...(request.run === undefined ? {} : { runId: request.run }),
+      ...(request.call === undefined ? {} : { call: request.call }),
+      ...choice,
+      minimumMicroUsd: price(1),
+      holdMicroUsd: price(first),
+      wantedMicroUsd: price(wanted),
+    }
+    const left = request.remainingMs()
+    const options = { signal, ...(left === undefined ? {} : { deadlineMs: left }) }
+    const held = await persist(() => this.self.call(ledger.reserve, reserve, options), 3, signal).catch((error) => {
+      // What was held and not answered would count as charged.
+      this.self.call(ledger.release, { key: reserve.key }).catch(() => {})
+      throw error
+    })
+    const { reservationId, heldMicroUsd, affordableMicroUsd, leaseMs } = held
+    if (reservationId === null) return undefined
+    if (!rates) {
+      await this.self.call(ledger.release, { reservationId }).catch(() => {})
+      throw unpriced(choice)
+    }
+    const tokensFor = (microUsd: number) =>
+      rates.output === 0 ? wanted : Math.max(1, Math.floor((microUsd - inputTokens * rates.input) / rates.output))
+    return new Hold(this.self, {
+      id: reservationId,
+      facts,
+      inputTokens,
+      limit: Math.min(wanted, tokensFor(affordableMicroUsd)),
+      held: heldMicroUsd,
+      leaseMs,
+      totalMs: request.totalMs,
+      tokensFor,
+      price,
+      atFullPrice: ({ input, output }) => Math.ceil(input * rates.input + output * rates.output),
+    })
+  }
+
+  /** One question a second and realm at most; a ledger that is installed and down refuses, one that is not is no budget. */
+  private async applies(realm: string, signal: AbortSignal): Promise<boolean> {
+    const asked = this.now()
+    if ((this.free.get(realm) ?? 0) > asked) return false
+    try {
+      const { any, validMs } = await this.self.call(ledger.watched, { realmId: realm }, { signal })
+      if (any) this.free.delete(realm)
+      else this.remember(realm, asked + validMs)
+      return any
+    } catch (error) {
+      if (!isNotInstalled(error)) throw error
+      this.remember(realm, asked + ABSENT_MS)
+      return false
+    }
+  }
+
+  private remember(realm: string, until: number): void {
+    if (this.free.size > 1_000) this.free.clear()
+    this.free.set(realm, until)
+  }
+}
+
+interface HoldParts {
+  id: string
+  facts: ModelFacts
+  inputTokens: number
+  limit: number
+  held: number
+  leaseMs: number
+  totalMs: number
+  /** Output that this much money pays, after the input. */
+  tokensFor: (microUsd: number) => number
+  price: (outputTokens: number) => number
+  atFullPrice: (usage: Usage) => number
+}
+
+/** Money that is held for one request to a provider. Ends by `done` or `failed`, once. */
+export class Hold implements Cover {
+  readonly meter: Meter
+  private readonly self: Caller
+  private readonly parts: HoldParts
+  private held: number
+  private readonly renewal: NodeJS.Timeout
+
+  constructor(self: Caller, parts: HoldParts) {
+    this.self = self
+    this.parts = parts
+    this.held = parts.held
+    this.meter = new Meter(this)
+    // A request that is longer under way than it may be is lost: its lease runs out.
+    const renewals = Math.ceil((3 * parts.totalMs) / parts.leaseMs)
+    let renewed = 0
+    this.renewal = setInterval(() => {
+      renewed += 1
+      if (renewed > renewals) return clearInterval(this.renewal)
+      self.call(ledger.extend, { reservationId: parts.id }).catch(() => {})
+    }, parts.leaseMs / 3)
+    this.renewal.unref()
+  }
+
+  /** What the provider is told as the most that it may write. */
+  get limit(): number {
+    return this.parts.limit
+  }
+
+  get tokens(): number {
+    return Math.min(this.limit, this.parts.tokensFor(this.held))
+  }
+
+  async extend(): Promise<boolean> {
+    const { id, limit, price } = this.parts
+    const before = this.tokens
+    const holdMicroUsd = price(Math.min(limit, before + CHUNK))
+    const extended = await this.self.call(ledger.extend, { reservationId: id, holdMicroUsd }).catch(() => undefined)
+    if (extended) this.held = extended.heldMicroUsd
+    return this.tokens > before
+  }
+
+  /** The counts of an answer whose end was cut off here. */
+  get counted(): Usage {
+    const { inputTokens } = this.parts
+    const output = Math.min(this.meter.tokens, this.limit)
+    return { input: inputTokens, output, total: inputTokens + output }
+  }
+
+  /** Books what the provider counted; where it does not say, what was held; kinds without a price at the full one. */
+  async done(usage: Usage | undefined): Promise<void> {
+    if (!usage) return this.settle({ microUsd: this.held, usage: this.counted, maybe: true })
+    const known = costOf(usage, this.parts.facts.price, new Date()).microUsd
+    await this.settle({ microUsd: known ?? this.parts.atFullPrice(usage), usage, maybe: false })
+  }
+
+  /** Gives all back where the provider cannot have charged, else books what it may have charged. */
+  async failed(): Promise<void> {
+    const { meter } = this
+    if (!meter.asked || (!meter.answered && meter.refused)) return this.release()
+    const { tokens } = this.meter
+    const microUsd = Math.min(this.held, this.parts.price(this.meter.answered ? Math.max(1, tokens) : this.limit))
+    await this.settle({ microUsd, usage: this.counted, maybe: true })
+  }
+
+  /** Nothing was sent, or it was refused. */
+  private release(): Promise<void> {
+    return this.end(() => this.self.call(ledger.release, { reservationId: this.parts.id }))
+  }
+
+  private settle({ microUsd, usage, maybe }: { microUsd: number; usage: Usage; maybe: boolean }): Promise<void> {
+    const settlement = {
+      reservationId: this.parts.id,
+      microUsd,
+      inputTokens: usage.input,
+      outputTokens: usage.output,
+      maybeCharged: maybe,
+    }
+    return this.end(() => this.self.call(ledger.settle, settlement))
+  }
+
+  /** An answer is not lost because its cost cannot be booked now: that is tried on, and else the lease books it. */
+  private async end(call: () => Promise<unknown>): Promise<void> {
+    clearInterval(this.renewal)
+    const warn = (error: unknown) => {
+      this.self.log.warn({ err: error, reservation: this.parts.id }, 'the cost of a model call was not booked')
+    }
+    await call().catch((error: unknown) => {
+      if (isPassing(error)) void persist(call, SETTLE_ATTEMPTS).catch(warn)
+      else warn(error)
+    })
+  }
+}
+
+function outputWanted(input: CompletionInput, facts: ModelFacts): number {
+  const thinking = facts.thinking === 'budget' && input.reasoning ? THINKING_BUDGET[input.reasoning] : 0
+  return Math.min((input.maxTokens ?? DEFAULT_OUTPUT) + thinking, facts.maxOutput ?? Number.POSITIVE_INFINITY)
+}
+
+/** The ledger's functions bear being called again with the same key or reservation. */
+async function persist<T>(call: () => Promise<T>, attempts: number, signal?: AbortSignal): Promise<T> {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await call()
+    } catch (error) {
+      if (failures >= attempts || signal?.aborted || !isPassing(error)) throw error
+      await delay(Math.min(5_000, 100 * 2 ** failures), undefined, { ref: false })
+    }
+  }
+}
+
+function isNotInstalled(error: unknown): boolean {
+  if (!(error instanceof InvocationError)) return false
+  const { installed } = (error.details ?? {}) as { installed?: unknown }
+  return error.code === 'function_not_found' || installed === false
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof InvocationError && error.retryable && error.code !== 'overloaded'
+}
+
+function unpriced({ provider, model }: ModelChoice): AgentError {
+  const example = `{ input: <USD per million tokens>, output: <USD per million tokens>, source: <where it stands> }`
+  const message =
+    `A budget applies, and no price of ${provider}/${model} is known: add it to config.yaml, in the config of ` +
+    `llm-router, as prices: { "${provider}/${model}": ${example} }, or ask a model whose price is known`
+  return new AgentError('price_unknown', message, { details: { provider, model } })
+}

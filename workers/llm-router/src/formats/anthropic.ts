@@ -1,0 +1,292 @@
+import type { Part, StopReason, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type { Answer, AnswerBuilder } from '../answer.ts'
+import { usageOf } from '../answer.ts'
+import type { ServerEvent } from '../server-events.ts'
+import {
+  type Format,
+  jsonInstruction,
+  listedModels,
+  ProviderFailure,
+  parseEvent,
+  type StreamReader,
+  sampling,
+  type Translation,
+} from './format.ts'
+
+const ORIGIN = 'anthropic'
+/** The API wants a limit; this is the router's where the caller gives none. */
+const DEFAULT_MAX_TOKENS = 4096
+/** Tokens that a model may think, on top of its answer. */
+export const THINKING_BUDGET = { low: 2_048, medium: 8_192, high: 16_384 }
+
+interface Block {
+  type?: string
+  text?: string
+  thinking?: string
+  signature?: string
+  data?: string
+  id?: string
+  name?: string
+  input?: unknown
+}
+
+interface WireUsage {
+  input_tokens?: number | null
+  output_tokens?: number | null
+  cache_read_input_tokens?: number | null
+  cache_creation_input_tokens?: number | null
+}
+
+const STOP: Record<string, StopReason> = {
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  pause_turn: 'stop',
+  tool_use: 'tool_calls',
+  max_tokens: 'length',
+  model_context_window_exceeded: 'length',
+  refusal: 'content_filter',
+}
+
+/** Anthropic's Messages. */
+export const anthropic: Format = {
+  request(translation, stream) {
+    const { input, model, names } = translation
+    const tools = input.tools ?? []
+    const thinking = thinkingOf(translation)
+    const { temperature, topP } = thinking ? {} : sampling(translation)
+    const asked = (input.maxTokens ?? DEFAULT_MAX_TOKENS) + (thinking?.budget ?? 0)
+    const maxTokens = Math.min(asked, translation.outputLimit ?? asked)
+    const format = outputFormat(translation)
+    return {
+      path: '/v1/messages',
+      headers: {},
+      body: {
+        model,
+        messages: messagesOf(translation),
+        max_tokens: Math.min(maxTokens, translation.facts.maxOutput ?? maxTokens),
+        ...(format.system === '' ? {} : { system: format.system }),
+        ...(tools.length === 0
+          ? {}
+          : {
+              tools: tools.map(({ id, description, inputSchema }) => ({
+                name: names.name(id),
+                description,
+                input_schema: { type: 'object', ...inputSchema },
+              })),
+              ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+            }),
+        ...(temperature === undefined ? {} : { temperature: Math.min(temperature, 1) }),
+        ...(topP === undefined || temperature !== undefined ? {} : { top_p: topP }),
+        ...(input.stop === undefined ? {} : { stop_sequences: input.stop }),
+        ...(thinking ? { thinking: thinking.field } : {}),
+        ...outputConfig(format.schema, thinking?.effort),
+        ...(stream ? { stream: true } : {}),
+      },
+    }
+  },
+
+  auth: (key) => ({ 'anthropic-version': '2023-06-01', ...(key === undefined ? {} : { 'x-api-key': key }) }),
+
+  answer(body, translation) {
+    const {
+      content,
+      stop_reason: stop,
+      usage,
+    } = body as {
+      content?: Block[]
+      stop_reason?: string | null
+      usage?: WireUsage
+    }
+    if (!Array.isArray(content)) return undefined
+    const builder = translation.builder()
+    for (const block of content) addBlock(builder, block)
+    builder.stopReason = STOP[stop ?? ''] ?? 'other'
+    if (usage) builder.usage = readUsage(usage)
+    return builder.finish()
+  },
+
+  reader: (translation, emit) => new MessagesReader(translation, emit),
+
+  modelsPath: '/v1/models?limit=1000',
+  models: listedModels,
+}
+
+class MessagesReader implements StreamReader {
+  private readonly builder: AnswerBuilder
+  private block: Block = {}
+  private json = ''
+  private usage: WireUsage | undefined
+  over = false
+
+  constructor(translation: Translation, emit: (frame: StreamFrame) => void) {
+    this.builder = translation.builder(emit)
+  }
+
+  event({ data }: ServerEvent): void {
+    const event = parseEvent(data) as {
+      type?: string
+      message?: { usage?: WireUsage }
+      content_block?: Block
+      delta?: Block & { partial_json?: string; stop_reason?: string }
+      usage?: WireUsage
+    }
+    switch (event.type) {
+      case 'message_start':
+        this.usage = { ...event.message?.usage }
+        break
+      case 'content_block_start':
+        this.block = { ...event.content_block }
+        this.json = ''
+        this.builder.text(this.block.type === 'text' ? (this.block.text ?? '') : '')
+        break
+      case 'content_block_delta':
+        this.delta(event.delta ?? {})
+        break
+      case 'content_block_stop':
+        this.endBlock()
+        break
+      case 'message_delta':
+        if (event.delta?.stop_reason) this.builder.stopReason = STOP[event.delta.stop_reason] ?? 'other'
+        // Cumulative, and only with what changed.
+        this.usage = { ...this.usage, ...withoutNulls(event.usage ?? {}) }
+        break
+      case 'message_stop':
+        this.over = true
+        break
+      case 'error':
+        throw new ProviderFailure(event)
+    }
+  }
+
+  finish(): Answer | undefined {
+    if (!this.over) return undefined
+    if (this.usage) this.builder.usage = readUsage(this.usage)
+    return this.builder.finish()
+  }
+
+  private delta(delta: Block & { partial_json?: string }): void {
+    if (delta.type === 'text_delta') this.builder.text(delta.text ?? '')
+    else if (delta.type === 'thinking_delta') this.builder.reasoning(delta.thinking ?? '')
+    else if (delta.type === 'signature_delta') this.block.signature = (this.block.signature ?? '') + delta.signature
+    else if (delta.type === 'input_json_delta') this.json += delta.partial_json ?? ''
+  }
+
+  private endBlock(): void {
+    const { type } = this.block
+    if (type === 'tool_use') addBlock(this.builder, { ...this.block, input: this.json || (this.block.input ?? {}) })
+    else if (type === 'thinking') addBlock(this.builder, { ...this.block, thinking: '' })
+    else if (type === 'redacted_thinking') addBlock(this.builder, this.block)
+    this.block = {}
+  }
+}
+
+function addBlock(builder: AnswerBuilder, block: Block): void {
+  if (block.type === 'text') builder.text(block.text ?? '')
+  else if (block.type === 'tool_use') builder.toolCall(block.id ?? '', block.name ?? '', block.input ?? {})
+  else if (block.type === 'thinking') {
+    builder.reasoning(block.thinking ?? '')
+    builder.endReasoning({ origin: ORIGIN, ...(block.signature ? { signature: block.signature } : {}) })
+  } else if (block.type === 'redacted_thinking' && block.data) {
+    builder.endReasoning({ origin: ORIGIN, signature: block.data, redacted: true })
+  }
+}
+
+/** User and tool turns are both the user's here; results stand before what the user says. */
+function messagesOf(translation: Translation): unknown[] {
+  const messages: { role: string; content: unknown[] }[] = []
+  for (const { role, parts } of translation.conversation.turns) {
+    const wireRole = role === 'assistant' ? 'assistant' : 'user'
+    const content = parts.flatMap((part) => blockOf(part, translation))
+    const last = messages.at(-1)
+    if (last?.role === wireRole) last.content.push(...content)
+    else if (content.length > 0) messages.push({ role: wireRole, content })
+  }
+  return messages
+}
+
+function blockOf(part: Part, translation: Translation): unknown[] {
+  const { names, callId } = translation
+  switch (part.type) {
+    case 'text':
+      return [{ type: 'text', text: part.text }]
+    case 'image':
+      return [
+        {
+          type: 'image',
+          source:
+            part.url === undefined
+              ? { type: 'base64', media_type: part.mediaType, data: part.data }
+              : { type: 'url', url: part.url },
+        },
+      ]
+    case 'toolCall':
+      return [{ type: 'tool_use', id: callId(part.callId), name: names.name(part.id), input: part.arguments }]
+    case 'toolResult':
+      return [toolResult(part, translation)]
+    case 'reasoning':
+      if (part.origin !== ORIGIN || part.signature === undefined) return []
+      return part.redacted
+        ? [{ type: 'redacted_thinking', data: part.signature }]
+        : [{ type: 'thinking', thinking: part.text, signature: part.signature }]
+  }
+}
+
+function toolResult(part: ToolResultPart, translation: Translation): unknown {
+  const content =
+    typeof part.content === 'string' ? part.content : part.content.flatMap((item) => blockOf(item, translation))
+  return {
+    type: 'tool_result',
+    tool_use_id: translation.callId(part.callId),
+    content,
+    ...(part.isError ? { is_error: true } : {}),
+  }
+}
+
+function toolChoice({ input, names }: Translation): unknown {
+  const { toolChoice: choice } = input
+  if (typeof choice === 'object') return { type: 'tool', name: names.name(choice.id) }
+  return { type: choice === 'required' ? 'any' : choice }
+}
+
+/** A forced call leaves no room for thinking; the API refuses both together. */
+function thinkingOf({ input, facts, outputLimit }: Translation) {
+  if (input.reasoning === undefined || input.toolChoice === 'required' || typeof input.toolChoice === 'object') {
+    return undefined
+  }
+  if (facts.thinking === 'budget') {
+    const budget = THINKING_BUDGET[input.reasoning]
+    // The API wants room for an answer behind the thinking.
+    if (outputLimit !== undefined && outputLimit <= budget) return undefined
+    return { field: { type: 'enabled', budget_tokens: budget }, budget, effort: undefined }
+  }
+  return { field: { type: 'adaptive' }, budget: 0, effort: input.reasoning }
+}
+
+function outputFormat({ input, conversation }: Translation): { system: string; schema: unknown } {
+  if (input.responseFormat?.type !== 'json') return { system: conversation.system, schema: undefined }
+  const { schema } = input.responseFormat
+  if (schema) return { system: conversation.system, schema }
+  return { system: [conversation.system, jsonInstruction].filter((text) => text !== '').join('\n\n'), schema }
+}
+
+function outputConfig(schema: unknown, effort: string | undefined): Record<string, unknown> {
+  if (schema === undefined && effort === undefined) return {}
+  return {
+    output_config: {
+      ...(effort === undefined ? {} : { effort }),
+      ...(schema === undefined ? {} : { format: { type: 'json_schema', schema } }),
+    },
+  }
+}
+
+function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
+  // Here the input counts exclude what came from, or went to, the cache.
+  const cached = usage.cache_read_input_tokens ?? 0
+  const cacheWrite = usage.cache_creation_input_tokens ?? 0
+  const input = (usage.input_tokens ?? 0) + cached + cacheWrite
+  return usageOf({ input, output: usage.output_tokens ?? 0, cached, cacheWrite })
+}
+
+function withoutNulls(usage: WireUsage): WireUsage {
+  return Object.fromEntries(Object.entries(usage).filter(([, value]) => typeof value === 'number'))
+}

@@ -1,0 +1,250 @@
+import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Answer, AnswerBuilder } from '../answer.ts'
+import { usageOf } from '../answer.ts'
+import { newCallId } from '../call-ids.ts'
+import type { ServerEvent } from '../server-events.ts'
+import {
+  type Format,
+  imageUrl,
+  listedModels,
+  ProviderFailure,
+  parseEvent,
+  resultImages,
+  resultText,
+  type StreamReader,
+  sampling,
+  type Translation,
+} from './format.ts'
+
+interface WireToolCall {
+  index?: number
+  id?: string
+  function?: { name?: string; arguments?: unknown }
+}
+
+interface WireMessage {
+  content?: unknown
+  refusal?: string | null
+  /** DeepSeek, vLLM and llama.cpp. */
+  reasoning_content?: string | null
+  /** OpenRouter and Groq. */
+  reasoning?: unknown
+  tool_calls?: WireToolCall[] | null
+}
+
+interface WireUsage {
+  prompt_tokens?: number
+  completion_tokens?: number
+  prompt_tokens_details?: { cached_tokens?: number } | null
+  completion_tokens_details?: { reasoning_tokens?: number } | null
+  /** DeepSeek. */
+  prompt_cache_hit_tokens?: number
+}
+
+interface WireChoice {
+  message?: WireMessage
+  delta?: WireMessage
+  finish_reason?: string | null
+}
+
+const STOP: Record<string, StopReason> = {
+  stop: 'stop',
+  length: 'length',
+  tool_calls: 'tool_calls',
+  function_call: 'tool_calls',
+  content_filter: 'content_filter',
+}
+
+/** OpenAI's chat completions, and every server that speaks them. */
+export const openAiChat: Format = {
+  request(translation, stream) {
+    const { input, traits, model, names } = translation
+    const { temperature, topP } = sampling(translation)
+    const tools = input.tools ?? []
+    // Reasoning models of OpenAI refuse the old name, and other servers do not all know the new one.
+    const limit =
+      traits.includes('max-completion-tokens') || /^(o\d|gpt-5)/.test(model) ? 'max_completion_tokens' : 'max_tokens'
+    return {
+      path: '/chat/completions',
+      headers: {},
+      body: {
+        model,
+        messages: messagesOf(translation),
+        ...(tools.length === 0
+          ? {}
+          : {
+              tools: tools.map(({ id, description, inputSchema }) => ({
+                type: 'function',
+                function: { name: names.name(id), description, parameters: inputSchema },
+              })),
+              ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+            }),
+        ...(input.maxTokens === undefined ? {} : { [limit]: input.maxTokens }),
+        ...(temperature === undefined ? {} : { temperature }),
+        ...(topP === undefined ? {} : { top_p: topP }),
+        ...(input.stop === undefined ? {} : { stop: input.stop }),
+        ...responseFormat(translation),
+        ...(input.reasoning === undefined ? {} : { reasoning_effort: input.reasoning }),
+        ...(stream ? { stream: true } : {}),
+        ...(stream && !traits.includes('no-stream-options') ? { stream_options: { include_usage: true } } : {}),
+      },
+    }
+  },
+
+  auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
+
+  answer(body, translation) {
+    const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
+    const choice = Array.isArray(choices) ? choices[0] : undefined
+    if (!choice?.message) return undefined
+    const builder = translation.builder()
+    addContent(builder, choice.message)
+    for (const call of choice.message.tool_calls ?? []) {
+      builder.toolCall(call.id ?? newCallId(), call.function?.name ?? '', call.function?.arguments ?? '')
+    }
+    builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
+    if (usage) builder.usage = readUsage(usage)
+    return builder.finish()
+  },
+
+  reader: (translation, emit) => new ChatReader(translation, emit),
+
+  modelsPath: '/models',
+  models: listedModels,
+}
+
+class ChatReader implements StreamReader {
+  private readonly builder: AnswerBuilder
+  private readonly calls = new Map<number, { id: string; name: string; args: string }>()
+  private finished = false
+  over = false
+
+  constructor(translation: Translation, emit: (frame: StreamFrame) => void) {
+    this.builder = translation.builder(emit)
+  }
+
+  event({ data }: ServerEvent): void {
+    if (data === '[DONE]') {
+      this.over = true
+      return
+    }
+    const chunk = parseEvent(data) as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+    if (chunk.error) throw new ProviderFailure(chunk)
+    if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
+    const choice = chunk.choices?.[0]
+    if (!choice) return
+    if (choice.delta) {
+      addContent(this.builder, choice.delta)
+      for (const call of choice.delta.tool_calls ?? []) this.addCall(call)
+    }
+    if (typeof choice.finish_reason === 'string') {
+      this.flushCalls()
+      this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
+      this.finished = true
+    }
+  }
+
+  finish(): Answer | undefined {
+    return this.finished ? this.builder.finish() : undefined
+  }
+
+  /** Arguments come in pieces; servers that send whole calls may leave the index out. */
+  private addCall({ index, id, function: called }: WireToolCall): void {
+    const at = index ?? (id === undefined ? Math.max(0, this.calls.size - 1) : this.calls.size)
+    const call = this.calls.get(at) ?? { id: id ?? newCallId(), name: '', args: '' }
+    this.calls.set(at, call)
+    call.name += called?.name ?? ''
+    const args = called?.arguments ?? ''
+    call.args += typeof args === 'string' ? args : JSON.stringify(args)
+  }
+
+  private flushCalls(): void {
+    for (const { id, name, args } of this.calls.values()) this.builder.toolCall(id, name, args)
+    this.calls.clear()
+  }
+}
+
+function messagesOf({ conversation, names, callId, traits }: Translation): unknown[] {
+  const messages: unknown[] = []
+  if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
+  const lastUser = conversation.turns.findLastIndex((turn) => turn.role === 'user')
+  for (const [index, { role, parts }] of conversation.turns.entries()) {
+    if (role === 'user') messages.push({ role, content: userContent(parts) })
+    else if (role === 'assistant') {
+      const calls = parts.flatMap((part) =>
+        part.type === 'toolCall'
+          ? [
+              {
+                id: callId(part.callId),
+                type: 'function',
+                function: { name: names.name(part.id), arguments: JSON.stringify(part.arguments) },
+              },
+            ]
+          : [],
+      )
+      const text = parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('')
+      const reasoning = parts.flatMap((part) => (part.type === 'reasoning' ? [part.text] : [])).join('')
+      messages.push({
+        role,
+        content: text === '' && calls.length > 0 ? null : text,
+        ...(calls.length === 0 ? {} : { tool_calls: calls }),
+        ...(traits.includes('reasoning-back') && reasoning !== '' && index > lastUser
+          ? { reasoning_content: reasoning }
+          : {}),
+      })
+    } else {
+      const results = parts.filter((part) => part.type === 'toolResult')
+      for (const result of results) {
+        messages.push({ role, tool_call_id: callId(result.callId), content: resultText(result) })
+      }
+      // Tool messages hold text only, and have to stand together: their images follow as a user's.
+      const images = results.flatMap(resultImages)
+      if (images.length > 0) messages.push({ role: 'user', content: userContent(images) })
+    }
+  }
+  return messages
+}
+
+function userContent(parts: Part[]): unknown {
+  if (parts.every((part) => part.type === 'text')) return parts.map((part) => part.text).join('\n')
+  return parts.flatMap((part): unknown[] => {
+    if (part.type === 'text') return [{ type: 'text', text: part.text }]
+    return part.type === 'image' ? [{ type: 'image_url', image_url: { url: imageUrl(part) } }] : []
+  })
+}
+
+function toolChoice({ input, names }: Translation): unknown {
+  const { toolChoice: choice } = input
+  return typeof choice === 'object' ? { type: 'function', function: { name: names.name(choice.id) } } : choice
+}
+
+function responseFormat({ input }: Translation): Record<string, unknown> {
+  const { responseFormat: format } = input
+  if (format?.type !== 'json') return {}
+  if (!format.schema) return { response_format: { type: 'json_object' } }
+  const schema = { name: format.name ?? 'answer', schema: format.schema, strict: true }
+  return { response_format: { type: 'json_schema', json_schema: schema } }
+}
+
+function addContent(builder: AnswerBuilder, message: WireMessage): void {
+  if (typeof message.reasoning_content === 'string') builder.reasoning(message.reasoning_content)
+  else if (typeof message.reasoning === 'string') builder.reasoning(message.reasoning)
+  if (typeof message.content === 'string') builder.text(message.content)
+  else if (Array.isArray(message.content)) {
+    // Mistral's reasoning models answer with parts.
+    for (const part of message.content as { type?: string; text?: string; thinking?: { text?: string }[] }[]) {
+      if (part.type === 'text') builder.text(part.text ?? '')
+      else if (part.type === 'thinking') builder.reasoning((part.thinking ?? []).map(({ text }) => text ?? '').join(''))
+    }
+  }
+  if (typeof message.refusal === 'string') builder.text(message.refusal)
+}
+
+function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
+  return usageOf({
+    input: usage.prompt_tokens ?? 0,
+    output: usage.completion_tokens ?? 0,
+    cached: usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens,
+    reasoning: usage.completion_tokens_details?.reasoning_tokens,
+  })
+}

@@ -1,0 +1,221 @@
+import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import { AgentError } from '@agentos/sdk'
+import type { Answer, AnswerBuilder } from '../answer.ts'
+import { usageOf } from '../answer.ts'
+import type { ServerEvent } from '../server-events.ts'
+import {
+  ContentRefused,
+  type Format,
+  imageUrl,
+  listedModels,
+  ProviderFailure,
+  parseEvent,
+  resultText,
+  type StreamReader,
+  sampling,
+  type Translation,
+} from './format.ts'
+
+const ORIGIN = 'openai-responses'
+
+interface OutputItem {
+  type?: string
+  id?: string
+  call_id?: string
+  name?: string
+  arguments?: string
+  encrypted_content?: string | null
+  summary?: { text?: string }[]
+  content?: { type?: string; text?: string; refusal?: string }[]
+}
+
+interface WireResponse {
+  status?: string
+  output?: OutputItem[]
+  incomplete_details?: { reason?: string } | null
+  error?: unknown
+  usage?: {
+    input_tokens?: number
+    output_tokens?: number
+    input_tokens_details?: { cached_tokens?: number } | null
+    output_tokens_details?: { reasoning_tokens?: number } | null
+  } | null
+}
+
+/** OpenAI's Responses API, without anything stored there: the history travels with each request. */
+export const openAiResponses: Format = {
+  request(translation, stream) {
+    const { input, model, names, conversation, facts } = translation
+    if (input.stop) {
+      throw new AgentError('unsupported_feature', 'The Responses format has no stop sequences; leave out `stop`.')
+    }
+    const { temperature, topP } = sampling(translation)
+    const tools = input.tools ?? []
+    return {
+      path: '/responses',
+      headers: {},
+      body: {
+        model,
+        input: inputItems(translation),
+        store: false,
+        ...(conversation.system === '' ? {} : { instructions: conversation.system }),
+        ...(tools.length === 0
+          ? {}
+          : {
+              tools: tools.map(({ id, description, inputSchema }) => ({
+                type: 'function',
+                name: names.name(id),
+                description,
+                parameters: inputSchema,
+                strict: false,
+              })),
+              ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+            }),
+        ...(input.maxTokens === undefined ? {} : { max_output_tokens: input.maxTokens }),
+        ...(temperature === undefined ? {} : { temperature }),
+        ...(topP === undefined ? {} : { top_p: topP }),
+        ...textFormat(translation),
+        ...(input.reasoning === undefined ? {} : { reasoning: { effort: input.reasoning, summary: 'auto' } }),
+        // Without storage the reasoning has to be carried along; models that do not reason refuse the field.
+        ...(facts.reasoning || input.reasoning !== undefined ? { include: ['reasoning.encrypted_content'] } : {}),
+        ...(stream ? { stream: true } : {}),
+      },
+    }
+  },
+
+  auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
+
+  answer(body, translation) {
+    const response = body as WireResponse
+    if (!Array.isArray(response.output)) return undefined
+    if (response.status === 'failed') throw new ProviderFailure(response)
+    const builder = translation.builder()
+    for (const item of response.output) addItem(builder, item, { text: true, reasoning: true })
+    close(builder, response)
+    return builder.finish()
+  },
+
+  reader: (translation, emit) => new ResponsesReader(translation, emit),
+
+  modelsPath: '/models',
+  models: listedModels,
+}
+
+class ResponsesReader implements StreamReader {
+  private readonly builder: AnswerBuilder
+  /** Deltas of the item that is open have been seen, so its end brings nothing new. */
+  private seen = { text: false, reasoning: false }
+  over = false
+
+  constructor(translation: Translation, emit: (frame: StreamFrame) => void) {
+    this.builder = translation.builder(emit)
+  }
+
+  event({ data }: ServerEvent): void {
+    const event = parseEvent(data) as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
+    switch (event.type) {
+      case 'response.output_text.delta':
+      case 'response.refusal.delta':
+        this.seen.text = true
+        this.builder.text(event.delta ?? '')
+        break
+      case 'response.reasoning_summary_text.delta':
+      case 'response.reasoning_text.delta':
+        this.seen.reasoning = true
+        this.builder.reasoning(event.delta ?? '')
+        break
+      case 'response.output_item.done':
+        addItem(this.builder, event.item ?? {}, { text: !this.seen.text, reasoning: !this.seen.reasoning })
+        this.seen = { text: false, reasoning: false }
+        break
+      case 'response.completed':
+      case 'response.incomplete':
+        close(this.builder, event.response ?? {})
+        this.over = true
+        break
+      case 'response.failed':
+        throw new ProviderFailure(event.response)
+      case 'error':
+        throw new ProviderFailure(event)
+    }
+  }
+
+  finish(): Answer | undefined {
+    return this.over ? this.builder.finish() : undefined
+  }
+}
+
+function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolean; reasoning: boolean }): void {
+  if (item.type === 'message' && still.text) {
+    for (const part of item.content ?? []) builder.text(part.text ?? part.refusal ?? '')
+  } else if (item.type === 'reasoning') {
+    if (still.reasoning) builder.reasoning((item.summary ?? []).map(({ text }) => text ?? '').join('\n\n'))
+    const signature = item.encrypted_content ? JSON.stringify([item.id, item.encrypted_content]) : undefined
+    builder.endReasoning({ origin: ORIGIN, ...(signature === undefined ? {} : { signature }) })
+  } else if (item.type === 'function_call') {
+    builder.toolCall(item.call_id ?? item.id ?? '', item.name ?? '', item.arguments ?? '')
+  }
+}
+
+function close(builder: AnswerBuilder, response: WireResponse): void {
+  const { usage, incomplete_details: incomplete } = response
+  const reasons: Record<string, StopReason> = { max_output_tokens: 'length', content_filter: 'content_filter' }
+  builder.stopReason = response.status === 'completed' ? 'stop' : (reasons[incomplete?.reason ?? ''] ?? 'other')
+  if (builder.stopReason === 'content_filter' && builder.isEmpty) {
+    throw new ContentRefused('the answer was withheld by the content filter')
+  }
+  if (!usage) return
+  builder.usage = usageOf({
+    input: usage.input_tokens ?? 0,
+    output: usage.output_tokens ?? 0,
+    cached: usage.input_tokens_details?.cached_tokens,
+    reasoning: usage.output_tokens_details?.reasoning_tokens,
+  })
+}
+
+function inputItems({ conversation, names, callId }: Translation): unknown[] {
+  return conversation.turns.flatMap(({ role, parts }) => {
+    if (role === 'user') return [{ type: 'message', role, content: parts.flatMap(inputPart) }]
+    return parts.flatMap((part): unknown[] => {
+      switch (part.type) {
+        case 'text':
+          return [{ type: 'message', role, content: [{ type: 'output_text', text: part.text, annotations: [] }] }]
+        case 'toolCall': {
+          const args = JSON.stringify(part.arguments)
+          return [{ type: 'function_call', call_id: callId(part.callId), name: names.name(part.id), arguments: args }]
+        }
+        case 'toolResult': {
+          const output =
+            typeof part.content === 'string' || part.isError ? resultText(part) : part.content.flatMap(inputPart)
+          return [{ type: 'function_call_output', call_id: callId(part.callId), output }]
+        }
+        case 'reasoning': {
+          if (part.origin !== ORIGIN || part.signature === undefined) return []
+          const [id, encrypted] = JSON.parse(part.signature) as [string, string]
+          const summary = part.text === '' ? [] : [{ type: 'summary_text', text: part.text }]
+          return [{ type: 'reasoning', id, summary, encrypted_content: encrypted }]
+        }
+        default:
+          return []
+      }
+    })
+  })
+}
+
+function inputPart(part: Part): unknown[] {
+  if (part.type === 'text') return [{ type: 'input_text', text: part.text }]
+  return part.type === 'image' ? [{ type: 'input_image', image_url: imageUrl(part), detail: 'auto' }] : []
+}
+
+function toolChoice({ input, names }: Translation): unknown {
+  const { toolChoice: choice } = input
+  return typeof choice === 'object' ? { type: 'function', name: names.name(choice.id) } : choice
+}
+
+function textFormat({ input }: Translation): Record<string, unknown> {
+  const { responseFormat: format } = input
+  if (format?.type !== 'json') return {}
+  if (!format.schema) return { text: { format: { type: 'json_object' } } }
+  const schema = { type: 'json_schema', name: format.name ?? 'answer', schema: format.schema, strict: true }
+  return { text: { format: schema } }
+}

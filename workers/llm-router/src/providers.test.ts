@@ -1,0 +1,392 @@
+import type { CompletionInput, Message, StreamFrame } from '@agentos/contracts/llm-router'
+import { AgentError } from '@agentos/sdk'
+import {
+  type Script,
+  type Simulator,
+  type SimulatorOptions,
+  startAnthropicSimulator,
+  startGeminiSimulator,
+  startOpenAiResponsesSimulator,
+  startOpenAiSimulator,
+} from '@agentos/testing'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ModelFacts, Provider } from './catalogue.ts'
+import { askProvider, listModels } from './provider-client.ts'
+import { type FormatName, Settings } from './settings.ts'
+import { Transport } from './transport.ts'
+
+/** One contract for all four formats: what passes here an agent cannot tell apart. */
+const FORMATS: {
+  format: FormatName
+  start: (script: Script, options?: SimulatorOptions) => Promise<Simulator>
+  model: string
+}[] = [
+  { format: 'openai-chat', start: startOpenAiSimulator, model: 'gpt-5.4' },
+  { format: 'openai-responses', start: startOpenAiResponsesSimulator, model: 'gpt-5.4' },
+  { format: 'anthropic', start: startAnthropicSimulator, model: 'claude-opus-4-6' },
+  { format: 'gemini', start: startGeminiSimulator, model: 'gemini-3.1-pro-preview' },
+]
+
+const WEATHER = {
+  id: 'weather::now',
+  description: 'The weather of a city',
+  inputSchema: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+}
+const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+
+const user = (content: Message['content']): Message => ({ role: 'user', content })
+
+describe.each(FORMATS)('$format', ({ format, start, model }) => {
+  const open: { close(): Promise<unknown> }[] = []
+  afterEach(async () => {
+    for (const closable of open.splice(0)) await closable.close()
+  })
+
+  async function connect(script: Script, options: SimulatorOptions = {}) {
+    const simulator = await start(script, options)
+    const transport = new Transport()
+    open.push(simulator, transport)
+    const provider: Provider = {
+      name: 'simulated',
+      baseUrl: simulator.url,
+      keyEnv: 'KEY',
+      format,
+      local: false,
+      probed: false,
+      families: [],
+      traits: [],
+      maxConcurrent: undefined,
+    }
+    const facts: ModelFacts = {
+      provider: 'simulated',
+      id: model,
+      tools: true,
+      vision: true,
+      reasoning: format === 'openai-responses',
+      sampling: !format.startsWith('openai'),
+      retired: false,
+      source: undefined,
+      asOf: undefined,
+    }
+    const { timeouts } = Settings.parse({})
+    const ask = async (
+      input: Partial<CompletionInput>,
+      how: {
+        stream?: boolean
+        signal?: AbortSignal
+        timeouts?: Partial<typeof timeouts>
+        key?: string
+        seen?: StreamFrame[]
+      } = {},
+    ) => {
+      const frames = how.seen ?? []
+      const answer = await askProvider(transport, {
+        provider,
+        facts,
+        model,
+        key: how.key ?? 'test-key',
+        input: { messages: [user('Hello')], ...input },
+        emit: how.stream ? async (frame) => void frames.push(frame) : undefined,
+        signal: how.signal ?? new AbortController().signal,
+        timeouts: { ...timeouts, ...how.timeouts },
+      })
+      return { ...answer, frames }
+    }
+    return { simulator, ask, provider, transport }
+  }
+
+  /** The typed error of a call that has to fail. */
+  async function failure(call: Promise<unknown>): Promise<AgentError> {
+    const error = await call.then(
+      (value) => value,
+      (reason) => reason,
+    )
+    expect(error).toBeInstanceOf(AgentError)
+    return error as AgentError
+  }
+
+  it.each([false, true])('answers text with usage (streamed: %s)', async (stream) => {
+    const usage = { input: 40, output: 9, cached: 30 }
+    const { ask } = await connect({ text: 'Grüße aus Köln 🌍, all of it', usage })
+    const answer = await ask({}, { stream })
+    expect(answer.parts).toEqual([{ type: 'text', text: 'Grüße aus Köln 🌍, all of it' }])
+    expect(answer.usage).toEqual({ input: 40, output: 9, total: 49, cached: 30 })
+    expect(answer.stopReason).toBe('stop')
+    if (stream) {
+      expect(answer.frames.length).toBeGreaterThan(3)
+      expect(answer.frames.map((frame) => (frame.type === 'text' ? frame.text : '')).join('')).toBe(
+        'Grüße aus Köln 🌍, all of it',
+      )
+    }
+  })
+
+  it.each([false, true])('calls tools by their own ids and takes the results back (streamed: %s)', async (stream) => {
+    const { ask, simulator } = await connect([
+      {
+        text: 'Let me look.',
+        toolCalls: [
+          { name: 'weather__now', arguments: { city: 'Köln' } },
+          { name: 'weather__now', arguments: { city: 'Oslo' } },
+        ],
+      },
+      { text: 'Rain in both.' },
+    ])
+    const first = await ask({ tools: [WEATHER] }, { stream })
+    const calls = first.parts.filter((part) => part.type === 'toolCall')
+    expect(calls).toMatchObject([
+      { id: 'weather::now', arguments: { city: 'Köln' } },
+      { id: 'weather::now', arguments: { city: 'Oslo' } },
+    ])
+    expect(calls[0]?.callId).not.toBe(calls[1]?.callId)
+    expect(first.stopReason).toBe('tool_calls')
+    if (stream) expect(first.frames.filter((frame) => frame.type === 'toolCall')).toEqual(calls)
+
+    const results = calls.map(({ callId }, index) => ({
+      type: 'toolResult' as const,
+      callId,
+      content: index === 0 ? '{"sky":"rain"}' : 'no such city',
+      ...(index === 1 ? { isError: true } : {}),
+    }))
+    const second = await ask(
+      {
+        tools: [WEATHER],
+        messages: [user('Weather?'), { role: 'assistant', content: first.parts }, { role: 'tool', content: results }],
+      },
+      { stream },
+    )
+    expect(second.parts).toEqual([{ type: 'text', text: 'Rain in both.' }])
+    expect(simulator.refused).toEqual([])
+    expect(JSON.stringify(simulator.requests[1]?.body)).toContain('no such city')
+  })
+
+  it('takes a history of another provider: foreign call ids, foreign reasoning, tools that are no longer offered', async () => {
+    const { ask, simulator } = await connect({ text: 'fine' })
+    const callId = 'a call id with blanks, and much longer than any provider would take for one of its own'
+    await ask({
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        user('Weather?'),
+        {
+          role: 'assistant',
+          content: [
+            { type: 'reasoning', text: 'hm', signature: 'from elsewhere', origin: 'elsewhere' },
+            { type: 'toolCall', callId, id: 'other::very::long', arguments: { city: 'Köln' } },
+          ],
+        },
+        { role: 'tool', content: [{ type: 'toolResult', callId, content: 'rain' }] },
+        user('And now?'),
+      ],
+    })
+    expect(simulator.refused).toEqual([])
+    expect(JSON.stringify(simulator.requests[0]?.body)).not.toContain('from elsewhere')
+    expect(JSON.stringify(simulator.requests[0]?.body)).toContain('Be brief.')
+  })
+
+  it('reports a call of a tool that was not offered, and arguments that are no object', async () => {
+    const { ask } = await connect({
+      toolCalls: [
+        { name: 'made__up', arguments: {} },
+        { name: 'weather__now', arguments: '{"city": ' },
+      ],
+    })
+    const { parts } = await ask({ tools: [WEATHER] }, { stream: true })
+    expect(parts).toMatchObject([
+      { id: 'made::up', problem: { code: 'unknown_tool' } },
+      {
+        id: 'weather::now',
+        arguments: {},
+        problem: { code: 'invalid_json', raw: expect.stringContaining('{"city": ') },
+      },
+    ])
+  })
+
+  it('sends images, in messages and in tool results', async () => {
+    const { ask, simulator } = await connect({ text: 'a dot' })
+    const image = { type: 'image' as const, mediaType: 'image/png', data: PIXEL }
+    await ask({
+      tools: [WEATHER],
+      messages: [
+        user([{ type: 'text', text: 'What is this?' }, image]),
+        { role: 'assistant', content: [{ type: 'toolCall', callId: 'c1', id: WEATHER.id, arguments: {} }] },
+        {
+          role: 'tool',
+          content: [{ type: 'toolResult', callId: 'c1', content: [{ type: 'text', text: 'see' }, image] }],
+        },
+      ],
+    })
+    expect(simulator.refused).toEqual([])
+    expect(JSON.stringify(simulator.requests[0]?.body).split(PIXEL)).toHaveLength(3)
+  })
+
+  it('sends limits, sampling, stop, a forced tool and a wanted format as its API has them', async () => {
+    const { ask, simulator } = await connect({ text: '{}' })
+    const schema = {
+      type: 'object',
+      properties: { a: { type: 'number' } },
+      required: ['a'],
+      additionalProperties: false,
+    }
+    const stop = format === 'openai-responses' ? {} : { stop: ['END'] }
+    await ask({ tools: [WEATHER], toolChoice: { id: WEATHER.id }, maxTokens: 64, temperature: 0.2, ...stop })
+    await ask({ tools: [WEATHER], toolChoice: 'required', responseFormat: { type: 'json', schema } })
+    await ask({ responseFormat: { type: 'json' } })
+    expect(simulator.refused).toEqual([])
+    expect(JSON.stringify(simulator.requests[0]?.body)).toContain(':64')
+    expect(JSON.stringify(simulator.requests[1]?.body)).toContain('"additionalProperties":false')
+  })
+
+  it.each([false, true])(
+    'keeps reasoning and sends back what the provider wants to see again (streamed: %s)',
+    async (stream) => {
+      const { ask, simulator } = await connect([
+        {
+          reasoning: 'First I look it up.',
+          signature: 'proof',
+          toolCalls: [{ name: 'weather__now', arguments: { city: 'Köln' } }],
+          usage: { input: 20, output: 12, reasoning: 7 },
+        },
+        { text: 'Rain.' },
+      ])
+      const first = await ask({ tools: [WEATHER], reasoning: 'low' }, { stream })
+      expect(first.parts).toMatchObject([
+        { type: 'reasoning', text: 'First I look it up.' },
+        { type: 'toolCall', id: WEATHER.id },
+      ])
+      // Anthropic does not count it apart.
+      if (format !== 'anthropic') expect(first.usage).toMatchObject({ output: 12, reasoning: 7 })
+      const call = first.parts.find((part) => part.type === 'toolCall')!
+      await ask({
+        tools: [WEATHER],
+        reasoning: 'low',
+        messages: [
+          user('Weather?'),
+          { role: 'assistant', content: first.parts },
+          { role: 'tool', content: [{ type: 'toolResult', callId: call.callId, content: 'rain' }] },
+        ],
+      })
+      expect(simulator.refused).toEqual([])
+      const again = JSON.stringify(simulator.requests[1]?.body)
+      if (format === 'openai-chat') expect(again).not.toContain('First I look it up.')
+      else expect(again).toContain('proof')
+    },
+  )
+
+  it.each([
+    ['length', 'length'],
+    ['content_filter', 'content_filter'],
+  ] as const)('says why an answer stopped: %s', async (stop, expected) => {
+    const { ask } = await connect({ text: 'half a sen', stop })
+    expect((await ask({})).stopReason).toBe(expected)
+    expect((await ask({}, { stream: true })).stopReason).toBe(expected)
+  })
+
+  it('types a wrong key and does not repeat it', async () => {
+    const { ask } = await connect({ text: 'never' })
+    const error = await failure(ask({}, { key: 'sk-wrong-key-1234567890' }))
+    expect(error.code).toBe('upstream_auth')
+    expect(JSON.stringify([error.message, error.details])).not.toMatch(/wrong-key|7890/)
+    expect(error.details).toMatchObject({ provider: 'simulated', model, status: expect.any(Number) })
+  })
+
+  it('types an unknown model', async () => {
+    const { ask } = await connect({ text: 'never' }, { models: ['another'] })
+    expect((await failure(ask({}))).code).toBe('model_not_found')
+  })
+
+  it.each([false, true])('types 429 with the time to wait, 500 and overload (streamed: %s)', async (stream) => {
+    const { ask } = await connect([
+      { fault: { kind: 'status', status: 429, retryAfterSeconds: 7 } },
+      { fault: { kind: 'status', status: 500 } },
+      { fault: { kind: 'status', status: 529 } },
+    ])
+    const limited = await failure(ask({}, { stream }))
+    expect(limited.code).toBe('rate_limited')
+    expect(limited.details).toMatchObject({ status: 429, retryAfterMs: 7_000, message: 'simulated 429' })
+    expect((await failure(ask({}, { stream }))).code).toBe('upstream_error')
+    expect((await failure(ask({}, { stream }))).code).toBe('upstream_error')
+  })
+
+  it('tells a full context, an empty account and refused content apart', async () => {
+    const { ask } = await connect([
+      { fault: { kind: 'status', status: 400, message: 'prompt is too long: 210000 tokens > 200000 maximum' } },
+      { fault: { kind: 'status', status: 400, message: 'Your credit balance is too low to access the API.' } },
+      { fault: { kind: 'status', status: 400, type: 'content_policy_violation', message: 'no' } },
+      { fault: { kind: 'status', status: 400, message: 'something else' } },
+    ])
+    expect((await failure(ask({}))).code).toBe('context_overflow')
+    expect((await failure(ask({}))).code).toBe('upstream_quota')
+    expect((await failure(ask({}))).code).toBe('content_filter')
+    expect((await failure(ask({}))).code).toBe('upstream_rejected')
+  })
+
+  it.each(['half', 'reset', 'bad-json', 'long-line', 'stream-error'] as const)(
+    'fails typed on a broken stream: %s',
+    async (kind) => {
+      const { ask, simulator } = await connect({ text: 'one two three four five six', fault: { kind } })
+      const seen: StreamFrame[] = []
+      expect((await failure(ask({}, { stream: true, seen }))).code).toBe('upstream_error')
+      await expect.poll(() => simulator.answering).toBe(0)
+    },
+  )
+
+  it.each(['half', 'reset', 'bad-json', 'long-line'] as const)('fails typed on a broken body: %s', async (kind) => {
+    const { ask } = await connect({ text: 'one two three four five six', fault: { kind } })
+    expect((await failure(ask({}))).code).toBe('upstream_error')
+  })
+
+  it('gives up on a provider that never answers, and on one that stands still', async () => {
+    const { ask, simulator } = await connect([
+      { fault: { kind: 'hang' } },
+      { text: 'one two three', fault: { kind: 'stall' } },
+    ])
+    const hung = await failure(ask({}, { stream: true, timeouts: { firstByteMs: 50 } }))
+    expect(hung).toMatchObject({ code: 'upstream_timeout', details: { kind: 'firstByte' } })
+    const stalled = await failure(ask({}, { stream: true, timeouts: { idleMs: 50 } }))
+    expect(stalled).toMatchObject({ code: 'upstream_timeout', details: { kind: 'idle' } })
+    await expect.poll(() => simulator.openSockets).toBe(0)
+  })
+
+  it('closes the socket when the call is cancelled', async () => {
+    const { ask, simulator } = await connect({ text: 'one two three', fault: { kind: 'stall' } })
+    const controller = new AbortController()
+    const seen: StreamFrame[] = []
+    const call = failure(ask({}, { stream: true, signal: controller.signal, seen }))
+    await expect.poll(() => simulator.answering).toBe(1)
+    controller.abort()
+    expect((await call).code).toBe('cancelled')
+    await expect.poll(() => simulator.openSockets).toBe(0)
+  })
+
+  it('lists the models of the provider', async () => {
+    const { provider, transport } = await connect({}, { models: ['a-model', 'b-model'] })
+    const { timeouts } = Settings.parse({})
+    const listed = await listModels(transport, provider, 'test-key', new AbortController().signal, timeouts)
+    expect(listed).toEqual(['a-model', 'b-model'])
+    const error = await failure(listModels(transport, provider, 'wrong', new AbortController().signal, timeouts))
+    expect(error.code).toBe('upstream_auth')
+  })
+
+  it.each([
+    [
+      'a tool result without its call',
+      [user('hi'), { role: 'tool', content: [{ type: 'toolResult', callId: 'x', content: '' }] }],
+    ],
+    [
+      'a call without its result',
+      [
+        user('hi'),
+        { role: 'assistant', content: [{ type: 'toolCall', callId: 'x', id: 'a::b', arguments: {} }] },
+        user('well?'),
+      ],
+    ],
+    ['nothing to answer', [{ role: 'system', content: 'Be brief.' }]],
+    [
+      'a part that does not fit its role',
+      [{ role: 'user', content: [{ type: 'toolCall', callId: 'x', id: 'a::b', arguments: {} }] }],
+    ],
+  ] as [string, Message[]][])('refuses %s before anything is sent', async (_, messages) => {
+    const { ask, simulator } = await connect({ text: 'never' })
+    expect((await failure(ask({ messages }))).code).toBe('invalid_input')
+    expect(simulator.requests).toEqual([])
+  })
+})

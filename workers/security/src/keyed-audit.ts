@@ -1,0 +1,31 @@
+import { type KeyedCall, Keys } from '@agentos/keyed'
+import type { StateClient } from '@agentos/sdk'
+import type { AuditChain, AuditPlace } from './audit-chain.ts'
+import type { AuditEntry, AuditEvent } from './audit-entry.ts'
+
+/** What is known of calls that came with an idempotency key. */
+const SCOPE = 'security-keys'
+const keys = new Keys()
+
+type Call = KeyedCall & { state: StateClient }
+
+/** Appends one entry for a call, however often it comes under its key; `work` is done before it, and each time. */
+export function auditOnce(
+  chain: AuditChain,
+  call: Call,
+  input: unknown,
+  event: AuditEvent,
+  work: (again: boolean) => Promise<void> = async () => {},
+): Promise<Pick<AuditEntry, 'id' | 'hash' | 'sequence'>> {
+  return keys.once<AuditPlace, Pick<AuditEntry, 'id' | 'hash' | 'sequence'>>(
+    { state: call.state, scope: SCOPE, call, input },
+    {
+      plan: () => chain.place(),
+      carryOut: async (place, again) => {
+        await work(again)
+        const { id, hash, sequence } = await chain.append(event, place, again)
+        return { id, hash, sequence }
+      },
+    },
+  )
+}

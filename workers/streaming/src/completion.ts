@@ -1,0 +1,97 @@
+import { CompletionRequest, RawRequest, type RawResponse } from '@agentos/contracts/streaming'
+import { AgentError, type HandlerContext } from '@agentos/sdk'
+import type * as z from 'zod'
+import { answer, answerStreamed } from './answer.ts'
+import { assertSupported, targetOf } from './openai-request.ts'
+import {
+  chunk,
+  deltaOf,
+  finishReason,
+  newIdentity,
+  openAiError,
+  toChatCompletion,
+  usageChunk,
+} from './openai-response.ts'
+import { SseResponse } from './sse.ts'
+
+type Raw = z.output<ReturnType<typeof RawResponse>>
+const requestSchema = CompletionRequest()
+const rawSchema = RawRequest()
+
+/** `POST /v1/chat/completions`, and the same over the bus without streaming. */
+export async function completion(input: unknown, ctx: HandlerContext) {
+  const raw = rawSchema.safeParse(input)
+  if (!raw.success) {
+    const request = requestSchema.parse(input)
+    assertSupported(request, targetOf(request))
+    const result = await answer(request, ctx, {})
+    return toChatCompletion(newIdentity(result.model ?? request.model), result)
+  }
+  try {
+    const request = parseBody(raw.data.body)
+    const session = raw.data.headers['x-session-id']
+    if (request.stream) return await streamCompletion(request, ctx, raw.data.response, session)
+    const result = await answer(request, ctx, { sessionId: session })
+    return json(200, toChatCompletion(newIdentity(result.model ?? request.model), result))
+  } catch (error) {
+    const { status, body } = openAiError(error)
+    return json(status, body)
+  }
+}
+
+/** Streams chunks to the client; an error before the first of them is an ordinary reply. */
+export async function streamCompletion(
+  request: CompletionRequest,
+  ctx: HandlerContext,
+  response: Parameters<HandlerContext['openWriter']>[0],
+  sessionId: string | undefined,
+): Promise<Raw | undefined> {
+  const identity = newIdentity(request.model)
+  const sse = new SseResponse(ctx.openWriter(response))
+  let toolCalls = 0
+  try {
+    const result = await answerStreamed(request, ctx, {
+      sessionId,
+      signal: AbortSignal.any([sse.signal, ctx.signal]),
+      async onFrame(frame) {
+        if (frame.type === 'restart') {
+          if (!sse.started) return
+          // What a client of this format has cannot be taken back.
+          throw new AgentError('worker_unavailable', 'The answer broke off in the middle; ask again')
+        }
+        // An agent's own tool calls are its business; a plain model's are the client's to run.
+        if (frame.type === 'toolCall' && 'agentId' in targetOf(request)) return
+        const delta = deltaOf(frame, toolCalls)
+        if (!delta) return
+        if (frame.type === 'toolCall') toolCalls += 1
+        if (!sse.started) await sse.data(chunk(identity, { role: 'assistant', content: '' }))
+        await sse.data(chunk(identity, delta))
+      },
+    })
+    if (!sse.started) await sse.data(chunk(identity, { role: 'assistant', content: '' }))
+    await sse.data(chunk(identity, {}, finishReason(result)))
+    if (request.stream_options?.include_usage) await sse.data(usageChunk(identity, result))
+    await sse.data('[DONE]')
+  } catch (error) {
+    const { status, body } = openAiError(error)
+    if (!sse.started) return json(status, body)
+    await sse.data(body)
+  }
+  await sse.end()
+  return undefined
+}
+
+export function parseBody(body: unknown): CompletionRequest {
+  const parsed = requestSchema.safeParse(body)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    const where = issue?.path.join('.')
+    throw new AgentError('invalid_input', `${where ? `${where}: ` : ''}${issue?.message ?? 'The body is not valid'}`)
+  }
+  assertSupported(parsed.data, targetOf(parsed.data))
+  return parsed.data
+}
+
+function json(status_code: number, body: unknown): Raw {
+  return { status_code, headers: { 'content-type': 'application/json' }, body }
+}

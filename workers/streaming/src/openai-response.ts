@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto'
+import type { StreamFrame, ToolCall } from '@agentos/contracts/llm-router'
+import type { ChatCompletion } from '@agentos/contracts/streaming'
+import { isErrorBody } from '@agentos/sdk'
+
+/** What an agent's or a model's answer has in common. */
+export interface Answer {
+  content: string
+  model: string | null
+  toolCalls: readonly ToolCall[]
+  stopReason: string
+  usage: {
+    input: number
+    output: number
+    total: number
+    cached?: number | undefined
+    reasoning?: number | undefined
+  } | null
+}
+
+/** One id and one time for all chunks of a completion. */
+export interface Identity {
+  id: string
+  created: number
+  model: string
+}
+
+export function newIdentity(model: string): Identity {
+  return { id: `chatcmpl-${randomBytes(12).toString('hex')}`, created: Math.floor(Date.now() / 1000), model }
+}
+
+const FINISH: Record<string, string> = {
+  stop: 'stop',
+  length: 'length',
+  max_tokens: 'length',
+  max_rounds: 'length',
+  timeout: 'length',
+  tool_calls: 'tool_calls',
+  content_filter: 'content_filter',
+}
+
+export function finishReason(answer: Answer): string {
+  if (answer.toolCalls.length > 0) return 'tool_calls'
+  return FINISH[answer.stopReason] ?? 'stop'
+}
+
+export function usageOf(answer: Answer): ChatCompletion['usage'] {
+  return {
+    prompt_tokens: answer.usage?.input ?? 0,
+    completion_tokens: answer.usage?.output ?? 0,
+    total_tokens: answer.usage?.total ?? 0,
+    prompt_tokens_details: { cached_tokens: answer.usage?.cached ?? 0 },
+    completion_tokens_details: { reasoning_tokens: answer.usage?.reasoning ?? 0 },
+  }
+}
+
+export function toChatCompletion(identity: Identity, answer: Answer): ChatCompletion {
+  const calls = answer.toolCalls.map(functionCall)
+  return {
+    ...identity,
+    object: 'chat.completion',
+    choices: [
+      {
+        index: 0,
+        message: {
+          role: 'assistant',
+          content: calls.length > 0 && answer.content === '' ? null : answer.content,
+          refusal: null,
+          ...(calls.length > 0 ? { tool_calls: calls } : {}),
+        },
+        logprobs: null,
+        finish_reason: finishReason(answer),
+      },
+    ],
+    usage: usageOf(answer),
+  }
+}
+
+/** One `chat.completion.chunk`. */
+export function chunk(identity: Identity, delta: object, finish: string | null = null): object {
+  return {
+    ...identity,
+    object: 'chat.completion.chunk',
+    choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+  }
+}
+
+/** The chunk after the last, where the client asked for usage. */
+export function usageChunk(identity: Identity, answer: Answer): object {
+  return { ...identity, object: 'chat.completion.chunk', choices: [], usage: usageOf(answer) }
+}
+
+/** The delta that a frame of the model's stream becomes; tool calls are counted by the caller. */
+export function deltaOf(frame: StreamFrame, toolIndex: number): object | undefined {
+  if (frame.type === 'text') return { content: frame.text }
+  if (frame.type === 'reasoning') return { reasoning_content: frame.text }
+  if (frame.type === 'toolCall') return { tool_calls: [{ index: toolIndex, ...functionCall(frame) }] }
+  return undefined
+}
+
+function functionCall(call: ToolCall): { id: string; type: 'function'; function: { name: string; arguments: string } } {
+  return {
+    id: call.callId,
+    type: 'function',
+    function: { name: call.id, arguments: call.problem ? call.problem.raw : JSON.stringify(call.arguments) },
+  }
+}
+
+/** HTTP status and OpenAI's `type` of our error codes; what is not listed is a failure of ours. */
+const ERRORS: Record<string, [status: number, type: string]> = {
+  invalid_input: [400, 'invalid_request_error'],
+  unsupported_feature: [400, 'invalid_request_error'],
+  context_overflow: [400, 'invalid_request_error'],
+  content_filter: [400, 'invalid_request_error'],
+  upstream_rejected: [400, 'invalid_request_error'],
+  unauthorized: [401, 'authentication_error'],
+  forbidden: [403, 'permission_error'],
+  not_found: [404, 'invalid_request_error'],
+  model_not_found: [404, 'invalid_request_error'],
+  conflict: [409, 'invalid_request_error'],
+  session_busy: [409, 'invalid_request_error'],
+  rate_limited: [429, 'rate_limit_error'],
+  quota_exceeded: [429, 'insufficient_quota'],
+  upstream_quota: [429, 'insufficient_quota'],
+  not_configured: [503, 'api_error'],
+  overloaded: [503, 'api_error'],
+  worker_unavailable: [503, 'api_error'],
+  upstream_auth: [502, 'api_error'],
+  upstream_error: [502, 'api_error'],
+  upstream_timeout: [504, 'api_error'],
+  deadline_exceeded: [504, 'api_error'],
+}
+
+export function openAiError(error: unknown): { status: number; body: { error: object } } {
+  const known = isErrorBody(error) || error instanceof Error
+  const code = known && 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  const [status, type] = ERRORS[code] ?? [500, 'api_error']
+  const message =
+    error instanceof Error && 'reason' in error && typeof error.reason === 'string'
+      ? error.reason
+      : known
+        ? error.message
+        : String(error)
+  return { status, body: { error: { message, type, param: null, code: ALIASES[code] ?? code } } }
+}
+
+/** Codes that OpenAI's clients know under another name. */
+const ALIASES: Record<string, string> = {
+  context_overflow: 'context_length_exceeded',
+  rate_limited: 'rate_limit_exceeded',
+  quota_exceeded: 'insufficient_quota',
+}

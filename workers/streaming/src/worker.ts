@@ -1,0 +1,28 @@
+import { chat as agentChat } from '@agentos/contracts/agent-core'
+import { chat, completion as completionContract, models, sse } from '@agentos/contracts/streaming'
+import { defineWorker, newId, serve } from '@agentos/sdk'
+import { completion } from './completion.ts'
+import { listModels } from './model-list.ts'
+import { transcript } from './transcript.ts'
+
+export const worker = defineWorker({
+  name: 'streaming',
+  functions: [
+    serve(completionContract, completion),
+    serve(sse, transcript),
+    serve(models, (_input, ctx) => listModels(ctx)),
+    serve(chat, async ({ message, agentId, sessionId, provider, model, stream }, ctx) => {
+      const answer = await ctx.call(agentChat, {
+        message,
+        agentId,
+        sessionId: sessionId ?? newId('session'),
+        ...(provider ? { provider } : {}),
+        ...(model ? { model } : {}),
+        ...(stream ? { stream } : {}),
+      })
+      return { content: answer.content, model: answer.model, usage: answer.usage }
+    }),
+  ],
+})
+
+if (import.meta.main) await worker.run()
