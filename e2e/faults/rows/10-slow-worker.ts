@@ -1,0 +1,105 @@
+import type { System } from '@agentos/testing'
+import { Client } from '../../../packages/sdk/src/client.ts'
+import type { Findings } from '../harness/findings.ts'
+import { memoryMb, metric, p99Of } from '../harness/observe.ts'
+import type { Row } from '../harness/row.ts'
+import { type Ending, endingOf, until } from '../harness/waits.ts'
+
+const CALLS = 12_000
+/** As in the default settings. */
+const IN_FLIGHT = { worker: 1_000, realm: 5_000 }
+const LIMIT_MS = 60_000
+const MEMORY_MB = 200
+
+/**
+ * One worker that takes one call after the other, and a realm that asks it for far more than it can do. What waits is
+ * bounded, the rest is told to come again later; another realm gets its turn at the same worker, and fast ones at once.
+ */
+export const row: Row = {
+  row: 10,
+  title: 'slow worker, 10,000 calls waiting',
+  rounds: { full: 10, short: 1 },
+
+  async run(env, findings) {
+    const system = await env.system({ workers: ['realm', 'security', 'memory', 'agent-core'] })
+    const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'other' }, { owner: true })
+    const worker = new Client(system.wsUrl, {}, { trouble: () => {} })
+    env.cleanUp(() => worker.shutdown())
+    const served: string[] = []
+    serveSlowly(worker, served)
+    worker.registerFunction('fast::echo', async () => 'here')
+    const observer = system.client()
+    await until(() => observer.trigger({ function_id: 'fast::echo' }), LIMIT_MS)
+    for (let round = 0; round < env.rounds; round += 1) {
+      served.length = 0
+      await flood(system, realm.id, served, findings)
+    }
+  },
+}
+
+/** One call at a time, one a millisecond. */
+function serveSlowly(worker: Client, served: string[]): void {
+  const waiting: (() => void)[] = []
+  worker.serve('slow::work', {}, ({ frame }) => {
+    const { realm = '' } = frame.context ?? {}
+    return new Promise((resolve) => {
+      waiting.push(() => {
+        served.push(realm)
+        resolve(null)
+      })
+      if (waiting.length === 1) setTimeout(next, 1)
+    })
+  })
+  const next = (): void => {
+    waiting.shift()?.()
+    if (waiting.length > 0) setTimeout(next, 1)
+  }
+}
+
+async function flood(system: System, other: string, served: string[], findings: Findings): Promise<void> {
+  const caller = system.client()
+  const fast = () => p99Of(200, () => caller.trigger({ function_id: 'fast::echo' }))
+  const before = await fast()
+  const memory = memoryMb(system.engine.pid)
+  const calls = Array.from({ length: CALLS }, () =>
+    endingOf(caller.trigger({ function_id: 'slow::work', payload: {}, timeoutMs: LIMIT_MS }), LIMIT_MS + 5_000),
+  )
+  await until(async () => (await metric(system, 'agentos_calls_in_flight')) >= IN_FLIGHT.realm, LIMIT_MS, 5)
+  const waiting = await metric(system, 'agentos_calls_waiting')
+  findings.expect(waiting <= IN_FLIGHT.realm - IN_FLIGHT.worker, `${waiting} calls wait: more than the bound`)
+  const servedBefore = served.length
+  const theirs = endingOf(
+    system.api('POST', '/v1/functions/call', { functionId: 'slow::work', payload: {} }, { owner: true, realm: other }),
+    LIMIT_MS,
+  )
+  const beside = await system
+    .client({ owner: true })
+    .trigger({ function_id: 'fast::echo' })
+    .then(() => p99Of(100, () => system.api('GET', '/health')))
+  findings.time('p99 of an HTTP request beside it', beside, 100)
+  const turn = await theirs
+  const ahead = served.indexOf(other) - servedBefore
+  if ('hung' in turn || ('value' in turn && turn.value.status !== 200)) findings.hung('the call of the other realm')
+  findings.figure('calls of the first realm before the second had its turn', ahead, '', {
+    goal: IN_FLIGHT.worker,
+    gate: 1.5 * IN_FLIGHT.worker,
+  })
+  findings.figure('memory with all that waits', memoryMb(system.engine.pid) - memory, 'MB', { gate: MEMORY_MB })
+  judge(await Promise.all(calls), findings)
+  findings.figure('p99 of a fast call before', before, 'ms')
+}
+
+function judge(endings: Ending[], findings: Findings): void {
+  let refused = 0
+  for (const ending of endings) {
+    if ('hung' in ending) findings.hung('a call to the slow worker')
+    else if ('value' in ending) findings.acknowledge()
+    else {
+      refused += 1
+      const { details, retryable } = ending.error as { details?: { retryAfterMs?: number }; retryable?: boolean }
+      const hinted = ending.code === 'overloaded' && retryable === true && (details?.retryAfterMs ?? 0) > 0
+      findings.expect(hinted, `a call was refused with ${String(ending.error)} and no retry hint`)
+    }
+  }
+  findings.figure('calls refused as overloaded, with a retry hint', refused, '')
+}

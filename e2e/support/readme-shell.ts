@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import type { Supervised } from '@agentos/testing'
+
+const README = join(import.meta.dirname, '../../README.md')
+/** Where `npm start` listens unless it is told otherwise. */
+const ADDRESS = 'http://127.0.0.1:3111'
+
+/** The shell blocks of one section of the README, in order. */
+export function shellBlocks(section: string): string[] {
+  const text = readFileSync(README, 'utf8').split(/^## /m)
+  const found = text.find((part) => part.startsWith(`${section}\n`))
+  if (!found) throw new Error(`The README has no section ${section}`)
+  return [...found.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!)
+}
+
+/**
+ * A shell as the reader of the README has it, in front of a system that listens elsewhere. Three things differ: the
+ * address, `npm run` calls the built command line at once, and `sleep` ends when the test says so, not after a time.
+ */
+export class ReadmeShell {
+  private readonly system: Supervised
+  private readonly bin: string
+  private readonly awake: string
+
+  constructor(system: Supervised) {
+    this.system = system
+    this.bin = join(system.root, 'bin')
+    this.awake = join(system.root, 'awake')
+    mkdirSync(this.bin)
+    const cli = `[ "$1 $2 $3 $4" = "run -s agentos --" ] || exit 64\nshift 4\nexec node dist/agentos.mjs "$@"`
+    this.program('npm', cli)
+    this.program('sleep', `until [ -e '${this.awake}' ]; do /bin/sleep 0.02; done`)
+  }
+
+  private program(name: string, script: string): void {
+    writeFileSync(join(this.bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  }
+
+  /** Ends the `sleep` of the commands that run now. */
+  wake(): void {
+    writeFileSync(this.awake, '')
+  }
+
+  /** Runs commands to their end; what they wrote, and the exit code of the last one. */
+  async run(commands: string, given: Record<string, string> = {}): Promise<{ out: string; code: number }> {
+    rmSync(this.awake, { force: true })
+    const script = Object.entries(given).reduce((text, [name, value]) => text.replaceAll(`<${name}>`, value), commands)
+    const shell = spawn('bash', ['-c', script.replaceAll(ADDRESS, this.system.httpUrl)], {
+      cwd: this.system.root,
+      env: {
+        PATH: [this.bin, dirname(process.execPath), process.env.PATH].join(delimiter),
+        HOME: this.system.root,
+        NO_COLOR: '1',
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let out = ''
+    for (const stream of [shell.stdout, shell.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        out += part
+      })
+    const [code] = (await once(shell, 'close')) as [number]
+    return { out, code }
+  }
+
+  get isAwake(): boolean {
+    return existsSync(this.awake)
+  }
+}
