@@ -255,7 +255,10 @@ export class RunDesk {
   }
 
   private replay(input: Input, call: BuiltinCall): void {
-    const head = this.headOf(input, call)
+    const asked = this.headOf(input, call)
+    // A replay ends with a report: one of it is one of the run that it replayed.
+    const original = asked.replayOf === undefined ? undefined : this.runs.head(asked.realm, asked.replayOf)
+    const head = original ?? asked
     const from = input.optionalString('from')
     const recording = new Recording(head)
     this.runs.entries(

@@ -683,6 +683,22 @@ describe('a replay', () => {
     expect(runs.map(({ replayOf }) => replayOf).toSorted()).toEqual([runId, undefined])
   })
 
+  it('of a replay is one of the original', async () => {
+    const runId = finished()
+    const again = (of: string): void => {
+      const id = replay(of)
+      expect(world.given(world.flow)).toMatchObject({ context: { run: runId } })
+      world.ask('1', 'tool::send', { to: 'ada' })
+      world.ask('2', 'tool::read')
+      world.ask('3', 'engine::journal::look', { name: 'roll' })
+      world.finish({ ok: true })
+      expect(world.caller.result(id)?.result).toMatchObject({ ok: true, divergences: [] })
+    }
+    again(runId)
+    const { runs } = await world.query<{ runs: { id: string; replayOf?: string }[] }>('engine::runs::list')
+    again(runs.find(({ replayOf }) => replayOf === runId)!.id)
+  })
+
   it('tells another input, a step that is gone and another end', () => {
     const id = replay(finished())
     expect(world.flow.result(world.ask('1', 'tool::send', { to: 'eve' }))?.result).toBe('sent')
