@@ -58,6 +58,8 @@ export class Supervisor {
     await this.startWorkers()
     if (this.stopping) return
     await this.becomesReady()
+    // Told to stop meanwhile: a timer that begins now would never end.
+    if (this.stopping) return
     this.memoryTimer = setInterval(() => this.checkMemory(), MEMORY_CHECK_MS)
     this.settled = true
     this.publish()
