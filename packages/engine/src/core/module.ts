@@ -101,6 +101,11 @@ export interface InvokeRequest {
   /** It is not cancelled together with the call that it was made under. */
   outlives?: boolean
   onResult(result: CallResult): void
+  /**
+   * Runs once nothing but the way to its function is left: it may be called, and where an approval is needed it has one.
+   * It goes on with `go`; a call that ends before never took effect.
+   */
+  onCleared?(go: () => void): void
   /** Runs when it is handed to a worker's process; a call that fails before that never took effect. */
   onSent?(process: { pid?: number }): void
   /** Further attempts after a retryable failure. */
