@@ -397,6 +397,7 @@ export class Calls {
     if (request.attempt) {
       wire.attempt = request.attempt.number
       wire.recorded = request.attempt.recorded
+      if (request.attempt.follows) wire.follows = true
     }
     head.context = wire
     return head

@@ -96,8 +96,11 @@ export interface InvokeRequest {
   metadata?: unknown
   /** Type of the trigger that fires, where one does. */
   trigger?: string
-  /** Hands a run to a process: which attempt it is, and up to which number its steps are recorded. */
-  attempt?: { number: number; recorded: number }
+  /**
+   * Hands a run to a process: which attempt it is, and up to which number its steps are recorded. `follows`: it goes on
+   * elsewhere or is over, and this is for a reader who joined it.
+   */
+  attempt?: { number: number; recorded: number; follows?: true }
   /** It is not cancelled together with the call that it was made under. */
   outlives?: boolean
   onResult(result: CallResult): void

@@ -38,6 +38,8 @@ export interface Watch {
   /** Work of a step ran in a process; its result. */
   worked(run: string, step: string): unknown
   began(run: string, n: number): void
+  /** It is to tell one who joined a run. */
+  followed(): void
 }
 
 /** A process that serves `flow::run` as the SDK does: it numbers its steps and asks the engine for each. */
@@ -89,7 +91,8 @@ export class FlowProcess {
       over: false,
     }
     this.attempts.set(id, attempt)
-    this.watch.began(attempt.run, data.n)
+    if (context.follows) this.watch.followed()
+    else this.watch.began(attempt.run, data.n)
     this.sequence(attempt, data.plan, '', [], (outcomes) => this.end(attempt, outcomes))
   }
 

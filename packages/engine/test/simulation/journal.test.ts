@@ -38,6 +38,8 @@ const WORKERS = [
   installed('tool', [...TOOLS]),
   installed('approval', [{ id: 'approval::gate', access: 'owner' }], { gate: 'approval::gate' }),
 ]
+/** Who joins with one is told the run from its beginning. */
+const STREAM = { channel_id: 'channel', access_key: 'key', direction: 'write' }
 const FEATURES = {
   type: 'invokefunction',
   function_id: 'engine::workers::register',
@@ -72,6 +74,7 @@ class RunWorld {
   readonly asked = new Map<number, Asked>()
   readonly attempts = new Map<string, number>()
   faults = 0
+  followed = 0
   private readonly world: World
   private readonly disk = new MemoryDisk()
   private readonly flows: FlowProcess[]
@@ -105,6 +108,9 @@ class RunWorld {
           began: (run, n) => {
             this.runs.set(run, n)
             this.attempts.set(run, (this.attempts.get(run) ?? 0) + 1)
+          },
+          followed: () => {
+            this.followed += 1
           },
         }),
     )
@@ -198,7 +204,7 @@ class RunWorld {
     this.request(
       this.caller,
       'flow::run',
-      { n: asked.n, plan: asked.plan },
+      { n: asked.n, plan: asked.plan, ...(again && world.chance(0.7) ? { stream: STREAM } : {}) },
       (frame) => {
         if (frame.error) return
         const before = this.answers.get(asked.n)
@@ -410,6 +416,7 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
     let faults = 0
     let handedOver = 0
     let decided = 0
+    let followed = 0
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const where = `seed ${seed} (replay: SIMULATION_SEED=${seed} SIMULATION_SEEDS=1)`
       const world = new RunWorld(seed)
@@ -444,11 +451,13 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
         }
       }
       faults += world.faults
+      followed += world.followed
     }
     // One seed alone may be a quiet one.
     if (SEEDS < 20) return
     expect(faults, 'the faults do happen').toBeGreaterThan(SEEDS * 5)
     expect(handedOver, 'runs do change hands').toBeGreaterThan(SEEDS)
     expect(decided, 'and end').toBeGreaterThan(SEEDS)
+    expect(followed, 'and are followed').toBeGreaterThan(SEEDS)
   })
 })

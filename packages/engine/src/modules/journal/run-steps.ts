@@ -3,8 +3,8 @@ import type { CallResult, StepRequest } from '../../core/module.ts'
 import { KEPT_MS } from '../keys/record.ts'
 import { type Attempt, suspension } from './attempt.ts'
 import { type Entry, type NewEntry, type StepCall, type StepOutcome, sameCall } from './entry.ts'
-import { hashOf, withoutChannels } from './fingerprint.ts'
-import { readWait, readWork } from './own-steps.ts'
+import { withoutChannels } from './fingerprint.ts'
+import { callOf, found, readWait, readWork } from './own-steps.ts'
 import type { ReplayCheck } from './replay.ts'
 import type { Run } from './run.ts'
 import { sendStep, type Verdict } from './sender.ts'
@@ -73,12 +73,7 @@ export class RunSteps {
   }
 
   private call(request: StepRequest, input: unknown): Cancel | undefined {
-    const { action, functionId } = request
-    const step = this.known(request, {
-      kind: action?.type ?? 'call',
-      name: action?.type === 'enqueue' ? `${action.queue} ${functionId}` : functionId,
-      hash: hashOf(input),
-    })
+    const step = this.known(request, callOf(request, input))
     if (!step) return undefined
     if (step.state === 'idle') {
       step.request = request
@@ -100,13 +95,8 @@ export class RunSteps {
   private look(request: StepRequest, input: unknown): undefined {
     const { onResult, step: key } = request
     const known = this.table.get(key)
-    const tell: Answer = (result) => {
-      if (!result.ok && result.error.code === 'run_suspended') return onResult(result)
-      const value = result.ok ? { result: payloadValue(result.payload) } : { error: result.error }
-      onResult({ ok: true, payload: { value: { recorded: true, ...value } } })
-    }
     const { call } = readWork(input)
-    if (known || this.run.check) this.known({ ...request, onResult: tell }, call)
+    if (known || this.run.check) this.known({ ...request, onResult: (result) => onResult(found(result)) }, call)
     else onResult({ ok: true, payload: { value: { recorded: false } } })
   }
 
