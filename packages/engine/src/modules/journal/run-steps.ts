@@ -201,8 +201,10 @@ export class RunSteps {
     let intended = repeatable
     const onCleared = (go: () => void): void => {
       if (intended) return go()
-      intended = true
-      this.intend(step, input, go)
+      this.intend(step, input, () => {
+        intended = true
+        go()
+      })
     }
     const how = { request, repeatable, repeated, startedAt, onCleared }
     const cancel = sendStep(run.host, how, (verdict) => this.decided(step, verdict))

@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Peer, startCore } from '../../../test/peers.ts'
+import type { EngineModule } from '../../core/module.ts'
 import { BESIDE } from '../../core/ports.ts'
 import { MemoryDisk } from '../../store/memory-store.ts'
+import { createKeysModule } from '../keys/module.ts'
 import { createStateModule } from './module.ts'
 
 const HOUR_MS = 3_600_000
@@ -17,9 +19,9 @@ beforeEach(() => {
 })
 
 /** The engine is killed with what it had not yet committed, and another starts on its disk. */
-function restart(): void {
+function restart(before: EngineModule[] = []): void {
   engine.time.reset()
-  engine = startCore({ disk, time: engine.time, modules: [createStateModule()] })
+  engine = startCore({ disk, time: engine.time, modules: [...before, createStateModule()] })
   caller = engine.owner()
 }
 
@@ -129,5 +131,35 @@ describe('a write with an idempotency key', () => {
     for (const id of ['set', 'get', 'update', 'delete']) {
       expect(call(`state::${id}`, { ...COUNT, value: 1, key: `${BESIDE}key/x` })).toBe('deserialization_error')
     }
+  })
+})
+
+describe('a write with a key that its client gave', () => {
+  const keys = () => createKeysModule({ kept: 100, bytes: 100_000, maxResultBytes: 1_000 })
+  beforeEach(() => restart([keys()]))
+
+  it('is answered after a kill between its commit and its answer, and not in doubt', () => {
+    const put = disk.put.bind(disk)
+    let isDead = false
+    disk.put = (row) => {
+      if (isDead) return
+      put(row)
+      isDead = row.key.startsWith(BESIDE)
+    }
+    count('k')
+    disk.put = put
+    expect(isDead).toBe(true)
+    restart([keys()])
+    expect(count('k')).toEqual({ old_value: null, new_value: { n: 1 }, version: 1 })
+    expect(stored()).toEqual({ n: 1 })
+  })
+
+  it('has one key for all scopes, and its refusal is recorded', () => {
+    count('k')
+    expect(call('state::update', { ...COUNT, scope: 'others' }, 'k')).toBe('key_reused')
+    const change = { scope: 'users', key: 'a', value: 2, expectedVersion: 1 }
+    expect(call('state::set', change, 'c')).toBe('version_conflict')
+    call('state::set', { scope: 'users', key: 'a', value: 1 })
+    expect(call('state::set', change, 'c')).toBe('version_conflict')
   })
 })
