@@ -216,6 +216,7 @@ describe('a call with an idempotency key', () => {
     expect(second.body).toEqual(first.body)
     const streamed = await system.api('POST', '/v1/chat', { message, stream: true }, { headers })
     expect(streamed.text).toContain(`event: done\ndata: ${first.text}`)
+    expect(streamed.text).toContain(`event: text\ndata: ${JSON.stringify({ type: 'text', text: first.body.content })}`)
     const other = await system.api<{ code: string }>('POST', '/v1/chat', { message: 'Something else' }, { headers })
     expect(other.body.code).toBe('key_reused')
   })

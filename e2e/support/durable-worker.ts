@@ -38,6 +38,37 @@ const ask = defineFunction({
   durable: true,
 })
 
+const tally = defineFunction({
+  id: 'durable::tally',
+  summary: 'Writes to the state, one write after the other',
+  input: () => z.object({ name: z.string(), writes: z.number() }),
+  output: () => z.object({ counted: z.number() }),
+  effects: 'external',
+  durable: true,
+})
+
+const post = defineFunction({
+  id: 'durable::post',
+  summary: 'What an agent chose, which needs an approval',
+  input: () => z.object({ to: z.string() }),
+  output: () => z.unknown(),
+  effects: 'external',
+  durable: true,
+})
+
+/** Each value is changed relative to what it was: a write that is made twice is seen, and so is one with a wrong version. */
+async function runTally({ name, writes }: { name: string; writes: number }, ctx: DurableContext) {
+  let counted = 0
+  let version = 0
+  for (let n = 1; n <= writes; n++) {
+    const ops = [{ type: 'increment' as const, path: 'n', by: 1 }]
+    counted = (await ctx.state.update<{ n: number }>('tally', name, ops)).new_value.n
+    version = (await ctx.state.set('tally-set', name, n, { expectedVersion: version })).version
+  }
+  await ctx.state.delete('tally-set', name, { expectedVersion: version })
+  return { counted }
+}
+
 async function runTen({ from }: { from: number }, ctx: DurableContext) {
   const startedAt = await ctx.now()
   const id = await ctx.newId('ten')
@@ -60,6 +91,8 @@ await defineWorker({
         return first.n + second.n
       }),
     ),
+    durable(tally, runTally),
+    durable(post, (letter, ctx) => ctx.trigger({ function_id: 'count::post', payload: letter, agent: 'clerk' })),
     durable(ask, async ({ expiresMs }, ctx) => {
       await ctx.call(act, { n: 1 })
       ctx.onSuspend(() => ({ waits: ctx.run }))

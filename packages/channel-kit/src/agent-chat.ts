@@ -13,7 +13,7 @@ export interface ChatListener {
 
 /**
  * Asks the agent and hears its answer as it is written; all of it has been heard when this resolves. A second call under
- * the same key joins the run that the first began, and hears nothing of it but its end.
+ * the same key joins the run that the first began, and hears it from its beginning, each answer of the model as a whole.
  */
 export async function chatStreamed(
   ctx: HandlerContext,

@@ -204,7 +204,7 @@ export const ChatUsage = () =>
  * Runs one message through the agent loop. As a stream it sends `session` {sessionId, runId, agentId}, `text` and
  * `reasoning` {text}, `toolCall` {callId, id, arguments}, `toolResult` {callId, id, ok, durationMs, error?}, `usage`, and `restart` where the
  * model is asked again after a crash: what came since the last `toolResult` is void then. A call that joins a run by its
- * idempotency key gets the result alone.
+ * idempotency key is told the same from the beginning, each answer of the model whole and as soon as it is recorded.
  * Errors: `not_found` (agent), `conflict` (paused or terminated), `session_busy`, those of `llm::complete`, `cancelled`.
  */
 export const chat = defineFunction({

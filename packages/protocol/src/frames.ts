@@ -39,6 +39,8 @@ export interface WireContext {
   /** Calls of a durable function: the highest number of a step at the top level that the journal knows; a step with a
    *  higher number is new for certain. */
   recorded?: number
+  /** Calls of a durable function: it is for a reader who joined the run. Its steps are answered as they are recorded. */
+  follows?: boolean
 }
 
 export type Action = { type: 'void' } | { type: 'enqueue'; queue: string }

@@ -43,8 +43,12 @@ export class ServedRun extends ServedContext implements DurableContext {
     return this.inbound.context?.attempt ?? 1
   }
 
+  get following(): boolean {
+    return this.inbound.context?.follows === true
+  }
+
   get replaying(): boolean {
-    return this.mayBeRecorded(this.branch ?? String(this.steps + 1))
+    return !this.following && this.mayBeRecorded(this.branch ?? String(this.steps + 1))
   }
 
   override get state(): StateClient {

@@ -122,6 +122,22 @@ describe('a durable handler', () => {
     expect(await end).toMatchObject({ result: { a: 41, b: 1, attempt: 2, run: 'run-1' } })
   })
 
+  it('that follows a run does no work: it asks for each step, and what it tells is new to its reader', async () => {
+    let worked = 0
+    const handler: Handler = async (ctx) => {
+      const told = [ctx.following, ctx.replaying]
+      return { told, step: await ctx.step('a', () => ++worked), call: await ctx.call(tool, { n: 1 }) }
+    }
+    const { end } = await attempt(handler, { attempt: 1, recorded: Number.MAX_SAFE_INTEGER, follows: true })
+    const look = await step('1')
+    expect(look.frame).toMatchObject({ function_id: 'engine::journal::look', data: { name: 'a' } })
+    look.answer({ recorded: true, result: 41 })
+    const called = await step('2')
+    called.answer(7)
+    expect(await end).toMatchObject({ result: { told: [true, false], step: 41, call: 7 } })
+    expect(worked).toBe(0)
+  })
+
   it('journals the error of a step’s work like its result', async () => {
     const { end } = await attempt(async (ctx) =>
       ctx

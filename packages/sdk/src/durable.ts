@@ -34,6 +34,12 @@ export interface DurableContext extends HandlerContext {
   readonly run: string
   /** Which handing-over of the run this is, from 1. */
   readonly attempt: number
+  /**
+   * This is for a caller who joined the run with a stream, while it goes on elsewhere or after its end: nothing is done,
+   * and each step is answered when it is recorded. A handler tells the stream what it tells its first caller, and what
+   * the functions that it calls have told that one themselves. What it returns is not used.
+   */
+  readonly following: boolean
   /** Steps that are asked for now are answered from the journal: what the outside has seen of them, it has seen. */
   readonly replaying: boolean
   /**

@@ -36,7 +36,10 @@ export async function chat(input: ChatInput, ctx: DurableContext, services: Chat
     sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`),
   }))
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
-  const leave = await services.sessions.enter(`${ctx.realm}/${agent.id}/${sessionId}`, ctx.signal)
+  // Who only follows the chat waits for no turn: it is had by the chat itself.
+  const leave = ctx.following
+    ? () => {}
+    : await services.sessions.enter(`${ctx.realm}/${agent.id}/${sessionId}`, ctx.signal)
   try {
     const result = await new ChatTurn(ctx, input, agent, sessionId).run()
     return created ? { ...result, agentCreated: true } : result
@@ -87,6 +90,7 @@ class ChatTurn {
 
     for (;;) {
       const completion = await this.ask(prepared)
+      await this.events.retell(completion)
       this.totals.add(completion)
       await this.count(completion)
       await this.watch.note()

@@ -1,6 +1,11 @@
+import type { Completion } from '@agentos/contracts/llm-router'
 import type { ChannelRef, DurableContext } from '@agentos/sdk'
 
+type StreamedPart = Extract<Completion['parts'][number], { type: 'text' | 'reasoning' | 'toolCall' }>
+
 export type ChatEvent =
+  | StreamedPart
+  | { type: 'usage'; usage: Completion['usage'] }
   | { type: 'session'; sessionId: string; runId: string; agentId: string }
   | {
       type: 'toolResult'
@@ -31,4 +36,14 @@ export class EventStream {
     for (const event of events) writer.sendMessage(JSON.stringify(event))
     await writer.close()
   }
+
+  /** What the router has told the first caller of this answer, for one who joined: whole, as it was recorded. */
+  async retell({ parts, usage }: Completion): Promise<void> {
+    if (!this.ctx.following) return
+    await this.send(...parts.filter(isStreamed), { type: 'usage', usage })
+  }
+}
+
+function isStreamed(part: Completion['parts'][number]): part is StreamedPart {
+  return part.type === 'text' || part.type === 'reasoning' || part.type === 'toolCall'
 }

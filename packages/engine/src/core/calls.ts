@@ -204,7 +204,7 @@ export class Calls {
     this.assertMayCall(functionId, context, caller)
     const question = this.gate.questionBefore(call)
     if (question) this.askGate(call, question)
-    else this.enter(call)
+    else this.clear(call)
   }
 
   /** The call goes on when the gate lets it through; whatever else comes of the question ends it. */
@@ -215,12 +215,21 @@ export class Calls {
       if (call.ended) return
       try {
         this.gate.pass(call, result)
-        this.enter(call)
+        this.clear(call)
       } catch (error) {
         this.end(call, { ok: false, error: bodyOf(error) }, 'unsent')
       }
     }
     this.invoke({ ...question, onResult })
+  }
+
+  /** Whoever made the call may have something to write down before it can take effect. */
+  private clear(call: Call): void {
+    const { onCleared } = call.request
+    if (!onCleared) return this.enter(call)
+    onCleared(() => {
+      if (!call.ended) this.reenter(call)
+    })
   }
 
   /** Notes its idempotency key first, where it has one. */
@@ -388,6 +397,7 @@ export class Calls {
     if (request.attempt) {
       wire.attempt = request.attempt.number
       wire.recorded = request.attempt.recorded
+      if (request.attempt.follows) wire.follows = true
     }
     head.context = wire
     return head

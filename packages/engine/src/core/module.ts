@@ -96,11 +96,19 @@ export interface InvokeRequest {
   metadata?: unknown
   /** Type of the trigger that fires, where one does. */
   trigger?: string
-  /** Hands a run to a process: which attempt it is, and up to which number its steps are recorded. */
-  attempt?: { number: number; recorded: number }
+  /**
+   * Hands a run to a process: which attempt it is, and up to which number its steps are recorded. `follows`: it goes on
+   * elsewhere or is over, and this is for a reader who joined it.
+   */
+  attempt?: { number: number; recorded: number; follows?: true }
   /** It is not cancelled together with the call that it was made under. */
   outlives?: boolean
   onResult(result: CallResult): void
+  /**
+   * Runs once nothing but the way to its function is left: it may be called, and where an approval is needed it has one.
+   * It goes on with `go`; a call that ends before never took effect.
+   */
+  onCleared?(go: () => void): void
   /** Runs when it is handed to a worker's process; a call that fails before that never took effect. */
   onSent?(process: { pid?: number }): void
   /** Further attempts after a retryable failure. */

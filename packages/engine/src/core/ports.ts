@@ -63,9 +63,21 @@ export interface StoreRecord {
   expires?: number
 }
 
-export type StoreWrite =
-  | { op: 'put'; partition: string; key: string; value: unknown; expectedVersion?: number; expires?: number }
-  | { op: 'delete'; partition: string; key: string; expectedVersion?: number }
+/**
+ * Keys that begin with it, the greatest code point, are beside the records of their partition: what a module has to write
+ * in one batch with them and nobody is to list. `range`, `partitions` and `changes` do not show them.
+ */
+export const BESIDE = '\u{10ffff}'
+
+export type StoreWrite = {
+  partition: string
+  key: string
+  /** Version of the live record, 0 where there is none; any other is a `version_conflict`. */
+  expectedVersion?: number
+} /** `becomes`: the version that it gets, as `nextVersion` says; any other is a `version_conflict`. */ & (
+  | { op: 'put'; value: unknown; expires?: number; becomes?: number }
+  | { op: 'delete' }
+)
 
 export type StoreOutcome =
   | { ok: true; records: { version: number; seq: number }[] }
@@ -81,6 +93,8 @@ export interface Store {
    * answer then waits for its own write. A deleted key is `undefined`.
    */
   latest(partition: string, key: string): StoreRecord | undefined
+  /** Version that the next accepted write of this key gets: it goes on counting over deletions that are remembered. */
+  nextVersion(partition: string, key: string): number
   /** Whether a write of this key is accepted and not yet durable; `settled` runs when none is. */
   settled(partition: string, key: string, done: () => void): void
   /** Atomic within one partition; `done` runs after the commit is durable, in the order of the writes. */

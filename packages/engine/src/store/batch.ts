@@ -9,6 +9,8 @@ export interface StoredWrite {
   /** JSON text of a put. */
   json: string | null
   expected: number | null
+  /** The version that it has to become. */
+  becomes: number | null
   expires: number | null
   seq: number
 }
@@ -39,6 +41,9 @@ export function judge(batch: StoredBatch, slotOf: (key: string) => Slot): Verdic
     const current = write.op === 'expire' ? slot.version : slot.state === 'live' ? slot.version : 0
     if (write.expected !== null && write.expected !== current) {
       return { ok: false, error: conflict(batch.partition, write.key, write.expected, current) }
+    }
+    if (write.becomes !== null && write.becomes !== slot.version + 1) {
+      return { ok: false, error: conflict(batch.partition, write.key, write.becomes - 1, slot.version) }
     }
     const nothing = write.op !== 'put' && (slot.state === 'absent' || slot.state === 'deleted')
     const version = nothing ? slot.version : slot.version + 1
@@ -74,6 +79,7 @@ export function toStoredBatch(writes: readonly StoreWrite[], nextSeq: () => numb
       key: write.key,
       json: texts[index] ?? null,
       expected: write.expectedVersion ?? null,
+      becomes: (write.op === 'put' ? write.becomes : undefined) ?? null,
       expires: (write.op === 'put' ? write.expires : undefined) ?? null,
       seq: nextSeq(),
     })),

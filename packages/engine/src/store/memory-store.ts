@@ -2,7 +2,7 @@ import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { Clock, Store, StoreOutcome, StoreRecord, StoreWrite, Timer, Timers } from '../core/ports.ts'
 import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch } from './batch.ts'
 import { Overlay } from './overlay.ts'
-import { compareKeys, isExpired, isLive, type StoredRow, seal, toChange, toRecord } from './record.ts'
+import { compareKeys, isBeside, isExpired, isLive, type StoredRow, seal, toChange, toRecord } from './record.ts'
 
 /** What survives a crash of the simulated engine: committed rows by partition and key, and the last sequence. */
 export class MemoryDisk {
@@ -65,6 +65,10 @@ export class MemoryStore implements Store {
     return toRecord(pending)
   }
 
+  nextVersion(partition: string, key: string): number {
+    return this.slot(partition, key).version + 1
+  }
+
   settled(partition: string, key: string, done: () => void): void {
     this.overlay.whenSettled(partition, key, done)
   }
@@ -100,7 +104,7 @@ export class MemoryStore implements Store {
       const { prefix = '', after, limit } = options
       const now = this.clock.now()
       const rows = [...(this.disk.partitions.get(partition)?.values() ?? [])]
-        .filter((row) => isLive(row, now) && row.key.startsWith(prefix))
+        .filter((row) => isLive(row, now) && row.key.startsWith(prefix) && !isBeside(row.key))
         .filter((row) => after === undefined || compareKeys(row.key, after) > 0)
         .sort((a, b) => compareKeys(a.key, b.key))
       done(rows.slice(0, limit).map(toRecord))
@@ -112,7 +116,8 @@ export class MemoryStore implements Store {
       const now = this.clock.now()
       const names: string[] = []
       for (const [name, rows] of this.disk.partitions) {
-        if (name.startsWith(prefix) && [...rows.values()].some((row) => isLive(row, now))) names.push(name)
+        if (name.startsWith(prefix) && [...rows.values()].some((row) => isLive(row, now) && !isBeside(row.key)))
+          names.push(name)
       }
       done(names.sort(compareKeys))
     })
@@ -127,7 +132,8 @@ export class MemoryStore implements Store {
       const now = this.clock.now()
       const rows: StoredRow[] = []
       for (const [name, partition] of this.disk.partitions) {
-        if (name.startsWith(prefix)) rows.push(...[...partition.values()].filter((row) => row.seq > options.after))
+        if (name.startsWith(prefix))
+          rows.push(...[...partition.values()].filter((row) => row.seq > options.after && !isBeside(row.key)))
       }
       rows.sort((a, b) => a.seq - b.seq)
       done(rows.slice(0, options.limit).map((row) => toChange(row, now)))
@@ -184,7 +190,7 @@ export class MemoryStore implements Store {
 
   private expire(partition: string, row: StoredRow): void {
     this.seq += 1
-    const write = { key: row.key, json: null, expected: row.version, expires: null, seq: this.seq }
+    const write = { key: row.key, json: null, expected: row.version, becomes: null, expires: null, seq: this.seq }
     this.enqueue(() => this.commit({ partition, writes: [{ op: 'expire', ...write }] }))
   }
 }

@@ -1,5 +1,6 @@
 import { backup, DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { EngineError, type ErrorBody } from '@agentos/protocol'
+import { BESIDE } from '../core/ports.ts'
 import { judge, type StoredBatch, slotOf } from './batch.ts'
 import { diskError, isOfOneBatch } from './disk-error.ts'
 import { assertSupported, migrate } from './migrations.ts'
@@ -88,9 +89,9 @@ export class RecordDatabase {
     const next = (from: '>=' | '>') =>
       this.prepare(
         `SELECT partition FROM records INDEXED BY records_by_partition WHERE partition ${from} ? AND partition < ?
-         AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY partition LIMIT 1`,
+         AND value IS NOT NULL AND (expires IS NULL OR expires > ?) AND key < ? ORDER BY partition LIMIT 1`,
       )
-    return this.walk(prefix, next, now)
+    return this.walk(prefix, next, now, BESIDE)
   }
 
   changes(prefix: string, options: { after: number; limit: number }): StoredRow[] {
@@ -107,10 +108,10 @@ export class RecordDatabase {
         `SELECT partition FROM records WHERE partition ${from} ? AND partition < ? ORDER BY partition LIMIT 1`,
       )
     const ofOne = this.prepare(
-      `SELECT ${COLUMNS} FROM records INDEXED BY records_by_partition WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?`,
+      `SELECT ${COLUMNS} FROM records INDEXED BY records_by_partition WHERE partition = ? AND seq > ? AND key < ? ORDER BY seq LIMIT ?`,
     )
     const rows = this.walk(prefix, next).flatMap((partition) =>
-      ofOne.all(partition, options.after, options.limit).map(toRow),
+      ofOne.all(partition, options.after, BESIDE, options.limit).map(toRow),
     )
     rows.sort((a, b) => a.seq - b.seq)
     return rows.slice(0, options.limit).map(verify)
@@ -171,7 +172,7 @@ export class RecordDatabase {
   }
 
   /** Partitions under a prefix, each found from the one before. */
-  private walk(prefix: string, next: (from: '>=' | '>') => StatementSync, ...more: number[]): string[] {
+  private walk(prefix: string, next: (from: '>=' | '>') => StatementSync, ...more: (number | string)[]): string[] {
     const names: string[] = []
     const end = prefixEnd(prefix)
     let found = next('>=').get(prefix, end, ...more)

@@ -1,12 +1,9 @@
 import { crc32 } from 'node:zlib'
 import { EngineError } from '@agentos/protocol'
-import type { StoreRecord } from '../core/ports.ts'
+import { BESIDE, type StoreRecord } from '../core/ports.ts'
 
 /** Schema of the store's database and of the data folder; a higher number on disk is refused. */
 export const DATA_FORMAT = 2
-
-/** Greatest code point: an upper bound for everything that starts with a prefix. */
-const LAST = '\u{10ffff}'
 
 /** A record as it lies on disk. `value` is JSON text; `null` marks a deletion. */
 export interface StoredRow {
@@ -73,6 +70,11 @@ export function compareKeys(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
+/** An upper bound for every key that starts with a prefix, and is not beside the records. */
 export function prefixEnd(prefix: string): string {
-  return prefix + LAST
+  return prefix.startsWith(BESIDE) ? BESIDE : prefix + BESIDE
+}
+
+export function isBeside(key: string): boolean {
+  return key.startsWith(BESIDE)
 }

@@ -103,6 +103,10 @@ export class SqliteStore implements Store {
     return toRecord(pending)
   }
 
+  nextVersion(partition: string, key: string): number {
+    return this.slot(partition, key).version + 1
+  }
+
   settled(partition: string, key: string, done: () => void): void {
     this.overlay.whenSettled(partition, key, done)
   }
@@ -239,7 +243,7 @@ export class SqliteStore implements Store {
       if (!answer.ok || this.closed) return
       for (const { partition, key, version } of answer.value) {
         this.seq += 1
-        const write = { key, json: null, expected: version, expires: null, seq: this.seq }
+        const write = { key, json: null, expected: version, becomes: null, expires: null, seq: this.seq }
         this.queue.push({ batch: { partition, writes: [{ op: 'expire', ...write }] }, bytes: 0, done: () => {} })
       }
       this.flush()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Store, StoreOutcome, StoreRecord, StoreWrite } from '../core/ports.ts'
+import { BESIDE, type Store, type StoreOutcome, type StoreRecord, type StoreWrite } from '../core/ports.ts'
 
 /** One store under test: `reopen` closes it and opens another on the same data. */
 export interface StoreUnderTest {
@@ -217,6 +217,40 @@ export function storeContract(name: string, open: (clock: TestClock) => Promise<
       expect(await partitions(store, P)).toEqual([P])
       expect(await partitions(store, '')).toHaveLength(3)
       expect(await partitions(store, 'state/realm-c')).toEqual([])
+    })
+
+    it('keeps records beside those of a partition, in one batch with them, that no list shows', async () => {
+      const beside = (key: string) => `${BESIDE}key/${key}`
+      await write(store, [put('a', 1), put(beside('a'), 'kept', { expires: Date.now() + 60_000 })])
+      await write(store, [{ ...put(beside('b'), 1), partition: 'state/realm-a/nothing-else' }])
+      expect(store.get(P, beside('a'))).toMatchObject({ value: 'kept', version: 1 })
+      expect(store.latest(P, beside('a'))?.value).toBe('kept')
+      for (const prefix of ['', BESIDE, beside('')]) {
+        const found = await range(store, P, { limit: 9, prefix })
+        expect(found.map(({ key }) => key)).toEqual(prefix === '' ? ['a'] : [])
+      }
+      expect(await range(store, P, { limit: 9, after: 'a' })).toEqual([])
+      expect(await partitions(store, 'state/')).toEqual([P])
+      expect(await changes(store, 'state/', 0)).toMatchObject([{ key: 'a' }])
+      const refused = await write(store, [put('a', 2, { expectedVersion: 7 }), put(beside('c'), 1)])
+      expect([refused.ok, store.get(P, beside('c'))]).toEqual([false, undefined])
+      clock.offsetMs = 61_000
+      expect(store.get(P, beside('a'))).toBeUndefined()
+    })
+
+    it('says which version the next write gets, over deletions too, and refuses one that would get another', async () => {
+      const next = () => store.nextVersion(P, 'a')
+      const seen = [next()]
+      void write(store, [put('a', 1)])
+      seen.push(next())
+      await write(store, [remove('a')])
+      expect([...seen, next()]).toEqual([1, 2, 3])
+      expect(await write(store, [put('a', 2, { becomes: 2 }), put('b', 2)])).toMatchObject({
+        ok: false,
+        error: { code: 'version_conflict' },
+      })
+      expect(store.get(P, 'b')).toBeUndefined()
+      expect(await write(store, [put('a', 2, { becomes: 3 })])).toMatchObject({ ok: true, records: [{ version: 3 }] })
     })
 
     it('tells changes by sequence, each key once with its latest state, deletions too', async () => {

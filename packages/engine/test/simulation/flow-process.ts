@@ -8,14 +8,14 @@ export interface Frame {
   invocation_id: string
   function_id: string
   context: WireContext
-  data: Record<string, unknown> & { plan: PlanStep[]; n: number }
+  data: Record<string, unknown> & { plan: PlanStep[]; n: number; runId: string; input: { key: string } }
   result?: unknown
   error?: ErrorBody
 }
 
 /** A step of a simulated handler: a call, work of its own, a wait, or branches side by side. */
 export type PlanStep =
-  | { kind: 'call'; fn: string }
+  | { kind: 'call'; fn: string; agent?: string }
   | { kind: 'work' }
   | { kind: 'wait'; name: string }
   | { kind: 'all'; branches: PlanStep[][] }
@@ -38,6 +38,8 @@ export interface Watch {
   /** Work of a step ran in a process; its result. */
   worked(run: string, step: string): unknown
   began(run: string, n: number): void
+  /** It is to tell one who joined a run. */
+  followed(): void
 }
 
 /** A process that serves `flow::run` as the SDK does: it numbers its steps and asks the engine for each. */
@@ -89,7 +91,8 @@ export class FlowProcess {
       over: false,
     }
     this.attempts.set(id, attempt)
-    this.watch.began(attempt.run, data.n)
+    if (context.follows) this.watch.followed()
+    else this.watch.began(attempt.run, data.n)
     this.sequence(attempt, data.plan, '', [], (outcomes) => this.end(attempt, outcomes))
   }
 
@@ -118,7 +121,7 @@ export class FlowProcess {
       this.watch.told(attempt.run, key, outcome)
       next(outcome)
     }
-    if (step.kind === 'call') this.ask(attempt, key, step.fn, { key }, tell)
+    if (step.kind === 'call') this.call(attempt, key, step, tell)
     else if (step.kind === 'wait') this.ask(attempt, key, 'engine::journal::wait', { name: step.name }, tell)
     else this.work(attempt, key, tell)
   }
@@ -149,17 +152,36 @@ export class FlowProcess {
     })
   }
 
+  /** Whatever the function makes of it, as a write to the state it counts how often it was made. */
+  private call(
+    attempt: Attempt,
+    key: string,
+    { fn, agent }: PlanStep & { kind: 'call' },
+    tell: (outcome: Told | undefined) => void,
+  ): void {
+    const data = { scope: attempt.run, key, ops: [{ type: 'increment', path: '', by: 1 }] }
+    this.ask(attempt, key, fn, data, tell, agent === undefined ? {} : { agent })
+  }
+
   private ask(
     attempt: Attempt,
     key: string,
     functionId: string,
     data: object,
     tell: (outcome: Told | undefined) => void,
+    more: object = {},
   ): void {
-    this.askRaw(attempt, key, functionId, data, (frame) => tell(outcomeOf(frame)))
+    this.askRaw(attempt, key, functionId, data, (frame) => tell(outcomeOf(frame)), more)
   }
 
-  private askRaw(attempt: Attempt, key: string, functionId: string, data: object, done: (frame: Frame) => void): void {
+  private askRaw(
+    attempt: Attempt,
+    key: string,
+    functionId: string,
+    data: object,
+    done: (frame: Frame) => void,
+    more: object = {},
+  ): void {
     if (attempt.over) return
     this.asks += 1
     const id = `${this.prefix}-${this.asks.toString(16).padStart(12, '0')}`
@@ -173,6 +195,7 @@ export class FlowProcess {
       data,
       parent: attempt.id,
       step: key,
+      ...more,
     })
   }
 }

@@ -6,8 +6,10 @@ import type { Timers } from '../../src/core/ports.ts'
 import { createEngineModule } from '../../src/modules/engine/functions.ts'
 import type { Entry } from '../../src/modules/journal/entry.ts'
 import { createJournalModule } from '../../src/modules/journal/module.ts'
+import { createStateModule } from '../../src/modules/state/module.ts'
 import { MemoryDisk, MemoryStore } from '../../src/store/memory-store.ts'
 import { installed } from '../peers.ts'
+import { ApprovalGate } from './approval-gate.ts'
 import { FlowProcess, type Frame, type PlanStep } from './flow-process.ts'
 import { QueueClient } from './queue-client.ts'
 import { World } from './world.ts'
@@ -24,9 +26,20 @@ const TOOLS = [
   { id: 'tool::keyed', effects: 'external', keyed: true },
   { id: 'tool::send', effects: 'external' },
   { id: 'tool::gated', effects: 'external' },
+  { id: 'tool::mail', effects: 'external' },
 ] as const
 const REPEATABLE = new Set<string>(['tool::read', 'tool::keyed'])
-const WORKERS = [installed('flow', [{ id: 'flow::run', durable: true }]), installed('tool', [...TOOLS])]
+/** Counts in the engine's own state how often each step wrote. */
+const WRITE = 'state::update'
+/** What an agent asks for: each call of it waits for the gate. */
+const CHOSEN = 'tool::mail'
+const WORKERS = [
+  installed('flow', [{ id: 'flow::run', durable: true }]),
+  installed('tool', [...TOOLS]),
+  installed('approval', [{ id: 'approval::gate', access: 'owner' }], { gate: 'approval::gate' }),
+]
+/** Who joins with one is told the run from its beginning. */
+const STREAM = { channel_id: 'channel', access_key: 'key', direction: 'write' }
 const FEATURES = {
   type: 'invokefunction',
   function_id: 'engine::workers::register',
@@ -45,9 +58,10 @@ interface RunView {
   status: string
   attempts: number
   reason?: string
-  question?: { step: string; signal?: string }
+  question?: { step: string; signal?: string; function?: string }
   result?: unknown
   error?: { code: string }
+  journal: { step: string; name: string; status: string }[]
 }
 
 /** Callers, processes that run and processes that do, a person who decides, and an engine that is killed with what it had not yet committed. */
@@ -60,12 +74,14 @@ class RunWorld {
   readonly asked = new Map<number, Asked>()
   readonly attempts = new Map<string, number>()
   faults = 0
+  followed = 0
   private readonly world: World
   private readonly disk = new MemoryDisk()
   private readonly flows: FlowProcess[]
   private readonly tools: QueueClient<Frame>[]
   private readonly caller: QueueClient<Frame>
   private readonly person: QueueClient<Frame>
+  private readonly gate: ApprovalGate
   /** What handlers were told, by run and step. */
   private readonly told = new Map<string, string>()
   /** How often a call was carried out, by its key. */
@@ -93,6 +109,9 @@ class RunWorld {
             this.runs.set(run, n)
             this.attempts.set(run, (this.attempts.get(run) ?? 0) + 1)
           },
+          followed: () => {
+            this.followed += 1
+          },
         }),
     )
     this.tools = [0, 1].map(() => {
@@ -100,6 +119,7 @@ class RunWorld {
       tool.onSend = (frame) => this.assertMaySend(frame)
       return tool
     })
+    this.gate = new ApprovalGate(this.world, () => !this.calm && this.world.chance(0.03))
     const answered = (frame: Frame): void => {
       const done = this.pending.get(frame.invocation_id)
       this.pending.delete(frame.invocation_id)
@@ -136,6 +156,14 @@ class RunWorld {
     return answer
   }
 
+  /** How often each step of a run wrote to the state. */
+  writes(run: string): Map<string, number> {
+    const page = this.ask('state::entries', { scope: run, limit: 1_000 }) as {
+      entries: { key: string; value: number }[]
+    }
+    return new Map(page.entries.map(({ key, value }) => [key, value]))
+  }
+
   outcome(run: string, step: string): string | undefined {
     return this.told.get(`${run}/${step}`)
   }
@@ -157,6 +185,10 @@ class RunWorld {
       this.faults += 1
       tool.cut(world.between(0, 60))
       world.after(world.between(0, 100), () => this.join(tool))
+    } else if (dice < 0.94) {
+      this.faults += 1
+      this.gate.client.cut(world.between(0, 60))
+      world.after(world.between(0, 100), () => this.join(this.gate.client))
     } else if (dice < 0.95) {
       this.caller.cut(world.between(0, 60))
       world.after(world.between(0, 100), () => this.join(this.caller))
@@ -172,7 +204,7 @@ class RunWorld {
     this.request(
       this.caller,
       'flow::run',
-      { n: asked.n, plan: asked.plan },
+      { n: asked.n, plan: asked.plan, ...(again && world.chance(0.7) ? { stream: STREAM } : {}) },
       (frame) => {
         if (frame.error) return
         const before = this.answers.get(asked.n)
@@ -192,7 +224,9 @@ class RunWorld {
       if (dice < 0.2) return { kind: 'work' }
       if (dice < 0.3) return { kind: 'wait', name: `signal-${depth}-${index}-${world.between(0, 99)}` }
       if (dice < 0.42 && depth === 0) return { kind: 'all', branches: [0, 1, 2].map(() => this.plan(1)) }
-      return { kind: 'call', fn: TOOLS[world.between(0, TOOLS.length - 1)]!.id }
+      if (dice < 0.55) return { kind: 'call', fn: WRITE }
+      const fn = TOOLS[world.between(0, TOOLS.length - 1)]!.id
+      return fn === CHOSEN ? { kind: 'call', fn, agent: 'clerk' } : { kind: 'call', fn }
     })
   }
 
@@ -217,13 +251,16 @@ class RunWorld {
       for (const run of (result as { runs: RunView[] } | undefined)?.runs ?? []) {
         if (!run.question || !(this.calm || this.world.chance(0.4))) continue
         if (run.status === 'waiting') this.signal(run.id, run.question.signal!)
-        else if (run.status === 'parked') this.resume(run.id, run.question.step)
+        else if (run.status === 'parked') this.resume(run.id, run.question.step, run.question.function)
       }
     })
   }
 
   private signal(runId: string, name: string): void {
-    if (name.startsWith('approval:')) this.approved.add(name.slice('approval:'.length))
+    if (name.startsWith('approval:')) {
+      this.approved.add(name.slice('approval:'.length))
+      this.gate.approve(name.slice('approval:'.length))
+    }
     for (let copies = this.world.between(1, 3); copies > 0; copies--) {
       const value = ++this.ids
       this.request(this.person, 'engine::runs::signal', { runId, name, value }, ({ error }) => {
@@ -235,9 +272,12 @@ class RunWorld {
     }
   }
 
-  private resume(runId: string, step: string): void {
+  private resume(runId: string, step: string, functionId: string | undefined): void {
     const answer = ['repeat', 'done', 'failed'][this.world.between(0, 2)]!
     const key = `${runId}/${step}`
+    if (functionId === WRITE) this.wrong.push(`${key} is in doubt, though the engine can know whether it wrote`)
+    if (functionId === CHOSEN && !this.gate.letThrough(key))
+      this.wrong.push(`${key} is in doubt, and was never let through`)
     if (answer === 'repeat') this.repeats.set(key, (this.repeats.get(key) ?? 0) + 1)
     for (let copies = this.world.between(1, 2); copies > 0; copies--) {
       this.request(this.person, 'engine::runs::resume', { runId, step, answer, result: 'decided' }, () => {})
@@ -297,6 +337,9 @@ class RunWorld {
     if (function_id === 'tool::gated' && !this.approved.has(key)) return fail('approval_required', { requestId: key })
     const count = (this.executions.get(key) ?? 0) + 1
     this.executions.set(key, count)
+    if (function_id === CHOSEN && count > this.gate.letThrough(key)) {
+      this.wrong.push(`${key} was done ${count} times, and let through ${this.gate.letThrough(key)} times`)
+    }
     if (!REPEATABLE.has(function_id) && count > 1 + (this.repeats.get(key) ?? 0)) {
       this.wrong.push(`${key} (${function_id}) was done ${count} times, and nobody had it repeated`)
     }
@@ -330,18 +373,18 @@ class RunWorld {
     const write = store.write.bind(store)
     // Now and then the disk refuses what the journal writes.
     store.write = (batch, done, options) => {
-      const refused = !this.calm && batch[0]?.partition.startsWith('journal/') && world.chance(0.02)
+      const refused = !this.calm && /^(journal|state)\//.test(batch[0]?.partition ?? '') && world.chance(0.02)
       if (!refused) return write(batch, done, options)
       timers.set(1, () => done({ ok: false, error: { code: 'store_unavailable', message: 'The disk is full' } }))
     }
     const core = new Core({ ports: { ...ports, timers, store }, catalogue: new Catalogue(WORKERS) })
     this.core = core
-    core.start([createEngineModule(core), createJournalModule()])
+    core.start([createEngineModule(core), createStateModule(), createJournalModule()])
     for (const client of this.clients()) world.after(world.between(0, 60), () => this.join(client))
   }
 
   private clients(): QueueClient<Frame>[] {
-    return [this.caller, this.person, ...this.tools, ...this.flows.map(({ client }) => client)]
+    return [this.caller, this.person, this.gate.client, ...this.tools, ...this.flows.map(({ client }) => client)]
   }
 
   private join(client: QueueClient<Frame>): void {
@@ -351,7 +394,9 @@ class RunWorld {
       ? TOOLS.map(({ id }) => id)
       : this.flows.some((flow) => flow.client === client)
         ? ['flow::run']
-        : []
+        : client === this.gate.client
+          ? ['approval::gate']
+          : []
     client.connect(this.core, [FEATURES, ...ids.map((id) => ({ type: 'registerfunction', id, instance }))])
   }
 
@@ -371,6 +416,7 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
     let faults = 0
     let handedOver = 0
     let decided = 0
+    let followed = 0
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const where = `seed ${seed} (replay: SIMULATION_SEED=${seed} SIMULATION_SEEDS=1)`
       const world = new RunWorld(seed)
@@ -389,6 +435,12 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
         if (!keyed && run.status === 'cancelled') continue
         expect(run.status, `it was begun, and comes to its end, ${told}`).toBe('done')
         decided += 1
+        const writes = world.writes(id)
+        for (const [step, times] of writes) expect(times, `step ${step} wrote once, ${told}`).toBe(1)
+        for (const { step, name, status } of run.journal) {
+          if (name !== WRITE) continue
+          expect(writes.has(step), `step ${step} wrote where it says so, ${told}`).toBe(status === 'done')
+        }
         const outcomes = run.result as string[]
         outcomes.forEach((outcome, index) => {
           if (outcome.startsWith('[')) return
@@ -399,11 +451,13 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
         }
       }
       faults += world.faults
+      followed += world.followed
     }
     // One seed alone may be a quiet one.
     if (SEEDS < 20) return
     expect(faults, 'the faults do happen').toBeGreaterThan(SEEDS * 5)
     expect(handedOver, 'runs do change hands').toBeGreaterThan(SEEDS)
     expect(decided, 'and end').toBeGreaterThan(SEEDS)
+    expect(followed, 'and are followed').toBeGreaterThan(SEEDS)
   })
 })

@@ -14,6 +14,7 @@ const CALM_MS = 3_000 + 30_000
 const noStore: Store = {
   get: () => undefined,
   latest: () => undefined,
+  nextVersion: () => 1,
   settled: (_partition, _key, done) => done(),
   write: (_batch, done) => done({ ok: true, records: [] }),
   range: (_partition, _options, done) => done([]),

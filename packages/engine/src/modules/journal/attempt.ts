@@ -15,7 +15,7 @@ export interface Attempt {
 }
 
 /** What a process is told that is to unwind: its handler may tell callers why they have no answer yet. */
-export function suspension({ head: { reason, question } }: Run): CallResult {
+export function suspension({ head: { reason, question } }: Pick<Run, 'head'>): CallResult {
   const message = 'The run waits; it goes on in another attempt'
   return { ok: false, error: { code: 'run_suspended', message, details: { reason, ...question } } }
 }

@@ -54,7 +54,8 @@ export type Entry = { at: number } & (
   /** The call of a step is about to be sent. */
   | { kind: 'intent'; step: string; call: StepCall; repeatable: boolean; input: unknown }
   | { kind: 'result'; step: string; call: StepCall; outcome: StepOutcome; from?: string }
-  | ({ kind: 'waiting'; step: string; call: StepCall } & Waiting)
+  /** `input`: of a call that waits for its approval; it has not been made, so there may be no intent. */
+  | ({ kind: 'waiting'; step: string; call: StepCall; input?: unknown } & Waiting)
   | { kind: 'signal'; name: string; value: unknown }
   | { kind: 'parked'; reason: 'in_doubt'; step: string; call: StepCall }
   | { kind: 'parked'; reason: 'diverged'; step: string; recorded: StepCall; asked: StepCall }

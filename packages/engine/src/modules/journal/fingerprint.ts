@@ -17,6 +17,13 @@ export function withoutChannels(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, inner]) => [key, withoutChannels(inner)]))
 }
 
+/** Is there a stream to be written to in this input? */
+export function holdsWriter(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (isChannel(value)) return (value as { direction?: unknown }).direction === 'write'
+  return Object.values(value).some(holdsWriter)
+}
+
 function isChannel(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   const { channel_id, access_key } = value as Record<string, unknown>

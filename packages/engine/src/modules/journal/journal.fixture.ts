@@ -1,5 +1,7 @@
 import type { InvokeFunctionFrame } from '@agentos/protocol'
 import { installed, type Peer, startCore } from '../../../test/peers.ts'
+import { BESIDE } from '../../core/ports.ts'
+import { createStateModule } from '../state/module.ts'
 import { createJournalModule } from './module.ts'
 
 type Invocation = InvokeFunctionFrame & { invocation_id: string }
@@ -14,6 +16,7 @@ const WORKERS = [
     { id: 'tool::keyed', effects: 'external', keyed: true },
     { id: 'tool::send', effects: 'external' },
   ]),
+  installed('approval', [{ id: 'approval::gate', access: 'owner' }], { gate: 'approval::gate' }),
 ]
 
 /** An engine with the journal, a worker with durable functions, and one with tools; each step of time is the test's. */
@@ -22,6 +25,8 @@ export class JournalWorld {
   caller!: Peer
   flow!: Peer
   tool!: Peer
+  /** Asked before what an agent would change outside. */
+  gate!: Peer
 
   constructor() {
     this.connect()
@@ -36,13 +41,15 @@ export class JournalWorld {
   }
 
   private boot(before?: { time: ReturnType<typeof startCore>['time']; disk: ReturnType<typeof startCore>['disk'] }) {
-    return startCore({ workers: WORKERS, modules: [createJournalModule()], ...before })
+    return startCore({ workers: WORKERS, modules: [createStateModule(), createJournalModule()], ...before })
   }
 
   connect(): void {
     this.caller = this.parts.owner()
     this.flow = this.flowProcess()
     this.tool = this.toolProcess()
+    this.gate = this.parts.worker('approval')
+    this.gate.register('approval::gate')
     this.settle()
   }
 
@@ -69,6 +76,22 @@ export class JournalWorld {
     time.reset()
     this.parts = this.boot({ time, disk })
     this.settle()
+  }
+
+  /** From the commit of a write with its key on nothing comes to the disk, as where the engine is killed just then. */
+  dieAfterKeyedWrite(): void {
+    const { disk } = this
+    const put = disk.put.bind(disk)
+    let isDead = false
+    disk.put = (row) => {
+      if (isDead) return
+      put(row)
+      isDead = row.key.startsWith(BESIDE)
+    }
+    this.settle()
+    disk.put = put
+    if (!isDead) throw new Error('Nothing was written under a key')
+    this.restart()
   }
 
   guest(): Peer {
@@ -98,10 +121,10 @@ export class JournalWorld {
     step: string,
     functionId: string,
     data: unknown = {},
-    options: { peer?: Peer; attempt?: Invocation } = {},
+    options: { peer?: Peer; attempt?: Invocation; agent?: string } = {},
   ): string {
-    const { peer = this.flow, attempt = this.given(peer) } = options
-    const id = peer.call(functionId, { parent: attempt.invocation_id, step, data })
+    const { peer = this.flow, attempt = this.given(peer), agent } = options
+    const id = peer.call(functionId, { parent: attempt.invocation_id, step, data, ...(agent ? { agent } : {}) })
     this.settle()
     return id
   }

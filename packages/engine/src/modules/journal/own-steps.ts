@@ -1,6 +1,23 @@
-import { EngineError, type ErrorBody } from '@agentos/protocol'
+import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
+import type { CallResult, StepRequest } from '../../core/module.ts'
 import type { StepCall, StepOutcome, Waiting } from './entry.ts'
 import { hashOf } from './fingerprint.ts'
+
+/** A step that calls a function. */
+export function callOf({ action, functionId }: StepRequest, input: unknown): StepCall {
+  return {
+    kind: action?.type ?? 'call',
+    name: action?.type === 'enqueue' ? `${action.queue} ${functionId}` : functionId,
+    hash: hashOf(input),
+  }
+}
+
+/** What `engine::journal::look` is answered with where the step is recorded. */
+export function found(result: CallResult): CallResult {
+  if (!result.ok && result.error.code === 'run_suspended') return result
+  const value = result.ok ? { result: payloadValue(result.payload) } : { error: result.error }
+  return { ok: true, payload: { value: { recorded: true, ...value } } }
+}
 
 /** Steps that are no calls of a function: what the SDK sends for `ctx.step` and `ctx.wait`. */
 

@@ -1,15 +1,18 @@
 import { EngineError, type ErrorBody, effectsOf, payloadValue } from '@agentos/protocol'
 import type { CallResult, StepRequest } from '../../core/module.ts'
+import { KEPT_MS } from '../keys/record.ts'
 import { type Attempt, suspension } from './attempt.ts'
 import { type Entry, type NewEntry, type StepCall, type StepOutcome, sameCall } from './entry.ts'
-import { hashOf, withoutChannels } from './fingerprint.ts'
-import { readWait, readWork } from './own-steps.ts'
+import { withoutChannels } from './fingerprint.ts'
+import { callOf, found, readWait, readWork } from './own-steps.ts'
 import type { ReplayCheck } from './replay.ts'
 import type { Run } from './run.ts'
 import { sendStep, type Verdict } from './sender.ts'
 import { isStepKey, Step, topNumber, toResult } from './step.ts'
 
 const MAX_STEPS = 10_000
+/** As long as an installed worker recognizes a key; the engine's own functions do for `KEPT_MS`. */
+const WORKERS_KEEP_KEYS_MS = 7 * KEPT_MS
 
 type Answer = (result: CallResult) => void
 type Cancel = (reason: string) => void
@@ -70,17 +73,13 @@ export class RunSteps {
   }
 
   private call(request: StepRequest, input: unknown): Cancel | undefined {
-    const { action, functionId } = request
-    const step = this.known(request, {
-      kind: action?.type ?? 'call',
-      name: action?.type === 'enqueue' ? `${action.queue} ${functionId}` : functionId,
-      hash: hashOf(input),
-    })
+    const step = this.known(request, callOf(request, input))
     if (!step) return undefined
     if (step.state === 'idle') {
       step.request = request
       step.repeatable = this.isRepeatable(request, input)
-      this.intend(step, input)
+      if (this.isForgotten(step, request)) this.run.waits.park(step)
+      else this.make(step, input)
     }
     return (reason) => step.cancel?.(reason)
   }
@@ -96,13 +95,8 @@ export class RunSteps {
   private look(request: StepRequest, input: unknown): undefined {
     const { onResult, step: key } = request
     const known = this.table.get(key)
-    const tell: Answer = (result) => {
-      if (!result.ok && result.error.code === 'run_suspended') return onResult(result)
-      const value = result.ok ? { result: payloadValue(result.payload) } : { error: result.error }
-      onResult({ ok: true, payload: { value: { recorded: true, ...value } } })
-    }
     const { call } = readWork(input)
-    if (known || this.run.check) this.known({ ...request, onResult: tell }, call)
+    if (known || this.run.check) this.known({ ...request, onResult: (result) => onResult(found(result)) }, call)
     else onResult({ ok: true, payload: { value: { recorded: false } } })
   }
 
@@ -168,30 +162,33 @@ export class RunSteps {
     return facts !== undefined && effectsOf(facts, input) === 'read'
   }
 
-  /** Writes down that the call will be made; where repeating it might do it twice, that is on disk before. */
-  private intend(step: Step, input: unknown): void {
-    const { run } = this
-    const { key, call, repeatable } = step
-    const entry: NewEntry = { kind: 'intent', step: key, call, repeatable, input: input ?? null }
+  /** Was its call made so long ago that its key may be forgotten, and nobody would know it again? */
+  private isForgotten({ madeAt, repeatable }: Step, { functionId, action }: StepRequest): boolean {
+    const { host } = this.run
+    const facts = action ? undefined : host.factsOf(functionId)
+    if (madeAt === undefined || !repeatable || !facts?.keyed || facts.durable || facts.idempotent) return false
+    const keptMs = host.ownerOf(functionId) ? WORKERS_KEEP_KEYS_MS : KEPT_MS
+    return host.ports.clock.now() - madeAt >= keptMs
+  }
+
+  private make(step: Step, input: unknown): void {
     step.state = 'sent'
-    if (repeatable) {
-      run.journal.note(entry)
-      return this.send(step)
-    }
-    let cancelled: string | undefined
-    step.cancel = (reason) => {
-      cancelled = reason
-    }
-    step.intentEntry = run.journal.insist(run.head, [entry], () => {
-      if (run.over || step.state !== 'sent') return
-      step.cancel = undefined
-      if (cancelled === undefined) return this.send(step)
-      const message = cancelled || 'The handler cancelled the call'
-      this.record(step, { ok: false, error: { code: 'cancelled', message } })
+    if (step.repeatable) this.run.journal.note(intentOf(step, input))
+    this.send(step, input)
+  }
+
+  /**
+   * Writes down that the call will be made, and lets it go on when that is on disk: repeating it might do it twice. What
+   * is refused before, by whoever has to approve it or by the engine, is known not to have been made.
+   */
+  private intend(step: Step, input: unknown, go: () => void): void {
+    const { run } = this
+    step.intentEntry = run.journal.insist(run.head, [intentOf(step, input)], () => {
+      if (!run.over && step.state === 'sent') go()
     })
   }
 
-  private send(step: Step): void {
+  private send(step: Step, input: unknown): void {
     const { run } = this
     const { key, repeatable, repeated } = step
     step.repeated = true
@@ -199,16 +196,26 @@ export class RunSteps {
     const idempotencyKey = asked.context.idempotencyKey ?? `${run.id}/${key}`
     const request = { ...asked, context: { ...asked.context, idempotencyKey } }
     if (request.action?.type === 'enqueue') return this.enqueue(step, request, request.action.queue)
-    if (request.action?.type === 'void') {
-      const { functionId, payload, context, caller, metadata } = request
-      const more = metadata === undefined ? {} : { metadata }
-      run.host.invoke({ functionId, payload, context, caller, ...more, outlives: true, onResult: () => {} })
-      return this.record(step, { ok: true })
-    }
+    if (request.action?.type === 'void') return this.intend(step, input, () => this.sendAndForget(step, request))
     const { startedAt } = run.owner
-    const how = { request, repeatable, repeated, startedAt }
+    let intended = repeatable
+    const onCleared = (go: () => void): void => {
+      if (intended) return go()
+      this.intend(step, input, () => {
+        intended = true
+        go()
+      })
+    }
+    const how = { request, repeatable, repeated, startedAt, onCleared }
     const cancel = sendStep(run.host, how, (verdict) => this.decided(step, verdict))
     if (step.state === 'sent') step.cancel = cancel
+  }
+
+  private sendAndForget(step: Step, request: StepRequest): void {
+    const { functionId, payload, context, caller, metadata } = request
+    const more = metadata === undefined ? {} : { metadata }
+    this.run.host.invoke({ functionId, payload, context, caller, ...more, outlives: true, onResult: () => {} })
+    this.record(step, { ok: true })
   }
 
   private enqueue(step: Step, request: StepRequest, queue: string): void {
@@ -270,7 +277,7 @@ export class RunSteps {
   /** Makes the calls that may be made (again) for a process that is still there. */
   resend(): void {
     for (const step of this.table.values()) {
-      if (step.state === 'idle' && step.request) this.intend(step, withoutChannels(payloadValue(step.request.payload)))
+      if (step.state === 'idle' && step.request) this.make(step, withoutChannels(payloadValue(step.request.payload)))
     }
   }
 
@@ -302,6 +309,7 @@ export class RunSteps {
       const step = this.restored(entry)
       step.repeatable = entry.repeatable
       step.repeated = true
+      step.madeAt ??= entry.at
       step.state = entry.repeatable ? 'idle' : 'in_doubt'
       step.intentEntry = n
     } else if (entry.kind === 'result') {
@@ -312,17 +320,23 @@ export class RunSteps {
       step.waiting = undefined
       this.highest = Math.max(this.highest, topNumber(step.key))
     } else if (entry.kind === 'waiting') {
-      const { at: _at, kind: _kind, step: _key, call: _call, ...how } = entry
+      const { at: _at, kind: _kind, step: _key, call: _call, input: _input, ...how } = entry
       const step = this.restored(entry)
       step.state = 'waiting'
       step.waiting = how
     } else if (entry.kind === 'resumed') {
       const step = this.table.get(entry.step ?? '')
-      if (step?.state === 'in_doubt') step.state = 'idle'
+      if (!step) return
+      step.madeAt = undefined
+      if (step.state === 'in_doubt') step.state = 'idle'
     }
   }
 
   private restored({ step: key, call }: { step: string; call: StepCall }): Step {
     return this.table.get(key) ?? this.add(key, call)
   }
+}
+
+function intentOf({ key, call, repeatable }: Step, input: unknown): NewEntry {
+  return { kind: 'intent', step: key, call, repeatable, input: input ?? null }
 }

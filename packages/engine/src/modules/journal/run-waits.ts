@@ -1,6 +1,7 @@
-import { EngineError, type ErrorBody } from '@agentos/protocol'
+import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
 import type { Entry, NewEntry, ResumeAnswer, RunHead, StepCall, StepOutcome, Waiting } from './entry.ts'
+import { withoutChannels } from './fingerprint.ts'
 import type { Run } from './run.ts'
 import type { Step } from './step.ts'
 
@@ -44,16 +45,17 @@ export class RunWaits {
     }
     // Decided before we knew that we would have to wait.
     if (this.signals.has(signal)) return this.decidedFor(step, signal, [])
-    this.wait(step, { signal, approval: true, ...(expiresAt === undefined ? {} : { expiresAt }) })
+    const input = withoutChannels(payloadValue(step.request?.payload)) ?? null
+    this.wait(step, { signal, approval: true, ...(expiresAt === undefined ? {} : { expiresAt }) }, { input })
   }
 
-  private wait(step: Step, how: Waiting): void {
+  private wait(step: Step, how: Waiting, more: { input?: unknown } = {}): void {
     const { run } = this
     step.state = 'waiting'
     step.waiting = how
     this.watchExpiry(step)
     this.standStill()
-    run.journal.insist(run.head, [{ kind: 'waiting', step: step.key, call: step.call, ...how }], () => {
+    run.journal.insist(run.head, [{ kind: 'waiting', step: step.key, call: step.call, ...more, ...how }], () => {
       // Unless it was asked for by an attempt that is over: the present one comes to it in its own time.
       if (step.state === 'waiting' && step.listener) this.suspendAgain()
     })
@@ -190,6 +192,7 @@ export class RunWaits {
     const entry: NewEntry = { kind: 'resumed', step: key, answer, by }
     if (answer !== 'repeat') return this.conclude(step, decided(step, decision), [entry], done)
     step.state = 'idle'
+    step.madeAt = undefined
     this.resumed(entry, done)
   }
 

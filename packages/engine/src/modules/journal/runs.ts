@@ -4,9 +4,10 @@ import type { StoreWrite } from '../../core/ports.ts'
 import { inTurn } from '../firing.ts'
 import { storedContext } from '../queue/job.ts'
 import { guarded } from '../serve.ts'
-import type { Attempt } from './attempt.ts'
+import { type Attempt, isStepOf } from './attempt.ts'
 import { type Entry, isOpen, type NewEntry, type RunHead, type RunInput } from './entry.ts'
-import { hashOf, withoutChannels } from './fingerprint.ts'
+import { hashOf, holdsWriter, withoutChannels } from './fingerprint.ts'
+import { Follower } from './follower.ts'
 import { uuidv7 } from './ids.ts'
 import { Journal } from './journal.ts'
 import { FINISHED, finishedKey, keyPartition, listKey, listPartition, OPEN, runPartition } from './partitions.ts'
@@ -17,6 +18,8 @@ const PAGE = 500
 const LOAD_RETRY_MS = 1_000
 /** Calls that may wait while the open runs are read after a start. */
 const MAX_EARLY = 10_000
+/** Readers that are told what a run that they joined came to; further ones only hear its end. */
+const MAX_FOLLOWERS = 500
 /** How long an idempotency key stands after the end of its run. */
 const KEY_KEPT_MS = 24 * 3_600_000
 
@@ -29,6 +32,7 @@ export class Runs implements RunOwner {
   readonly startedAt: number
   private readonly open = new Map<string, Run>()
   private readonly attempts = new Map<string, Attempt>()
+  private readonly followers = new Map<string, Follower>()
   private readonly listeners = new Map<string, Set<EntryListener>>()
   private early: (() => void)[] | undefined = []
   stopped = false
@@ -61,11 +65,21 @@ export class Runs implements RunOwner {
         details: { runId: first.run },
       })
     }
-    this.attach(call, head)
+    this.attach(this.follow(call, head), head)
+  }
+
+  /** A reader with a stream is told first what the run came to, as the handler tells it. */
+  private follow(call: DurableCall, head: RunHead): BuiltinCall {
+    if (!holdsWriter(call.input) || isStepOf(call) || this.followers.size >= MAX_FOLLOWERS) return call
+    const follower = new Follower(this, head, (invocation) => this.followers.delete(invocation))
+    const invocation = follower.start(call)
+    if (invocation === undefined) return call
+    this.followers.set(invocation, follower)
+    return follower.after(call)
   }
 
   /** Answers a call with the end of a run, now or when it comes. */
-  attach(call: BuiltinCall, head: RunHead): void {
+  private attach(call: BuiltinCall, head: RunHead): void {
     const run = this.open.get(head.id)
     if (run) return run.join(call)
     this.outcome(head, (end) => {
@@ -77,7 +91,10 @@ export class Runs implements RunOwner {
 
   /** A step that a process asks for. */
   step(request: StepRequest): ((reason: string) => void) | undefined {
-    const attempt = this.attempts.get(request.context.parent ?? '')
+    const invocation = request.context.parent ?? ''
+    const follower = this.followers.get(invocation)
+    if (follower) return follower.ask(request)
+    const attempt = this.attempts.get(invocation)
     if (attempt) return attempt.run.steps.ask(attempt, request)
     const message = 'A step belongs to a run: the invocation that it names is no attempt of one, or is over'
     request.onResult({ ok: false, error: { code: 'conflict', message } })

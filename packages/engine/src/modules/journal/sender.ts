@@ -25,10 +25,17 @@ export const START_GRACE_MS = 30_000
  */
 export function sendStep(
   host: ModuleHost,
-  step: { request: StepRequest; repeatable: boolean; repeated: boolean; startedAt: number },
+  step: {
+    request: StepRequest
+    repeatable: boolean
+    repeated: boolean
+    startedAt: number
+    /** Runs before the call can take effect, which it does not before `go`. */
+    onCleared?: (go: () => void) => void
+  },
   done: (verdict: Verdict) => void,
 ): (reason: string) => void {
-  const { request, repeatable } = step
+  const { request, repeatable, onCleared } = step
   const { context, caller } = request
   const { clock, timers } = host.ports
   const most = request.retry ? request.retry.max + 1 : SENDS
@@ -76,6 +83,7 @@ export function sendStep(
       caller,
       ...(metadata === undefined ? {} : { metadata }),
       outlives: true,
+      ...(onCleared ? { onCleared } : {}),
       onSent,
       onResult: answered,
     })

@@ -19,6 +19,8 @@ export class Step {
   repeated = false
   /** Entry of the intent of a call that may not be repeated. */
   intentEntry = 0
+  /** When its call was made first, as far as an earlier engine knew. Epoch milliseconds. */
+  madeAt: number | undefined
   /** Entry that holds its outcome, once there is one. */
   resultEntry = 0
   /** As the latest attempt asked it. */

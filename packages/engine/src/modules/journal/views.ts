@@ -50,6 +50,7 @@ export class Story {
         const step = this.step(entry)
         step.status = 'waiting'
         step.signal = entry.signal
+        if (entry.input !== undefined) step.input = entry.input
         if (entry.expiresAt !== undefined) step.expiresAt = entry.expiresAt
         if (entry.question !== undefined) step.question = entry.question
         return

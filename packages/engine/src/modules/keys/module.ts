@@ -2,7 +2,7 @@ import { EngineError, type ErrorBody, isRetryable, payloadJson, payloadValue } f
 import type { CallResult, EngineModule, KeyedCall, KeyKeeper, KeyTurn, ModuleHost } from '../../core/module.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { Ending } from '../../core/retries.ts'
-import { inputHash, KEPT_MS, type KeyRecord, type Outcome, resultOf, type Slot, slotOf } from './record.ts'
+import { inputHash, KEPT_MS, type KeyRecord, keyReused, type Outcome, resultOf, type Slot, slotOf } from './record.ts'
 import { Shelf, type ShelfLimits } from './shelf.ts'
 
 export interface KeysSettings extends ShelfLimits {
@@ -47,9 +47,7 @@ class Keys implements KeyKeeper {
     const slot = slotOf(call.request)
     const found = store.latest(slot.partition, slot.key)?.value as KeyRecord | undefined
     if (!found) return this.note(call, slot, turn)
-    if (found.input !== inputHash(call.request)) {
-      throw new EngineError('key_reused', 'The idempotency key was used for another input; take a new one')
-    }
+    if (found.input !== inputHash(call.request)) throw keyReused()
     const running = this.running.has(name(slot))
     if (!running && !found.outcome && call.repeatable()) return this.note(call, slot, turn)
     if (!found.outcome) throw inDoubt(found, running)

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { canonicalJson, type ErrorBody, payloadValue } from '@agentos/protocol'
+import { canonicalJson, EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
 import type { CallResult, InvokeRequest } from '../../core/module.ts'
 
 /** How long a key stands for its first call. */
@@ -39,8 +39,16 @@ export function slotOf({ functionId, context }: InvokeRequest): Slot {
 }
 
 export function inputHash({ keyed, payload }: InvokeRequest): string {
-  const input = keyed && 'input' in keyed ? keyed.input : payloadValue(payload)
+  return hashOf(keyed && 'input' in keyed ? keyed.input : payloadValue(payload))
+}
+
+/** The hash by which two inputs are the same. */
+export function hashOf(input: unknown): string {
   return hash('sha256', canonicalJson(input ?? null))
+}
+
+export function keyReused(): EngineError {
+  return new EngineError('key_reused', 'The idempotency key was used for another input; take a new one')
 }
 
 /** The result that a repeated call gets. */

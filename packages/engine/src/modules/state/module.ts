@@ -24,7 +24,8 @@ const OP = object({ type: oneOf(...OP_TYPES), 'path?': ANY, 'value?': ANY, 'by?'
 
 /**
  * Scope, key, value, one partition of the store for each scope of each realm. A write is durable before it is answered,
- * except where it asks to be `relaxed`: that one is lost if the engine dies within the next 50 ms.
+ * except where it asks to be `relaxed`: that one is lost if the engine dies within the next 50 ms. The record of a write's
+ * idempotency key is in the same batch, so that a write may be sent again under its key whatever became of the first.
  */
 export function createStateModule(options: StateModuleOptions = {}): EngineModule {
   return {
@@ -42,6 +43,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           id: 'state::set',
           summary: 'Write a value under a scope and key',
           effects: 'write',
+          keyed: true,
           request_format: object({ ...TARGET, value: ANY, ...WRITE, 'ttlMs?': integer(1) }),
           response_format: WRITTEN,
         },
@@ -64,6 +66,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           id: 'state::delete',
           summary: 'Delete the value under a scope and key, and return it',
           effects: 'write',
+          keyed: true,
           request_format: object({ ...TARGET, ...WRITE }),
         },
         (input, call) => writes.delete(input, call),
@@ -74,6 +77,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           id: 'state::update',
           summary: 'Change a value in place by a list of operations, at once for all',
           effects: 'write',
+          keyed: true,
           request_format: object({ ...TARGET, ops: arrayOf(OP), ...WRITE, 'ttlMs?': integer(1) }),
           response_format: WRITTEN,
         },

@@ -4,7 +4,7 @@ import type { StoreRecord } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
 import { guarded } from '../serve.ts'
 import type { Scopes } from './scopes.ts'
-import { failWith } from './writes.ts'
+import { failWith, keyOf } from './writes.ts'
 
 const PAGE = 1_000
 
@@ -31,7 +31,7 @@ export class StateReads {
 
   get(input: Input, call: BuiltinCall): void {
     const scope = input.string('scope')
-    const key = input.string('key')
+    const key = keyOf(input)
     call.reply(this.host.ports.store.get(this.scopes.partition(scope, call), key)?.value)
   }
 

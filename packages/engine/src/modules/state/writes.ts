@@ -1,15 +1,16 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
-import type { StoreRecord, StoreWrite } from '../../core/ports.ts'
+import { BESIDE, type StoreRecord, type StoreWrite } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
 import { guarded } from '../serve.ts'
 import type { StateEvent, StateEvents } from './events.ts'
+import { KeyedWrites } from './keyed-writes.ts'
 import type { Scopes } from './scopes.ts'
 import { applyOps } from './update.ts'
 import { readOps } from './update-op.ts'
 
 const MAX_TTL_MS = 100 * 365 * 24 * 3_600_000
-/** An update is only made again when the disk refused a write that it was built on. */
+/** A change is only made again when the disk refused a write that it was built on. */
 const MAX_ATTEMPTS = 5
 
 interface Target {
@@ -18,101 +19,109 @@ interface Target {
   partition: string
 }
 
+type Unplaced<W> = W extends StoreWrite ? Omit<W, 'partition' | 'key'> : never
+
+/** What a call makes of a value, and what it is answered with once that has this version. */
+interface Change {
+  write: Unplaced<StoreWrite>
+  event: ['state:written' | 'state:deleted', unknown]
+  result(version: number): unknown
+}
+
+type ChangeOf = (old: StoreRecord | undefined) => Change
+
 /** `state::set`, `state::delete` and `state::update`: each answers after its write is durable. */
 export class StateWrites {
   private readonly host: ModuleHost
   private readonly scopes: Scopes
   private readonly events: StateEvents
   private readonly maxValueBytes: number
+  private readonly keyed: KeyedWrites
 
   constructor(parts: { host: ModuleHost; scopes: Scopes; events: StateEvents; maxValueBytes: number }) {
     this.host = parts.host
     this.scopes = parts.scopes
     this.events = parts.events
     this.maxValueBytes = parts.maxValueBytes
+    this.keyed = new KeyedWrites(parts.host)
   }
 
   set(input: Input, call: BuiltinCall): void {
     const target = this.target(input, call)
     const value = input.anyValue('value', 'data')
     this.assertSize(value)
-    const write = { op: 'put' as const, partition: target.partition, key: target.key, value }
     const expires = this.expires(input)
-    const old = this.latest(target)
-    const batch = [{ ...write, ...expected(input), ...(expires === undefined ? {} : { expires }) }]
-    this.write(call, batch, input, (version) => {
-      call.reply({ old_value: old?.value ?? null, new_value: value, version })
-      this.publish(target, old, value, call)
-    })
+    this.apply(input, call, target, (old) => ({
+      ...put(value, { ...expected(input), ...(expires === undefined ? {} : { expires }) }),
+      result: (version) => ({ old_value: old?.value ?? null, new_value: value, version }),
+    }))
   }
 
   delete(input: Input, call: BuiltinCall): void {
     const target = this.target(input, call)
-    const old = this.latest(target)
-    const batch = [{ op: 'delete' as const, partition: target.partition, key: target.key, ...expected(input) }]
-    this.write(call, batch, input, () => {
-      call.reply(old?.value)
-      this.events.publish(eventOf('state:deleted', target, old?.value ?? null, null), call.context)
-    })
+    this.apply(input, call, target, (old) => ({
+      write: { op: 'delete', ...expected(input) },
+      event: ['state:deleted', null],
+      result: () => old?.value,
+    }))
   }
 
   update(input: Input, call: BuiltinCall): void {
     const target = this.target(input, call)
     const ops = readOps(call.functionId, input)
-    const wanted = expected(input).expectedVersion
     const expires = this.expires(input)
-    const attempt = (left: number): void => {
-      const old = this.latest(target)
+    this.apply(input, call, target, (old) => {
       const { value, errors } = applyOps(old?.value, ops)
       this.assertSize(value)
       const until = expires ?? old?.expires
-      const write = {
-        op: 'put' as const,
-        partition: target.partition,
-        key: target.key,
-        value,
-        expectedVersion: wanted ?? old?.version ?? 0,
-        ...(until === undefined ? {} : { expires: until }),
+      const expectedVersion = expected(input).expectedVersion ?? old?.version ?? 0
+      const more = errors.length > 0 ? { errors } : {}
+      return {
+        ...put(value, { expectedVersion, ...(until === undefined ? {} : { expires: until }) }),
+        result: (version) => ({ old_value: old?.value ?? null, new_value: value, version, ...more }),
       }
-      const again = wanted === undefined && left > 1 ? () => attempt(left - 1) : undefined
-      this.write(
-        call,
-        [write],
-        input,
-        (version) => {
-          const result = { old_value: old?.value ?? null, new_value: value, version }
-          call.reply(errors.length > 0 ? { ...result, errors } : result)
-          this.publish(target, old, value, call)
-        },
-        again,
-      )
-    }
-    attempt(MAX_ATTEMPTS)
+    })
   }
 
-  private write(
-    call: BuiltinCall,
-    batch: StoreWrite[],
-    input: Input,
-    done: (version: number) => void,
-    again?: () => void,
-  ): void {
+  /** Makes a change of one value, once for the call's idempotency key, and answers when it is on disk. */
+  private apply(input: Input, call: BuiltinCall, target: Target, changeOf: ChangeOf): void {
+    const { store } = this.host.ports
     const relaxed = input.optionalBoolean('relaxed') ?? false
-    this.host.ports.store.write(
-      batch,
-      (outcome) =>
-        guarded(this.host, call, () => {
-          if (outcome.ok) done(outcome.records[0]!.version)
-          else if (again && outcome.error.code === 'version_conflict') again()
-          else failWith(call, outcome.error)
-        }),
-      { relaxed },
-    )
+    const { expectedVersion: wanted } = expected(input)
+    const attempt = (left: number): void => {
+      const old = this.latest(target)
+      const change = changeOf(old)
+      store.write(
+        this.batchOf(call, target, change),
+        (outcome) =>
+          guarded(this.host, call, () => {
+            if (outcome.ok) {
+              call.reply(change.result(outcome.records[0]!.version))
+              return this.events.publish(eventOf(target, old, change), call.context)
+            }
+            // It was built on a write that the disk refused. Where the caller wants another version, that is the answer.
+            const isBuiltAnew = wanted === undefined || wanted === (this.latest(target)?.version ?? 0)
+            if (outcome.error.code === 'version_conflict' && isBuiltAnew && left > 1) attempt(left - 1)
+            else failWith(call, outcome.error)
+          }),
+        { relaxed },
+      )
+    }
+    this.keyed.once(call, target.partition, () => attempt(MAX_ATTEMPTS))
+  }
+
+  /** The write, and beside it the record of the call's key with the result, which has to be known before. */
+  private batchOf(call: BuiltinCall, { partition, key }: Target, { write, result }: Change): StoreWrite[] {
+    const placed = { ...write, partition, key }
+    if (call.context.idempotencyKey === undefined) return [placed]
+    const version = this.host.ports.store.nextVersion(partition, key)
+    const record = this.keyed.recordOf(call, partition, result(version))
+    return placed.op === 'put' ? [{ ...placed, becomes: version }, ...record] : [placed, ...record]
   }
 
   private target(input: Input, call: BuiltinCall): Target {
     const scope = input.string('scope')
-    const key = input.string('key')
+    const key = keyOf(input)
     return { scope, key, partition: this.scopes.partition(scope, call) }
   }
 
@@ -136,11 +145,13 @@ export class StateWrites {
       },
     )
   }
+}
 
-  private publish(target: Target, old: StoreRecord | undefined, value: unknown, call: BuiltinCall): void {
-    const type = old ? 'state:updated' : 'state:created'
-    this.events.publish(eventOf(type, target, old?.value ?? null, value), call.context)
-  }
+/** The key of a value. What begins like the engine's own records beside them is none. */
+export function keyOf(input: Input): string {
+  const key = input.string('key')
+  if (key.startsWith(BESIDE)) throw input.mismatch('`key` may not begin with U+10FFFF')
+  return key
 }
 
 export function failWith(call: BuiltinCall, error: ErrorBody): void {
@@ -152,7 +163,12 @@ function expected(input: Input): { expectedVersion?: number } {
   return version === undefined ? {} : { expectedVersion: version }
 }
 
-function eventOf(type: StateEvent['event_type'], target: Target, oldValue: unknown, newValue: unknown): StateEvent {
-  const { scope, key } = target
-  return { type: 'state', event_type: type, scope, key, old_value: oldValue, new_value: newValue }
+function put(value: unknown, more: { expectedVersion?: number; expires?: number }): Pick<Change, 'write' | 'event'> {
+  return { write: { op: 'put', value, ...more }, event: ['state:written', value] }
+}
+
+function eventOf({ scope, key }: Target, old: StoreRecord | undefined, { event: [what, value] }: Change): StateEvent {
+  const written = old ? 'state:updated' : 'state:created'
+  const type = what === 'state:written' ? written : what
+  return { type: 'state', event_type: type, scope, key, old_value: old?.value ?? null, new_value: value }
 }
