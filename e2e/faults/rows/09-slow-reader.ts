@@ -110,7 +110,7 @@ async function quiet(count: () => number): Promise<void> {
   }
 }
 
-/** A bus client is no stream: what waits for it is bounded by `buffered_bytes`, and it is let go with 1013. */
+/** A bus client is no stream: what waits for it is bounded by `buffered_bytes`, and past it hears 1013 once it reads on. */
 async function slowClient(env: RowEnv, system: System, others: Others, findings: Findings): Promise<void> {
   const before = await others()
   const worker = await WirePeer.open(system.wsUrl)
@@ -128,8 +128,18 @@ async function slowClient(env: RowEnv, system: System, others: Others, findings:
   compare(findings, 'a client that does not read', before, await others())
   const dropped = await until(async () => (await connections()) < most, LIMIT_MS, 50)
   findings.figure('memory with a client that does not read', memory.stop(), 'MB', { goal: MEMORY_MB })
-  if (!dropped) findings.hung('the client that does not read is never let go')
   worker.terminate()
+  if (!dropped) return findings.hung('the client that does not read is never let go')
+  proxy.speedUp()
+  if (!(await until(() => reader.closed !== undefined, LIMIT_MS, 20))) return findings.hung('the end of a slow client')
+  const { code, reason } = reader.closed!
+  const read = [...reader.answers.values()].flat()
+  findings.expect(code === 1013 && /^overloaded: /.test(reason), `a slow client was let go with ${code} ${reason}`)
+  findings.expect(
+    read.length > 0 && read.length < PIECES && read.every(({ result }) => result === PIECE),
+    `a slow client read ${read.length} results, or parts of some`,
+  )
+  findings.acknowledge(read.length)
   await proxy.close()
 }
 

@@ -213,11 +213,12 @@ export class WorkerSocketServer {
     const { connection } = socket
     if (!connection) return ws.terminate()
     const { core } = this.options
+    socket.fencedUntil = now + FENCED_MS
+    if (!connection.open) return
     core.ports.log.warn(
       { connection: connection.id, worker: connection.grant.worker ?? connection.metadata.name },
       'A process does not answer heartbeats and is taken out of rotation; a call must not block its event loop',
     )
-    socket.fencedUntil = now + FENCED_MS
     core.disconnect(connection)
   }
 
@@ -225,7 +226,9 @@ export class WorkerSocketServer {
     const socket = this.known.get(ws)!
     socket.heartbeat.hear()
     // What it sent before it hears of the end still arrives, and is counted.
-    if (socket.fencedUntil !== undefined && ws.readyState === ws.OPEN) ws.close(MISSED_HEARTBEAT, 'heartbeat missed')
+    if (socket.fencedUntil === undefined || ws.readyState !== ws.OPEN) return
+    const end = socket.connection?.link ?? ws
+    end.close(MISSED_HEARTBEAT, 'heartbeat missed')
   }
 }
 
