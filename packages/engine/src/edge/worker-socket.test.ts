@@ -104,6 +104,32 @@ describe('a client that reads slowly', () => {
   })
 })
 
+describe('a client that sends much', () => {
+  it('takes no more than its turn of the event loop', { timeout: 60_000 }, async () => {
+    const { core, connect } = await listening()
+    let turn = 0
+    let most = 0
+    const receive = core.receive.bind(core)
+    vi.spyOn(core, 'receive').mockImplementation((connection, bytes) => {
+      turn += bytes.length
+      most = Math.max(most, turn)
+      receive(connection, bytes)
+    })
+    let next = setImmediate(function begin() {
+      turn = 0
+      next = setImmediate(begin)
+    })
+    cleanUps.push(() => clearImmediate(next))
+    const client = await connect()
+    const filling = 'x'.repeat(20_000)
+    for (let n = 0; n < 1_500; n += 1) client.send({ type: 'ping', filling })
+    await vi.waitFor(() => expect(client.frames.filter(({ type }) => type === 'pong')).toHaveLength(1_500), WAIT)
+    // Its share, and what has been read with the message that exceeds it.
+    expect(most).toBeGreaterThan(20_000)
+    expect(most).toBeLessThan(512 * 1024)
+  })
+})
+
 describe('a message in parts', () => {
   /** Sends a ping of the protocol in so many parts, most of them spaces. */
   function sendParts(socket: WebSocket, parts: number, size: number): void {

@@ -33,6 +33,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 20_000
 /** Parts that one message may come in: of the largest ones each may be a buffer of 4 kB, as some libraries send them. */
 const MAX_FRAGMENTS = 8_192
+/** Bytes that are taken of one connection before others have their turn. */
+const TURN_BYTES = 256 * 1024
 /** How long a fenced socket may stay silent: a process that was frozen so long is not waited for. */
 const FENCED_MS = 120_000
 /** Closes the connection of a process that was frozen and is back: it connects anew. */
@@ -164,6 +166,7 @@ export class WorkerSocketServer {
       if (isBinary && this.telemetry(data, grant)) return
       core.receive(connection, data)
     })
+    takeTurns(ws)
     ws.on('close', () => core.disconnect(connection))
   }
 
@@ -234,6 +237,20 @@ export class WorkerSocketServer {
     const end = socket.connection?.link ?? ws
     end.close(MISSED_HEARTBEAT, 'heartbeat missed')
   }
+}
+
+/** Lets others have their turn of the event loop: what has arrived of one connection may be megabytes at once. */
+function takeTurns(ws: WebSocket): void {
+  let taken = 0
+  ws.on('message', (data: Buffer) => {
+    taken += data.length
+    if (taken < TURN_BYTES || ws.isPaused) return
+    ws.pause()
+    setImmediate(() => {
+      taken = 0
+      ws.resume()
+    })
+  })
 }
 
 /** What there is of a message that was refused: `ws` would keep it until its socket is gone, and has no name for it. */
