@@ -8,7 +8,7 @@ import { paired, type Row } from './table.ts'
 
 /**
  * Payload sizes, with the milliseconds of a slice: long enough for some hundred calls. Fewer are in flight at 1 MB, since
- * 64 of them come up to the 64 MiB that may wait in one socket by default.
+ * 64 of them are more than the 32 MiB that may wait for one connection by default.
  */
 const SIZES = [
   { name: '100 B', bytes: 100, aloneMs: 500, inFlight: 64, crowdMs: 600, goal: '≥ 0.8 ×' },

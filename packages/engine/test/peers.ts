@@ -18,7 +18,9 @@ type Frame<T extends EngineFrame['type']> = Extract<EngineFrame, { type: T }>
 export class Peer implements Link {
   readonly received: EngineFrame[] = []
   readonly connection: Connection
+  /** Bytes that it has not read. */
   waiting = 0
+  aborted: { code: number; reason: string } | undefined
   private readonly core: Core
 
   constructor(core: Core, principal: Principal, worker?: string) {
@@ -33,6 +35,10 @@ export class Peer implements Link {
 
   close(): void {
     this.core.disconnect(this.connection)
+  }
+
+  abort(code: number, reason: string): void {
+    this.aborted = { code, reason }
   }
 
   buffered(): number {

@@ -18,11 +18,11 @@ afterEach(async () => {
   await engine.close()
 })
 
-function connect(options: InitOptions = {}, address = engine.url): Client {
+function connect(options: InitOptions = {}, address = engine.url, trouble = (_: string): void => undefined): Client {
   const client = new Client(
     address,
     { reconnectionConfig: { initialDelayMs: 5, maxDelayMs: 20 }, ...options },
-    { trouble: () => undefined },
+    { trouble },
   )
   clients.push(client)
   return client
@@ -238,6 +238,20 @@ describe('calling', () => {
     second.send({ type: 'invocationresult', invocation_id: frame.invocation_id, result: 'ok' })
     expect(await meanwhile).toBe('ok')
     expect(second.frames.filter(({ function_id }) => function_id === 'before')).toEqual([])
+  })
+
+  it('says why the engine let it go, and connects anew', async () => {
+    const told: string[] = []
+    const arrival = engine.nextPeer()
+    const client = connect({}, engine.url, (message) => told.push(message))
+    const lost = client.trigger({ function_id: 'large' })
+    const first = await arrival
+    await first.frame('invokefunction', { function_id: 'large' })
+    const next = engine.nextPeer()
+    first.socket.close(1013, 'overloaded: read as it comes')
+    await expect(lost).rejects.toMatchObject({ code: 'engine_lost' })
+    await next
+    expect(told).toEqual(['The engine ended the connection; overloaded: read as it comes'])
   })
 
   it('refuses with overloaded when too much waits for an engine that is away', async () => {

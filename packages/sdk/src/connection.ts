@@ -7,6 +7,9 @@ import { FrameWriter } from './frame-writer.ts'
 /** Between pings, where the engine does not say how often it sends its own. */
 const HEARTBEAT_MS = 5_000
 
+/** Close code of an engine that is asked for more than is read; its reason says what to do. */
+const TRY_AGAIN_LATER = 1013
+
 export interface ConnectionOptions {
   address: string
   /** Headers of the upgrade; read anew for each attempt, since a credential may be written later than we start. */
@@ -125,7 +128,8 @@ export class Connection {
     socket.on('ping', () => this.heartbeat?.hear())
     socket.on('pong', () => this.heartbeat?.hear())
     socket.on('error', (error) => this.complain(error.message || String(error)))
-    socket.on('close', () => {
+    socket.on('close', (code, reason) => {
+      if (code === TRY_AGAIN_LATER) this.complain(`The engine ended the connection; ${reason}`)
       clearInterval(this.beating)
       this.dropped()
     })

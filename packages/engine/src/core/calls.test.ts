@@ -111,9 +111,13 @@ describe('a call', () => {
     const caller = guest()
     caller.call('f')
     caller.waiting = 2_000
+    const others = [caller.call('f'), caller.call('f')]
     server.answer(server.served[0]!)
+    expect(caller.aborted).toEqual({ code: 1013, reason: expect.stringMatching(/^overloaded: .*connect anew/) })
+    expect(Buffer.byteLength(caller.aborted!.reason)).toBeLessThanOrEqual(123)
     expect(caller.connection.open).toBe(false)
     expect(core.calls.counts().inFlight).toBe(0)
+    expect(others.map((id) => caller.result(id))).toEqual([undefined, undefined])
   })
 
   it('whose worker dies may be repeated where that is safe, and is in doubt elsewhere', () => {
@@ -242,5 +246,18 @@ describe('work that goes on after the answer', () => {
     const parents = [serve(), serve(), serve()]
     const codes = parents.map((parent) => server.code(server.call('nobody::there', { parent })))
     expect(codes).toEqual(['function_not_found', 'function_not_found', 'forbidden'])
+  })
+})
+
+describe('a peer', () => {
+  it('that does not read what it asked for is let go, whatever it is', () => {
+    const { guest } = startCore({ limits: { bufferedBytes: 1_000 } })
+    const peer = guest()
+    peer.tell({ type: 'ping' })
+    expect(peer.received.at(-1)).toEqual({ type: 'pong' })
+    peer.waiting = 2_000
+    peer.tell({ type: 'ping' })
+    expect(peer.aborted?.code).toBe(1013)
+    expect(peer.connection.open).toBe(false)
   })
 })

@@ -8,6 +8,7 @@ import {
   type RegisterFunctionFrame,
   type RegisterTriggerFrame,
   type RegisterTriggerTypeFrame,
+  type Spliced,
   type TriggerRegistrationResultFrame,
 } from '@agentos/protocol'
 import { Authority, isWider } from './authority.ts'
@@ -40,6 +41,9 @@ import { policyOf } from './retries.ts'
 import { SpanFeed } from './spans.ts'
 import { Supervision } from './supervision.ts'
 import { Triggers } from './triggers.ts'
+
+/** Closes the connection of a peer that does not read; at most 123 bytes. */
+const NOT_READ = 'overloaded: what was sent is not read; connect anew, read as it comes, ask for less at once'
 
 export interface CoreOptions {
   ports: Ports
@@ -149,6 +153,17 @@ export class Core implements ModuleHost {
     this.emit({ type: 'functions_changed' })
   }
 
+  /** Sends what is not a call; whoever does not read it is let go, with all that waits for it. */
+  private tell(connection: Connection, frame: string | Spliced): void {
+    if (!connection.open) return
+    const waiting = connection.link.buffered()
+    if (waiting <= this.limits.bufferedBytes) return connection.link.send(frame)
+    const name = connection.grant.worker ?? connection.metadata.name
+    this.ports.log.warn({ connection: connection.id, worker: name, waiting }, 'A peer that does not read is let go')
+    connection.link.abort(1013, NOT_READ)
+    this.disconnect(connection)
+  }
+
   /** One message of a connection. Malformed ones are dropped with a warning, as the protocol wants. */
   receive(connection: Connection, bytes: Buffer): void {
     if (!connection.open) return this.receiveLate(bytes)
@@ -198,7 +213,7 @@ export class Core implements ModuleHost {
       case 'reattach':
         return this.reattach(connection, frame.previous_worker_id, frame.reattach_token)
       case 'ping':
-        return connection.link.send('{"type":"pong"}')
+        return this.tell(connection, '{"type":"pong"}')
       case 'pong':
       case 'registerservice':
         return
@@ -233,11 +248,8 @@ export class Core implements ModuleHost {
       }
       answered = true
       if (!wantsResult || !connection.open) return
-      if (connection.link.buffered() > this.limits.bufferedBytes) {
-        connection.link.close(1013, 'overloaded: results are not read')
-        return
-      }
-      connection.link.send(
+      this.tell(
+        connection,
         result.ok
           ? encodeResult({ invocation_id: callerId, function_id: frame.function_id }, result.payload)
           : encodeResult({ invocation_id: callerId, function_id: frame.function_id, error: result.error }),
@@ -413,7 +425,8 @@ export class Core implements ModuleHost {
 
   private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {
     this.ports.log.warn({ trigger: frame.id, type: frame.trigger_type, function_id: frame.function_id }, message)
-    connection.link.send(
+    this.tell(
+      connection,
       JSON.stringify({
         type: 'triggerregistrationresult',
         id: frame.id,
@@ -442,7 +455,8 @@ export class Core implements ModuleHost {
   }
 
   private forwardTrigger(provider: Connection, trigger: TriggerBinding): void {
-    provider.link.send(
+    this.tell(
+      provider,
       JSON.stringify({
         type: 'registertrigger',
         id: trigger.id,
@@ -477,7 +491,9 @@ export class Core implements ModuleHost {
     const trigger = this.triggers.get(frame.id)
     if (!trigger || this.triggers.providerOf(trigger.type) !== connection) return
     const registrant = trigger.workerId === undefined ? undefined : this.connections.get(trigger.workerId)
-    registrant?.link.send(
+    if (!registrant) return
+    this.tell(
+      registrant,
       JSON.stringify({
         type: 'triggerregistrationresult',
         id: frame.id,
@@ -499,7 +515,8 @@ export class Core implements ModuleHost {
     connection.triggers.delete(id)
     connection.account('trigger', id, 0)
     const removed = this.triggers.unbind(id, !connection.open)
-    removed?.provider?.link.send(JSON.stringify({ type: 'unregistertrigger', id, trigger_type: trigger.type }))
+    if (!removed?.provider) return
+    this.tell(removed.provider, JSON.stringify({ type: 'unregistertrigger', id, trigger_type: trigger.type }))
   }
 
   private reattach(connection: Connection, previousId: string, token: string): void {

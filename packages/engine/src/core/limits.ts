@@ -12,7 +12,7 @@ export interface Limits {
   registrationBytes: number
   /** Bytes of one frame. */
   frameBytes: number
-  /** Bytes that may wait in one connection's socket before it is closed. */
+  /** Bytes that may wait for one connection to read them; past them it ends. Room for a burst of large results. */
   bufferedBytes: number
   /** How often a peer is pinged, in milliseconds; one that is silent for a whole beat is taken out of rotation. */
   heartbeatMs: number
@@ -27,7 +27,7 @@ export const DEFAULT_LIMITS: Limits = {
   registrationsPerConnection: 5_000,
   registrationBytes: 16 * 1024 * 1024,
   frameBytes: 16 * 1024 * 1024,
-  bufferedBytes: 64 * 1024 * 1024,
+  bufferedBytes: 32 * 1024 * 1024,
   heartbeatMs: 5_000,
   workerWaitMs: 10_000,
 }

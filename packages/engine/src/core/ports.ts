@@ -48,7 +48,10 @@ export interface Log {
 export interface Link {
   /** A frame that is not urgent may wait for others of this turn of the event loop, so that they leave together. */
   send(frame: string | Spliced, urgent?: boolean): void
+  /** Ends it behind everything that was sent. */
   close(code?: number, reason?: string): void
+  /** Ends it as soon as the other side reads: what still waits here is thrown away. */
+  abort(code: number, reason: string): void
   /** Bytes handed over and not yet taken by the other side. */
   buffered(): number
 }

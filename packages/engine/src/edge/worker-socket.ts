@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Duplex } from 'node:stream'
+import type { Duplex, Writable } from 'node:stream'
 import { Heartbeat } from '@agentos/protocol'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
@@ -31,6 +31,10 @@ const TELEMETRY_PREFIXES = ['OTLP', 'MTRC', 'LOGS']
 const HANDSHAKE_TIMEOUT_MS = 10_000
 /** Sockets of workers, clients, telemetry and channels together. */
 const MAX_CONNECTIONS = 20_000
+/** Parts that one message may come in: of the largest ones each may be a buffer of 4 kB, as some libraries send them. */
+const MAX_FRAGMENTS = 8_192
+/** Bytes that are taken of one connection before others have their turn. */
+const TURN_BYTES = 256 * 1024
 /** How long a fenced socket may stay silent: a process that was frozen so long is not waited for. */
 const FENCED_MS = 120_000
 /** Closes the connection of a process that was frozen and is back: it connects anew. */
@@ -62,6 +66,7 @@ export class WorkerSocketServer {
       clientTracking: true,
       perMessageDeflate: false,
       maxPayload: options.core.limits.frameBytes,
+      maxFragments: MAX_FRAGMENTS,
     })
   }
 
@@ -137,6 +142,7 @@ export class WorkerSocketServer {
   private dismiss(ws: WebSocket): void {
     const { connection } = this.known.get(ws)!
     if (connection) this.options.core.disconnect(connection)
+    forgetMessage(ws)
     setTimeout(() => ws.terminate(), LAST_WORD_MS).unref()
   }
 
@@ -160,6 +166,7 @@ export class WorkerSocketServer {
       if (isBinary && this.telemetry(data, grant)) return
       core.receive(connection, data)
     })
+    takeTurns(ws)
     ws.on('close', () => core.disconnect(connection))
   }
 
@@ -213,11 +220,12 @@ export class WorkerSocketServer {
     const { connection } = socket
     if (!connection) return ws.terminate()
     const { core } = this.options
+    socket.fencedUntil = now + FENCED_MS
+    if (!connection.open) return
     core.ports.log.warn(
       { connection: connection.id, worker: connection.grant.worker ?? connection.metadata.name },
       'A process does not answer heartbeats and is taken out of rotation; a call must not block its event loop',
     )
-    socket.fencedUntil = now + FENCED_MS
     core.disconnect(connection)
   }
 
@@ -225,8 +233,32 @@ export class WorkerSocketServer {
     const socket = this.known.get(ws)!
     socket.heartbeat.hear()
     // What it sent before it hears of the end still arrives, and is counted.
-    if (socket.fencedUntil !== undefined && ws.readyState === ws.OPEN) ws.close(MISSED_HEARTBEAT, 'heartbeat missed')
+    if (socket.fencedUntil === undefined || ws.readyState !== ws.OPEN) return
+    const end = socket.connection?.link ?? ws
+    end.close(MISSED_HEARTBEAT, 'heartbeat missed')
   }
+}
+
+/** Lets others have their turn of the event loop: what has arrived of one connection may be megabytes at once. */
+function takeTurns(ws: WebSocket): void {
+  let taken = 0
+  ws.on('message', (data: Buffer) => {
+    taken += data.length
+    if (taken < TURN_BYTES || ws.isPaused) return
+    ws.pause()
+    setImmediate(() => {
+      taken = 0
+      ws.resume()
+    })
+  })
+}
+
+/** What there is of a message that was refused: `ws` would keep it until its socket is gone, and has no name for it. */
+function forgetMessage(ws: WebSocket): void {
+  const receiver = (ws as unknown as { _receiver: Writable & { _fragments: Buffer[]; _buffers: Buffer[] } })._receiver
+  if (!receiver.errored) return
+  receiver._fragments = []
+  receiver._buffers = []
 }
 
 /** Path and query of a request, which may be anything: a client wrote it. */

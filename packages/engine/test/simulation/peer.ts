@@ -74,6 +74,7 @@ export class Peer {
         })
       },
       close: () => this.cut(0),
+      abort: () => this.cut(0),
       buffered: () => 0,
     }
     this.connection = this.core.connect(link, this.grant)

@@ -60,6 +60,7 @@ export class QueueClient<F extends { type: string } = Incoming> {
         })
       },
       close: () => {},
+      abort: () => {},
       buffered: () => 0,
     }
     connection = core.connect(link, this.grant)

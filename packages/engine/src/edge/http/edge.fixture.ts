@@ -181,6 +181,7 @@ function fakeWorker(core: Core, grant: Grant): FakeWorker {
         })
       },
       close() {},
+      abort() {},
       buffered: () => 0,
     },
     grant,
