@@ -474,7 +474,7 @@ describe('an approval', () => {
   })
 
   it('cannot be given or used when its time is over', async () => {
-    await api('POST', '/v1/approvals/policy', { agentId: 'late', timeoutMs: 400 })
+    await api('POST', '/v1/approvals/policy', { agentId: 'late', timeoutMs: 2_000 })
     const missed = await ask('late', id, { way: 'late' })
     await expect.poll(async () => (await request(missed)).status).toBe('timed_out')
     expect((await decide(missed, 'approve')).body).toMatchObject({ code: 'approval_expired' })

@@ -44,14 +44,19 @@ const asleep = () => expect.poll(async () => (await toolbox())?.state, WAIT).toB
 
 describe('a worker on demand', () => {
   it('has no process until it is called, and none when it has been idle', async () => {
-    await start({ agentos: { workers: { idle_ms: 300 } } })
+    const { pending, url } = await start({ agentos: { workers: { idle_ms: 300 } } })
     expect(await toolbox()).toMatchObject({ state: 'asleep' })
     expect((await toolbox())?.pid).toBeUndefined()
     expect(system!.output()).toContain('1 asleep until needed')
     const { body } = await system!.api<{ workers: object[] }>('GET', '/v1/engine/workers')
     expect(body.workers).toMatchObject([{ name: 'toolbox', status: 'asleep', pid: null }])
     expect(await calculate()).toMatchObject({ value: '391' })
+    // A call that is held keeps it awake for as long as this takes to be seen.
+    const held = call('fn::http_request', { url })
+    await expect.poll(() => pending.length, WAIT).toBe(1)
     await expect.poll(async () => (await toolbox())?.state, WAIT).toBe('up')
+    pending[0]!.end('done')
+    expect(await held).toMatchObject({ status: 200 })
     await asleep()
     const { text } = await system!.agentos('status')
     expect(text).toMatch(/toolbox +asleep .*starts at the next call/)
