@@ -103,7 +103,8 @@ describe('a process that is only busy', () => {
 })
 
 describe('clients of the protocol', () => {
-  it.each([
+  // They do nothing but wait, so they do it beside each other.
+  it.concurrent.each([
     ['0.11.6', () => register011(system.wsUrl, { otel: { enabled: false } })],
     ['0.22.1', () => register022(system.wsUrl)],
   ] as const)('iii-sdk %s stays connected though it says nothing', async (version, register) => {

@@ -186,7 +186,7 @@ describe('a streamed completion', () => {
       response,
       whenSpeaking(() => abort.abort()),
     )
-    await expect.poll(() => simulator.answering, { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => simulator.answering, { timeout: 20_000 }).toBe(0)
   })
 
   it('whose client leaves before the first word ends neither the worker nor the system', async () => {
