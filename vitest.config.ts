@@ -13,6 +13,7 @@ export default defineConfig({
           name: 'unit',
           maxWorkers,
           testTimeout: 30_000,
+          hookTimeout: 30_000,
           expect: { poll: { timeout: 20_000 } },
           include: [
             'packages/*/{src,test}/**/*.test.ts',

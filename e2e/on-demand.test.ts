@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Supervised, type SupervisedOptions } from '@agentos/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 
-const WAIT = { timeout: 20_000, interval: 20 }
+const WAIT = { timeout: 40_000, interval: 20 }
 /** Calls between which a worker on demand may fall asleep; a search for a race takes more. */
 const ROUNDS = Number(process.env.ON_DEMAND_ROUNDS ?? 20)
 

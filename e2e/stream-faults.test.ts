@@ -220,7 +220,9 @@ describe('a chat that is cancelled', () => {
       calling()
       await new Promise(() => {})
     })
-    await observer.trigger({ function_id: 'engine::functions::list', payload: {} })
+    const listed = async () =>
+      JSON.stringify(await observer.trigger({ function_id: 'engine::functions::list', payload: { prefix: 'slow::' } }))
+    await expect.poll(listed).toContain('slow::work')
     await system.api(
       'PATCH',
       '/v1/agents/default',

@@ -68,7 +68,14 @@ export async function startParcels(
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       children.push(child)
-      for await (const line of child.stderr!) if (String(line).includes('"msg":"serving"')) break
+      await new Promise<void>((resolve, reject) => {
+        let said = ''
+        child.stderr!.setEncoding('utf8').on('data', (part: string) => {
+          said += part
+          if (said.includes('"msg":"serving"')) resolve()
+        })
+        child.once('close', () => reject(new Error(`the second process ended: ${said}`)))
+      })
       return child
     },
     begun: () =>

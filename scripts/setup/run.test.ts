@@ -55,7 +55,7 @@ describe('a service that runs on behalf of set-up', () => {
     await until(() => said().includes('ready'))
     starter.kill('SIGINT')
     starter.kill('SIGINT')
-    const [code] = await once(starter, 'exit')
+    const [code] = await once(starter, 'close')
     expect(code).toBe(7)
     expect(said()).toContain('heard 1')
     expect(said()).not.toContain('heard 2')
@@ -70,7 +70,7 @@ describe('a service that runs on behalf of set-up', () => {
     await until(() => said().includes('heard 1'))
     await delay(300)
     starter.kill('SIGINT')
-    await once(starter, 'exit')
+    await once(starter, 'close')
     expect(said()).toContain('heard 2')
   })
 

@@ -101,7 +101,8 @@ export class Supervised {
           resolve()
         })
       }
-      child.once('exit', (code) => {
+      // Not `exit`: what it said last may be read after that.
+      child.once('close', (code) => {
         clearTimeout(limit)
         reject(new Error(`agentos up ended with ${code}:\n${this.text}`))
       })
