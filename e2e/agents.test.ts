@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
@@ -140,14 +142,21 @@ describe('what a model asks for', () => {
   it('runs side by side where it only reads, and one after the other elsewhere', async () => {
     let running = 0
     let most = 0
-    const work = async (): Promise<void> => {
+    const work = async (end: Promise<unknown>): Promise<void> => {
       running += 1
       most = Math.max(most, running)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await end
       running -= 1
     }
-    await serve({ 'look::a': work, 'look::b': work, 'look::c': work }, { effects: 'read' })
-    await serve({ 'make::a': work, 'make::b': work, 'make::c': work })
+    // Those that read are let go once all three are there.
+    const all = Promise.withResolvers<void>()
+    const look = () => {
+      if (running === 2) all.resolve()
+      return work(all.promise)
+    }
+    const make = () => work(delay(50))
+    await serve({ 'look::a': look, 'look::b': look, 'look::c': look }, { effects: 'read' })
+    await serve({ 'make::a': make, 'make::b': make, 'make::c': make })
     await create('busy', ['look::*', 'make::*'])
     const ask = async (space: string): Promise<number> => {
       most = 0
@@ -211,14 +220,15 @@ describe('agents', () => {
   })
 
   it('that nobody knows are made for a person in the default realm, and an error elsewhere', async () => {
+    const agentId = `newcomer-${randomUUID()}`
     simulator.play({ text: 'hello' })
-    expect((await chat('hi', { agentId: 'newcomer' })).body).toMatchObject({ agentCreated: true, content: 'hello' })
-    expect((await chat('hi', { agentId: 'newcomer' })).body.agentCreated).toBeUndefined()
+    expect((await chat('hi', { agentId })).body).toMatchObject({ agentCreated: true, content: 'hello' })
+    expect((await chat('hi', { agentId })).body.agentCreated).toBeUndefined()
     const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'strict' }, OWNER)
     const elsewhere = await system.api<{ code: string }>(
       'POST',
       '/v1/chat',
-      { message: 'hi', model, agentId: 'newcomer' },
+      { message: 'hi', model, agentId },
       { ...OWNER, realm: realm.id },
     )
     expect([elsewhere.status, elsewhere.body.code]).toEqual([404, 'not_found'])

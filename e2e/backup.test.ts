@@ -49,7 +49,8 @@ function state<T>(id: string, payload: object): Promise<T> {
   return system!.client({ owner: true }).trigger<T>({ function_id: `state::${id}`, payload })
 }
 
-describe('backup and restore', () => {
+// One data folder, one step after the other: a test tried again would find what its first try left behind.
+describe('backup and restore', { retry: 0 }, () => {
   it('brings back what was there, from a system that ran to one that does not', async () => {
     for (let n = 0; n < 50; n += 1) await state('set', { scope: 'users', key: `u${n}`, value: { n } })
     const taken = await agentos('backup', join(folder, 'one.backup'))
@@ -87,7 +88,7 @@ describe('backup and restore', () => {
   })
 })
 
-describe('agentos doctor', () => {
+describe('agentos doctor', { retry: 0 }, () => {
   it('says what a repair would leave out, changes nothing without --yes, and keeps the files', async () => {
     await stop()
     const store = join(data, 'store.sqlite')

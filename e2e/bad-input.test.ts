@@ -101,7 +101,7 @@ describe('input that violates the schema', () => {
       const inputs = [...ODD, ...fields.flatMap((name) => ODD.map((value) => ({ [name]: value })))]
       await Promise.all(
         inputs.map(async (payload) => {
-          const code = await codeOf(client.trigger({ function_id: id, payload, timeoutMs: 5_000 }))
+          const code = await codeOf(client.trigger({ function_id: id, payload, timeoutMs: 30_000 }))
           if (code === 'internal' || code === 'TIMEOUT' || code === 'UNKNOWN') {
             wrong.push(`${id} ${JSON.stringify(payload)}: ${code}`)
           }

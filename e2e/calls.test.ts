@@ -1,14 +1,16 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { IIIClient, InvocationError } from '@agentos/sdk'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
-import { type ParcelSystem, startParcels } from './support/parcel.ts'
+import { type ParcelGate, type ParcelSystem, startParcels } from './support/parcel.ts'
 
 type Packed = { id: string; pid: number }
 
 let system: ParcelSystem
 let caller: IIIClient
+/** Of this test: what it asks for stands still until it is opened. */
+let gate: ParcelGate
 let parcels = 0
 
 beforeAll(async () => {
@@ -22,10 +24,14 @@ beforeAll(async () => {
 afterAll(() => system?.stop())
 beforeEach(() => {
   caller = system.client()
+  gate = system.gate()
 })
+// Nothing goes on into the next test.
+afterEach(() => gate.open())
 
 const newId = (): string => `parcel-${++parcels}`
 const timesBegun = (id: string): number => system.begun().filter((parcel) => parcel.id === id).length
+const countBegun = (ids: readonly string[]): number => system.begun().filter(({ id }) => ids.includes(id)).length
 
 function call(functionId: string, payload: object, more: object = {}): Promise<Packed> {
   return caller.trigger({ function_id: functionId, payload, timeoutMs: 60_000, ...more }) as Promise<Packed>
@@ -55,7 +61,11 @@ async function withSecond(test: (second: ChildProcess, pids: { first: number; se
 describe('two processes of a worker', () => {
   it('share the load, fewest in flight first', async () => {
     await withSecond(async (_second, { first, second }) => {
-      const packed = await Promise.all(Array.from({ length: 20 }, () => call('parcel::pack', { id: newId(), ms: 200 })))
+      const ids = Array.from({ length: 20 }, newId)
+      const calls = ids.map((id) => call('parcel::pack', { id, gate: gate.path }))
+      await expect.poll(() => countBegun(ids)).toBe(20)
+      gate.open()
+      const packed = await Promise.all(calls)
       expect(packed.filter(({ pid }) => pid === first)).toHaveLength(10)
       expect(packed.filter(({ pid }) => pid === second)).toHaveLength(10)
     })
@@ -65,13 +75,15 @@ describe('two processes of a worker', () => {
     await withSecond(async (second, pids) => {
       // 20 at each process, 20 wait.
       const ids = Array.from({ length: 60 }, newId)
-      const codes = ids.map((id) => codeOf(call('parcel::pack', { id, ms: 500 })))
-      await expect.poll(() => system.begun().filter(({ id }) => ids.includes(id)).length).toBeGreaterThanOrEqual(40)
+      const codes = ids.map((id) => codeOf(call('parcel::pack', { id, gate: gate.path })))
+      await expect.poll(() => countBegun(ids)).toBe(40)
       second.kill('SIGKILL')
+      await once(second, 'exit')
+      gate.open()
       const outcomes = await Promise.all(codes)
       const lost = ids.filter((_id, index) => outcomes[index] === 'in_doubt')
-      expect(outcomes.filter((code) => code === 'ok').length + lost.length).toBe(60)
-      expect(outcomes.filter((code) => code === 'ok').length).toBeGreaterThanOrEqual(40)
+      expect(lost).toHaveLength(20)
+      expect(outcomes.filter((code) => code === 'ok')).toHaveLength(40)
       for (const { id, pid } of system.begun()) if (lost.includes(id)) expect(pid).toBe(pids.second)
       for (const id of ids) expect(timesBegun(id)).toBe(1)
     })
@@ -101,12 +113,13 @@ describe('the only process of a worker', () => {
   it('is stopped: it ends what it has begun, and what comes meanwhile waits for the next', async () => {
     const { parcel } = system.workers
     const [begun, meanwhile] = [newId(), newId()]
-    const first = call('parcel::pack', { id: begun, ms: 500 })
+    const first = call('parcel::pack', { id: begun, gate: gate.path })
     await expect.poll(() => timesBegun(begun)).toBe(1)
     const { pid } = parcel!
     const ended = parcel!.kill('SIGTERM')
     await parcel!.wrote(/"msg":"stopping"/)
     const second = call('parcel::pack', { id: meanwhile })
+    gate.open()
     expect(await first).toEqual({ id: begun, pid })
     await ended
     await parcel!.start()
@@ -145,12 +158,13 @@ describe('a call with retry', () => {
   it('has its result although its process is killed, where repeating is harmless, and else is in doubt', async () => {
     const { parcel } = system.workers
     const [reading, packing] = [newId(), newId()]
-    const read = call('parcel::look', { id: reading, ms: 1_000 }, { retry })
-    const packed = codeOf(call('parcel::pack', { id: packing, ms: 60_000 }, { retry }))
+    const read = call('parcel::look', { id: reading, gate: gate.path }, { retry })
+    const packed = codeOf(call('parcel::pack', { id: packing, gate: gate.path }, { retry }))
     await expect.poll(() => timesBegun(reading) + timesBegun(packing)).toBe(2)
     await parcel!.kill()
     expect(await packed).toBe('in_doubt')
     await parcel!.start()
+    gate.open()
     expect(await read).toEqual({ id: reading, pid: parcel!.pid })
     expect(timesBegun(packing)).toBe(1)
   })
@@ -177,17 +191,17 @@ describe('a call with an idempotency key', () => {
   it('is in doubt while the first is under way, and goes on although its caller has left', async () => {
     const id = newId()
     const headers = { 'idempotency-key': id }
+    const payload = { id, gate: gate.path }
     const leaving = system.client()
-    const gone = leaving
-      .trigger({ function_id: 'parcel::pack', payload: { id, ms: 1_000 }, idempotencyKey: id })
-      .catch(() => 'gone')
+    const gone = leaving.trigger({ function_id: 'parcel::pack', payload, idempotencyKey: id }).catch(() => 'gone')
     await expect.poll(() => timesBegun(id)).toBe(1)
     await leaving.shutdown()
     expect(await gone).toBe('gone')
-    const again = () => system.api<{ code: string }>('POST', '/v1/parcel/pack', { id, ms: 1_000 }, { headers })
+    const again = () => system.api<{ code: string }>('POST', '/v1/parcel/pack', payload, { headers })
     const meanwhile = await again()
     expect(meanwhile).toMatchObject({ status: 409, body: { code: 'in_doubt', details: { running: true } } })
-    await expect.poll(async () => (await again()).body, { timeout: 10_000 }).toMatchObject({ id })
+    gate.open()
+    await expect.poll(async () => (await again()).body).toMatchObject({ id })
     expect(timesBegun(id)).toBe(1)
   })
 
@@ -195,14 +209,15 @@ describe('a call with an idempotency key', () => {
     const [done, open] = [newId(), newId()]
     const headers = (key: string) => ({ headers: { 'idempotency-key': key } })
     const first = await system.api('POST', '/v1/parcel/pack', { id: done }, headers(done))
-    const lost = system.api('POST', '/v1/parcel/pack', { id: open, ms: 60_000 }, headers(open)).catch(() => 'lost')
+    const held = { id: open, gate: gate.path }
+    const lost = system.api('POST', '/v1/parcel/pack', held, headers(open)).catch(() => 'lost')
     await expect.poll(() => timesBegun(open)).toBe(1)
     await system.engine.kill()
     expect(await lost).toBe('lost')
     await system.engine.start()
     await system.ready()
     expect((await system.api('POST', '/v1/parcel/pack', { id: done }, headers(done))).body).toEqual(first.body)
-    const undecided = await system.api('POST', '/v1/parcel/pack', { id: open, ms: 60_000 }, headers(open))
+    const undecided = await system.api('POST', '/v1/parcel/pack', held, headers(open))
     expect(undecided).toMatchObject({ status: 409, body: { code: 'in_doubt', details: { running: false } } })
     expect([timesBegun(done), timesBegun(open)]).toEqual([1, 1])
   })
@@ -224,20 +239,22 @@ describe('a call with an idempotency key', () => {
 
 describe('realms', () => {
   it('are served in turn: many waiting calls of one do not hold up another', async () => {
-    const ended: string[] = []
-    const greedy = Array.from({ length: 400 }, () =>
-      call('parcel::pack', { id: newId(), ms: 150 }).then(() => ended.push('greedy')),
-    )
+    const greedy = Array.from({ length: 400 }, newId)
+    const calls = greedy.map((id) => call('parcel::pack', { id, gate: gate.path }))
     const waiting = async (): Promise<number> => {
       const { text } = await system.api('GET', '/metrics')
       return Number(/^agentos_calls_waiting (\d+)/m.exec(text)?.[1])
     }
-    await expect.poll(waiting, { interval: 5 }).toBeGreaterThan(100)
-    const other = { owner: true, realm: 'realm-other' }
-    expect((await system.api('POST', '/v1/parcel/pack', { id: newId(), ms: 50 }, other)).status).toBe(200)
-    ended.push('other')
-    await Promise.all(greedy)
-    // It had its turn, although more than a hundred were there before it.
-    expect(ended.length - ended.indexOf('other')).toBeGreaterThan(50)
+    await expect.poll(waiting).toBe(380)
+    const id = newId()
+    const other = system.api('POST', '/v1/parcel/pack', { id }, { owner: true, realm: 'realm-other' })
+    await expect.poll(waiting).toBe(381)
+    gate.open()
+    expect((await other).status).toBe(200)
+    await Promise.all(calls)
+    // It had its turn, although hundreds were there before it.
+    const order = system.begun().map((parcel) => parcel.id)
+    const after = order.slice(order.indexOf(id)).filter((parcel) => greedy.includes(parcel))
+    expect(after.length).toBeGreaterThan(300)
   })
 })

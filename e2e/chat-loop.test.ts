@@ -35,7 +35,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
-    config: { workers: [{ name: 'llm-router', config: { providers } }] },
+    config: { workers: [{ name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }] },
   })
 })
 afterAll(async () => {

@@ -238,6 +238,7 @@ describe('budgets on a running engine', () => {
       alerts.push(alert)
     })
     listener.registerTrigger({ type: 'subscribe', function_id: 'test::alerts', config: { topic: 'ledger.alert' } })
+    await listener.ready()
     await owner.call(ledger.setBudget, { monthlyCents: 100, billingCode: 'b-1' })
     const spend = { agentId: 'ops', costCents: 45, idempotencyKey: 'one', ...elsewhere }
     await owner.call(ledger.spend, spend)

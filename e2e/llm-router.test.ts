@@ -13,7 +13,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const hello = { messages: [{ role: 'user' as const, content: 'Say READY' }] }
 
-describe('the model router on a running engine', () => {
+// The usage of one provider adds up over the tests: one tried again would count twice.
+describe('the model router on a running engine', { retry: 0 }, () => {
   let anthropic: Simulator
   let local: Simulator
   let system: System

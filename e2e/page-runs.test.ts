@@ -8,7 +8,7 @@ import {
 import type { Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_WORKERS } from './support/all-workers.ts'
-import { ask, type Browser, chromiumPath, expectClean, openBrowser } from './support/browser.ts'
+import { ask, type Browser, chromiumPath, closeBrowsers, expectClean, openBrowser } from './support/browser.ts'
 
 if (chromiumPath === undefined) console.log('The page is not tested: no Chromium is installed here.')
 
@@ -47,7 +47,8 @@ async function addAgent(id: string, grant: string): Promise<void> {
     name: id,
     capabilities: { functions: [grant] },
   })
-  expect(code).toBe(201)
+  // It is there already where a test is tried again.
+  expect([201, 409]).toContain(code)
 }
 
 /** Asks an agent that is not the default one, in a new conversation. */
@@ -77,6 +78,7 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     })
   })
   afterAll(async () => {
+    await closeBrowsers()
     await system?.stop()
     await Promise.all([model?.close(), mails?.close()])
   })
@@ -114,7 +116,9 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     await using browser = await openAsOwner()
     const { page } = browser
     const text = Array.from({ length: 40 }, (_, n) => `word${n}`).join(' ')
-    model.play({ text, delayMs: 200 })
+    // The model stands still in the middle until the next process has the run.
+    const handedOver = Promise.withResolvers<void>()
+    model.play({ text, midway: () => handedOver.promise })
     const before = (await system.process('agent-core'))!
     await ask(page, 'Count the words')
     await answer(page).getByText('word1').waitFor()
@@ -123,6 +127,7 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     await step(page, 'llm::complete').getByText('under way').waitFor()
     await panel(page).getByRole('button', { name: 'Kill agent-core' }).click()
     await panel(page).getByText('Handed over 2 times').waitFor(LONG)
+    handedOver.resolve()
     await status(page).getByText('done', { exact: true }).waitFor(LONG)
     const after = (await system.process('agent-core'))!
     expect(after).toMatchObject({ restarts: before.restarts + 1, reason: 'ended by SIGKILL' })
@@ -148,6 +153,8 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
 
   it('takes an approval, and then the mail goes out once and the answer comes by itself', async () => {
     await addAgent('clerk', 'fn::*')
+    const before = mails.connections
+    mails.received.length = 0
     await using browser = await openAsOwner()
     const { page } = browser
     model.play([{ toolCalls: [{ name: 'fn__email_send', arguments: LETTER }] }, { text: 'The mail is out.' }])
@@ -158,7 +165,7 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     await note.getByRole('link', { name: 'Decide it' }).click()
     const request = page.getByRole('listitem', { name: 'fn::email_send for clerk' })
     await request.locator('pre').getByText('We close at nine.').waitFor()
-    expect(mails.connections).toBe(0)
+    expect(mails.connections).toBe(before)
     await request.getByRole('link', { name: 'The run that waits' }).click()
     await status(page).getByText('waiting (approval)').waitFor()
     await step(page, 'fn::email_send').getByText('waits').waitFor()

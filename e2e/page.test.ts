@@ -2,7 +2,7 @@ import { type Simulator, type System, startOpenAiSimulator, startSystem } from '
 import type { Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
-import { ask, chromiumPath, expectClean, openBrowser } from './support/browser.ts'
+import { ask, chromiumPath, closeBrowsers, expectClean, openBrowser } from './support/browser.ts'
 
 if (chromiumPath === undefined) console.log('The page is not tested: no Chromium is installed here.')
 
@@ -27,6 +27,7 @@ describe.skipIf(chromiumPath === undefined)('the page in a browser', () => {
     })
   })
   afterAll(async () => {
+    await closeBrowsers()
     await system?.stop()
     await provider?.close()
   })

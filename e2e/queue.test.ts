@@ -64,17 +64,18 @@ function numbers(orders: Order[], customer: string): number[] {
   return [...new Set(orders.filter((order) => order.customer === customer).map(({ n }) => n))]
 }
 
-describe('kill -9', () => {
+// What a try leaves in the queue would come to the next one.
+describe('kill -9', { retry: 0 }, () => {
   it('of a worker in mid-delivery: the job comes again to the next process, and its group goes on in order', async () => {
     const client = system.client()
     const hanging = startWorker({ HANG: '1' })
     for (const n of [1, 2, 3]) expect(await order(client, 'ada', n)).toMatch(/^[0-9a-f-]{36}$/)
-    await expect.poll(() => hanging.orders, { timeout: 10_000 }).toEqual([{ customer: 'ada', n: 1 }])
+    await expect.poll(() => hanging.orders, { timeout: 20_000 }).toEqual([{ customer: 'ada', n: 1 }])
     hanging.process.kill('SIGKILL')
     await once(hanging.process, 'exit')
     const { orders } = startWorker()
-    await expect.poll(() => numbers(orders, 'ada'), { timeout: 10_000 }).toEqual([1, 2, 3])
-    await expect.poll(() => stats(client), { timeout: 10_000 }).toMatchObject({ depth: 0, dlq_depth: 0 })
+    await expect.poll(() => numbers(orders, 'ada'), { timeout: 20_000 }).toEqual([1, 2, 3])
+    await expect.poll(() => stats(client), { timeout: 20_000 }).toMatchObject({ depth: 0, dlq_depth: 0 })
   })
 
   it('of the engine in mid-delivery: every order that was accepted is delivered after its start, in order', async () => {
@@ -86,7 +87,7 @@ describe('kill -9', () => {
       await order(client, customer, n)
       accepted[customer]!.push(n)
     }
-    await expect.poll(() => hanging.orders.length, { timeout: 10_000 }).toBe(2)
+    await expect.poll(() => hanging.orders.length, { timeout: 20_000 }).toBe(2)
     await system.engine.kill()
     hanging.process.kill('SIGKILL')
     const { orders } = startWorker()
@@ -96,7 +97,7 @@ describe('kill -9', () => {
       await expect.poll(() => numbers(orders, customer), { timeout: 20_000 }).toEqual(accepted[customer])
     }
     const after = system.client()
-    await expect.poll(() => stats(after), { timeout: 10_000 }).toMatchObject({ depth: 0, dlq_depth: 0 })
+    await expect.poll(() => stats(after), { timeout: 20_000 }).toMatchObject({ depth: 0, dlq_depth: 0 })
   })
 
   it('of the engine: a durable subscriber that was away gets what was published meanwhile', async () => {
@@ -121,7 +122,7 @@ describe('kill -9', () => {
           await publish(publisher, 0)
           return seen.length
         },
-        { timeout: 10_000 },
+        { timeout: 20_000 },
       )
       .toBeGreaterThan(0)
     await first.shutdown()
@@ -131,6 +132,6 @@ describe('kill -9', () => {
     await system.ready()
     await publish(system.client(), 2)
     subscribe()
-    await expect.poll(() => [...new Set(seen)], { timeout: 15_000 }).toEqual([0, 1, 2])
+    await expect.poll(() => [...new Set(seen)], { timeout: 20_000 }).toEqual([0, 1, 2])
   })
 })

@@ -57,7 +57,7 @@ it('the plain worker of the README registers, calls memory::recall, and answers'
     const caller = system.client()
     const ask = () =>
       caller.trigger({ function_id: 'analyst::summarize', payload: { topic: 'harbour' } }).catch((error) => error.code)
-    await expect.poll(ask, { timeout: 20_000, interval: 50 }).toEqual({ topic: 'harbour', known: 1 })
+    await expect.poll(ask, { timeout: 40_000, interval: 50 }).toEqual({ topic: 'harbour', known: 1 })
   } finally {
     analyst.kill()
     rmSync(folder, { recursive: true })
@@ -93,7 +93,7 @@ it('the shell loop of the README starts every built worker', async () => {
         .then(({ workers }) => workers.filter(({ status }) => status === 'up'))
         .then((workers) => workers.map(({ name }) => name).sort())
         .catch(() => undefined)
-    await expect.poll(up, { timeout: 20_000, interval: 50 }).toEqual(names.sort())
+    await expect.poll(up, { timeout: 40_000, interval: 50 }).toEqual(names.sort())
   } finally {
     const gone = Promise.all([once(shell, 'exit'), once(engine, 'exit')])
     process.kill(-shell.pid!, 'SIGTERM')

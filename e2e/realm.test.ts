@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Bundle, Realm } from '@agentos/contracts/realm'
 import { type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -39,7 +40,8 @@ describe('realms over HTTP', () => {
   })
 
   it('get a slug that is unique per owner, also when they are created at once', async () => {
-    const realms = await Promise.all(Array.from({ length: 5 }, () => create({ name: 'Same Name', owner: 'alice' })))
+    const [alice, bob] = [randomUUID(), randomUUID()]
+    const realms = await Promise.all(Array.from({ length: 5 }, () => create({ name: 'Same Name', owner: alice })))
     expect(realms.map(({ slug }) => slug).toSorted()).toEqual([
       'same-name',
       'same-name-2',
@@ -47,8 +49,8 @@ describe('realms over HTTP', () => {
       'same-name-4',
       'same-name-5',
     ])
-    expect((await create({ name: 'Same Name', owner: 'bob' })).slug).toBe('same-name')
-    const taken = await system.api('POST', '/v1/realms', { name: 'x', owner: 'bob', slug: 'same-name' })
+    expect((await create({ name: 'Same Name', owner: bob })).slug).toBe('same-name')
+    const taken = await system.api('POST', '/v1/realms', { name: 'x', owner: bob, slug: 'same-name' })
     expect(taken).toMatchObject({ status: 409, body: { code: 'conflict' } })
   })
 

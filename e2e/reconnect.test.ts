@@ -27,8 +27,8 @@ it(`${CUTS} cuts, the worker's side first: routes and functions are the same aft
   for (let cut = 1; cut <= CUTS; cut++) {
     // The worker is back on a new connection while the engine still believes in the old one, whose end comes late.
     proxy.cut('client')
-    await expect.poll(() => proxy.connections, { interval: 5, timeout: 5_000 }).toBeGreaterThan(0)
-    await expect.poll(answers, { interval: 5, timeout: 5_000 }).toBe(200)
+    await expect.poll(() => proxy.connections, { interval: 5, timeout: 20_000 }).toBeGreaterThan(0)
+    await expect.poll(answers, { interval: 5, timeout: 20_000 }).toBe(200)
     proxy.release()
     await delay(cut % 10 === 0 ? 50 : 2)
     expect(await answers(), `after cut ${cut}`).toBe(200)

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { IIIClient } from '@agentos/sdk'
@@ -116,7 +117,7 @@ describe('a durable function of ten steps', () => {
     const worker = startWorker()
     await served('durable::ten')
     const { reached, release } = hold(17)
-    const options = { idempotencyKey: 'ten-from-11' }
+    const options = { idempotencyKey: randomUUID() }
     const request = { function_id: 'durable::ten', payload: { from: 11 }, ...options }
     const lost = client.trigger(request).catch((error: { code: string }) => error.code)
     await reached

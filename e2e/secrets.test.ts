@@ -68,7 +68,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: { ...NO_LOCAL_MODELS, OPENAI_API_KEY: IN_ENVIRONMENT },
     config: {
-      workers: [{ name: 'llm-router', config: { providers } }],
+      workers: [{ name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }],
       agentos: { traces: { record_payloads: true } },
     },
     logLevel: 'trace',

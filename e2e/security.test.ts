@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 
@@ -18,20 +19,21 @@ const check = (agentId: string, resource: string) =>
 
 describe('capabilities', () => {
   it('are nothing until they are given, and then end at namespaces and at deny rules', async () => {
-    await expect(check('a1', 'memory::recall')).rejects.toMatchObject({
+    const agent = randomUUID()
+    await expect(check(agent, 'memory::recall')).rejects.toMatchObject({
       code: 'forbidden',
       details: { decision: { allowed: false, reason: 'no_capabilities' } },
     })
-    expect(await setCapabilities('a1', { tools: ['memory', 'web::fetch'], deny: ['memory::forget'] })).toEqual({
+    expect(await setCapabilities(agent, { tools: ['memory', 'web::fetch'], deny: ['memory::forget'] })).toEqual({
       updated: true,
     })
-    expect(await check('a1', 'memory::recall')).toEqual({ allowed: true, rule: 'memory::*' })
-    await expect(check('a1', 'memory::forget')).rejects.toMatchObject({ details: { decision: { reason: 'denied' } } })
-    await expect(check('a1', 'web::fetch_all')).rejects.toMatchObject({
+    expect(await check(agent, 'memory::recall')).toEqual({ allowed: true, rule: 'memory::*' })
+    await expect(check(agent, 'memory::forget')).rejects.toMatchObject({ details: { decision: { reason: 'denied' } } })
+    await expect(check(agent, 'web::fetch_all')).rejects.toMatchObject({
       details: { decision: { reason: 'not_granted' } },
     })
-    await setCapabilities('a1', null)
-    await expect(check('a1', 'memory::recall')).rejects.toMatchObject({ code: 'forbidden' })
+    await setCapabilities(agent, null)
+    await expect(check(agent, 'memory::recall')).rejects.toMatchObject({ code: 'forbidden' })
   })
 
   it('are given by the owner only', async () => {
@@ -47,13 +49,14 @@ describe('capabilities', () => {
   })
 
   it('end with the quota of the hour', async () => {
-    await setCapabilities('a3', { tools: ['*'], max_tokens_per_hour: 100 })
+    const agentId = randomUUID()
+    await setCapabilities(agentId, { tools: ['*'], max_tokens_per_hour: 100 })
     const add = (tokens: number) =>
-      system.client({ owner: true }).trigger({ function_id: 'security::add_usage', payload: { agentId: 'a3', tokens } })
+      system.client({ owner: true }).trigger({ function_id: 'security::add_usage', payload: { agentId, tokens } })
     await add(99)
-    expect(await check('a3', 'x::y')).toMatchObject({ allowed: true })
+    expect(await check(agentId, 'x::y')).toMatchObject({ allowed: true })
     expect(await add(1)).toMatchObject({ used: 100 })
-    await expect(check('a3', 'x::y')).rejects.toMatchObject({
+    await expect(check(agentId, 'x::y')).rejects.toMatchObject({
       code: 'quota_exceeded',
       details: { decision: { used: 100, limit: 100, resetsAt: expect.any(Number) }, retryAfterMs: expect.any(Number) },
     })
@@ -80,7 +83,7 @@ describe('the audit chain', () => {
       function_id: 'publish',
       payload: { topic: 'audit', data: { type: 'by_topic', agentId: null } },
     })
-    await vi.waitFor(async () => expect((await verify()).body.entries).toBe(before + 41), { timeout: 5_000 })
+    await vi.waitFor(async () => expect((await verify()).body.entries).toBe(before + 41), { timeout: 20_000 })
 
     const during = Promise.allSettled(Array.from({ length: 40 }, (_, i) => append(i)))
     await system.workers.security!.kill()

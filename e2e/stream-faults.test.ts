@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const model = 'sim/test-model'
-/** More words than are said before something happens. */
 const LONG = Array.from({ length: 100 }, (_, n) => `word${n}`).join(' ')
 
 let simulator: Simulator
+/** In the middle of its answer the model waits until a test has done what it does there. */
+let middle: PromiseWithResolvers<void>
 let system: System
 
 beforeAll(async () => {
@@ -34,7 +35,11 @@ afterAll(async () => {
   await system?.stop()
   await simulator?.close()
 })
-beforeEach(() => simulator.play({ text: LONG, delayMs: 20 }))
+beforeEach(() => {
+  middle = Promise.withResolvers()
+  simulator.play({ text: LONG, midway: () => middle.promise })
+})
+afterEach(() => middle.resolve())
 
 function post(path: string, body: object, signal?: AbortSignal): Promise<Response> {
   return fetch(`${system.httpUrl}${path}`, {
@@ -81,7 +86,7 @@ async function killDuring(name: string, path: string, body: object): Promise<[te
   const seen = await read(
     response,
     whenSpeaking(() => {
-      back = worker.kill().then(() => worker.start())
+      back = worker.restart().finally(middle.resolve)
     }),
   )
   await back
@@ -135,7 +140,7 @@ describe('a streamed chat', () => {
     const [text] = await read(
       response,
       whenSpeaking(() => {
-        back = system.workers.memory!.restart()
+        back = system.workers.memory!.restart().finally(middle.resolve)
       }),
     )
     await back
@@ -181,7 +186,7 @@ describe('a streamed completion', () => {
       response,
       whenSpeaking(() => abort.abort()),
     )
-    await expect.poll(() => simulator.answering, { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => simulator.answering, { timeout: 20_000 }).toBe(0)
   })
 
   it('whose client leaves before the first word ends neither the worker nor the system', async () => {
@@ -215,7 +220,9 @@ describe('a chat that is cancelled', () => {
       calling()
       await new Promise(() => {})
     })
-    await observer.trigger({ function_id: 'engine::functions::list', payload: {} })
+    const listed = async () =>
+      JSON.stringify(await observer.trigger({ function_id: 'engine::functions::list', payload: { prefix: 'slow::' } }))
+    await expect.poll(listed).toContain('slow::work')
     await system.api(
       'PATCH',
       '/v1/agents/default',

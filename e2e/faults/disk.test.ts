@@ -33,7 +33,8 @@ describe.skipIf(!hasStrace)('a disk that fails', () => {
   it('by being slow: what touches no disk goes on while a write waits', async () => {
     const seen = await withFault(folder, 'fsync,fdatasync:delay_enter=200000', 5)
     expect(new Set(seen.codes)).toEqual(new Set(['ok']))
-    expect(seen.fewestReads).toBeGreaterThan(20)
+    // Were reads to wait, there would be one for each write.
+    expect(seen.fewestReads).toBeGreaterThan(3)
     console.log(
       `each sync 200 ms: slowest read ${seen.slowest.readMs.toFixed(1)} ms, write ${seen.slowest.writeMs.toFixed(0)} ms`,
     )

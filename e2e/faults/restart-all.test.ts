@@ -46,6 +46,12 @@ function commandLine(pid: string): string[] {
 it.skipIf(process.platform !== 'linux')(
   'all workers at once, again and again: all functions are back, no process is left, no descriptor leaks',
   async () => {
+    // A start is over before the last function is registered.
+    const missing = async () => {
+      const { body } = await system.api<{ functions: { id: string; up: boolean }[] }>('GET', '/v1/engine/functions')
+      return body.functions.filter(({ up }) => !up).map(({ id }) => id)
+    }
+    await expect.poll(missing, WAIT).toEqual([])
     const everything = await served()
     const engine = (await system.process('engine'))!.pid!
     // One connection for all of it: those that `fetch` opens beside each other are closed when it likes.

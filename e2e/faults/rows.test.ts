@@ -12,7 +12,7 @@ const rows = (await findRows()).filter(({ row }) => !RED.has(row))
 describe('the fault matrix, in its short form', () => {
   it.each(rows.map((row) => [row.row, row.title, row] as const))(
     'row %i: %s',
-    { timeout: 120_000 },
+    { timeout: 180_000 },
     async (...args) => {
       const [, , row] = args
       const reason = row.unavailable?.()

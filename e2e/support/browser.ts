@@ -1,8 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { BrowserContext, Page } from 'playwright-core'
+import type { Browser as Chromium, Page } from 'playwright-core'
 import { expect } from 'vitest'
 
 const PLACES = [
@@ -35,18 +32,30 @@ export interface Browser {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** A browser of its own, with nothing remembered: a new visitor. */
-export async function openBrowser(viewport = { width: 1280, height: 800 }): Promise<Browser> {
+let launched: Promise<Chromium> | undefined
+
+/** One process serves a file of tests. */
+async function launch(): Promise<Chromium> {
   const { chromium } = await import('playwright-core')
-  const profile = await mkdtemp(join(tmpdir(), 'agentos-browser-'))
-  const context: BrowserContext = await chromium.launchPersistentContext(profile, {
-    ...(chromiumPath === undefined ? {} : { executablePath: chromiumPath }),
-    args: ARGS,
-    viewport,
+  return chromium.launch({ ...(chromiumPath === undefined ? {} : { executablePath: chromiumPath }), args: ARGS })
+}
+
+/** Ends the process that `openBrowser` started. */
+export async function closeBrowsers(): Promise<void> {
+  await (await launched)?.close()
+  launched = undefined
+}
+
+/** A window of its own, with nothing remembered: a new visitor. */
+export async function openBrowser(viewport = { width: 1280, height: 800 }): Promise<Browser> {
+  launched ??= launch().catch((error) => {
+    launched = undefined
+    throw error
   })
+  const context = await (await launched).newContext({ viewport })
   const complaints: string[] = []
   const strangers: string[] = []
-  const page = context.pages()[0] ?? (await context.newPage())
+  const page = await context.newPage()
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
   })
@@ -61,7 +70,6 @@ export async function openBrowser(viewport = { width: 1280, height: 800 }): Prom
     strangers,
     async [Symbol.asyncDispose]() {
       await context.close()
-      await rm(profile, { recursive: true, force: true })
     },
   }
 }

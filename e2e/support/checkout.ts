@@ -87,7 +87,7 @@ export class Checkout {
           if (/^ +Stop /m.test(output)) resolve()
         })
       }
-      child.once('exit', (code) => reject(new Error(`agentos up ended with ${code}:\n${output}${this.logs()}`)))
+      child.once('close', (code) => reject(new Error(`agentos up ended with ${code}:\n${output}${this.logs()}`)))
     })
     return {
       output: () => output,

@@ -1,9 +1,15 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AgentError, defineFunction, defineWorker, serve } from '@agentos/sdk'
 import * as z from 'zod'
 
-const Parcel = z.object({ id: z.string(), ms: z.number().default(0), failures: z.number().default(0) })
+const Parcel = z.object({
+  id: z.string(),
+  ms: z.number().default(0),
+  failures: z.number().default(0),
+  /** It is not done before this file is there. */
+  gate: z.string().optional(),
+})
 const Packed = z.object({ id: z.string(), pid: z.number() })
 
 const define = (id: string, effects: 'read' | 'external', http?: string) =>
@@ -30,8 +36,9 @@ function note(id: string): number {
 }
 const begun = new Map<string, number>()
 
-async function work({ id, ms, failures }: z.output<typeof Parcel>): Promise<z.output<typeof Packed>> {
+async function work({ id, ms, failures, gate }: z.output<typeof Parcel>): Promise<z.output<typeof Packed>> {
   const times = note(id)
+  while (gate !== undefined && !existsSync(gate)) await delay(10)
   if (ms > 0) await delay(ms)
   if (times <= failures) throw new AgentError('upstream_error', `failure ${times} of ${failures}`)
   return { id, pid: process.pid }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,12 +12,20 @@ import { block, look, pack } from './parcel-worker.ts'
 
 const DIST = join(import.meta.dirname, '../../dist')
 
+/** Holds up every parcel that is given its path, until it is opened. */
+export interface ParcelGate {
+  path: string
+  open(): void
+}
+
 /** A system with the worker `parcel`, of which a second process can be started by hand. */
 export interface ParcelSystem extends System {
   /** Starts a process as a shell loop does: with the credential of its file. Resolves when it serves. */
   second(): Promise<ChildProcess>
   /** Ids of the parcels that were begun, in order, with the process that did. */
   begun(): { id: string; pid: number }[]
+  /** A closed one; each is opened when the system stops, so that no process has to wait for its work. */
+  gate(): ParcelGate
   /** Processes of the worker that the engine knows. */
   processes(): Promise<WorkerRow[]>
 }
@@ -51,6 +59,7 @@ export async function startParcels(
     workerEnv: { parcel: { PARCEL_LOG: log } },
   })
   const children: ChildProcess[] = []
+  const gates: ParcelGate[] = []
   return {
     ...system,
     async second() {
@@ -59,7 +68,14 @@ export async function startParcels(
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       children.push(child)
-      for await (const line of child.stderr!) if (String(line).includes('"msg":"serving"')) break
+      await new Promise<void>((resolve, reject) => {
+        let said = ''
+        child.stderr!.setEncoding('utf8').on('data', (part: string) => {
+          said += part
+          if (said.includes('"msg":"serving"')) resolve()
+        })
+        child.once('close', () => reject(new Error(`the second process ended: ${said}`)))
+      })
       return child
     },
     begun: () =>
@@ -68,11 +84,18 @@ export async function startParcels(
         .filter((line) => line !== '')
         .map((line) => line.split(' '))
         .map(([id = '', pid]) => ({ id, pid: Number(pid) })),
+    gate() {
+      const path = join(folder, `gate-${gates.length}`)
+      const gate = { path, open: () => writeFileSync(path, '') }
+      gates.push(gate)
+      return gate
+    },
     async processes() {
       const { body } = await system.api<{ workers: (WorkerRow & { name: string })[] }>('GET', '/v1/engine/workers')
       return body.workers.filter(({ name, status }) => name === 'parcel' && status === 'up')
     },
     async stop() {
+      for (const gate of gates) gate.open()
       for (const child of children) {
         if (child.exitCode !== null || child.signalCode !== null) continue
         child.kill('SIGKILL')

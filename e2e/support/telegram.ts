@@ -19,6 +19,8 @@ import { NO_LOCAL_MODELS } from './all-workers.ts'
 export const ADA: Person = { id: 1001, first_name: 'Ada' }
 export const BOB: Person = { id: 1002, first_name: 'Bob' }
 export const EVE: Person = { id: 1003, first_name: 'Eve' }
+/** On a machine that is busy with other things too. */
+export const WAIT = { timeout: 30_000 }
 export const WEBHOOK_SECRET = 'a-secret-of-the-webhook_0123456789'
 /** So that tests take no time; one with the documented limits has its own simulator. */
 export const NO_LIMITS = { chatMs: 0, groupPerMinute: 100_000, perSecond: 100_000 }
@@ -118,11 +120,58 @@ export function asked({ model }: Installation, message: string): number {
 
 /** What the bot wrote into a chat, in time. */
 export async function expectTexts({ telegram }: Installation, chatId: number, texts: string[]): Promise<void> {
-  await expect.poll(() => telegram.texts(chatId), { timeout: 20_000 }).toEqual(texts)
+  await expect.poll(() => telegram.texts(chatId), WAIT).toEqual(texts)
+}
+
+/** Echoes of this message. */
+export function answers({ telegram }: Installation, chatId: number, message: string): string[] {
+  return telegram.texts(chatId).filter((text) => text === `re: ${message}`)
+}
+
+let lastMark = 0
+
+/** A text that was not used before: a test that is tried again is not to find what its first try left. */
+export function fresh(text: string): string {
+  lastMark += 1
+  return `${text}-${lastMark}`
+}
+
+let lastPerson = 5_000
+
+/** Somebody nobody has seen before. */
+export function stranger(first_name = 'Stranger'): Person {
+  lastPerson += 1
+  return { id: lastPerson, first_name }
+}
+
+/** Somebody who was let in. */
+export async function member(at: Installation, role: 'user' | 'owner' = 'user'): Promise<Person> {
+  const person = stranger('Member')
+  at.telegram.say(person, 'hello?')
+  await expect.poll(() => at.telegram.texts(person.id).length, WAIT).toBe(1)
+  const [, code] = /code is (\S+)\./.exec(at.telegram.texts(person.id)[0]!)!
+  const { status } = await owner(at, 'POST', '/v1/channels/telegram/pairings', { code, role })
+  expect(status).toBe(200)
+  await expect.poll(() => at.telegram.texts(person.id).length, WAIT).toBe(2)
+  return person
+}
+
+export function owner<T = unknown>(at: Installation, method: string, path: string, body?: unknown) {
+  return at.system.api<T>(method, path, body, { owner: true })
+}
+
+/** What the bot said to somebody after their pairing. */
+export function heard(at: Installation, person: Person): string[] {
+  return at.telegram.texts(person.id).slice(2)
+}
+
+export async function expectHeard(at: Installation, person: Person, texts: string[]): Promise<void> {
+  await expect.poll(() => heard(at, person), WAIT).toEqual(texts)
 }
 
 export interface OutboxView {
   id: string
+  conversation: string
   state: string
   text: string
   reason: string | null

@@ -55,20 +55,22 @@ describe('a service that runs on behalf of set-up', () => {
     await until(() => said().includes('ready'))
     starter.kill('SIGINT')
     starter.kill('SIGINT')
-    const [code] = await once(starter, 'exit')
+    const [code] = await once(starter, 'close')
     expect(code).toBe(7)
     expect(said()).toContain('heard 1')
     expect(said()).not.toContain('heard 2')
   })
 
   it('hears a second press', async () => {
-    const { process: starter, said } = becoming(COUNTS, true)
+    // It ends at the second press, however late that is.
+    const program = COUNTS.replace('heard === 1', 'heard === 2')
+    const { process: starter, said } = becoming(program, true)
     await until(() => said().includes('ready'))
     starter.kill('SIGINT')
     await until(() => said().includes('heard 1'))
     await delay(300)
     starter.kill('SIGINT')
-    await once(starter, 'exit')
+    await once(starter, 'close')
     expect(said()).toContain('heard 2')
   })
 

@@ -12,7 +12,7 @@ import { batchOf, PARTITION, statesOf, stateText } from './workload.ts'
 export interface PowerCutOptions {
   seed: number
   batches: number
-  /** Time for the cuts, spread evenly over the recording. */
+  /** Time for the cuts, spread evenly over the recording; where the machine is busy they take longer. */
   budgetMs: number
 }
 
@@ -24,6 +24,9 @@ export interface PowerCutReport {
   dropped: number
   problems: string[]
 }
+
+/** So many cuts, or flips, are made at least: what is found must not depend on how fast the machine is. */
+const LEAST = 300
 
 /** A folder for the run's files, in memory where the host has that: the cuts are thousands of small folders. */
 function workFolder(): string {
@@ -85,7 +88,8 @@ export async function runPowerCut(options: PowerCutOptions, bug?: PlantedBug): P
         if (call.call === 'append') acked = ackedAfter(acked, call.bytes.toString())
       } else disk.apply(call)
       // Ahead of the budget everything is tried; behind it, places are left out until it is met again.
-      if (spent > (options.budgetMs * (index + 1)) / recording.calls.length) continue
+      const share = (index + 1) / recording.calls.length
+      if (spent > options.budgetMs * share && report.cuts > LEAST * share) continue
       const began = performance.now()
       for (const name of names) {
         const choice = choicesOf(random)[name]
@@ -153,7 +157,7 @@ export async function runFlips(options: PowerCutOptions, bug?: PlantedBug): Prom
     const report: FlipReport = { flips: 0, found: 0, harmless: 0, problems: [] }
     const place = join(folder, 'flip')
     const until = performance.now() + options.budgetMs
-    while (performance.now() < until) {
+    while (performance.now() < until || report.flips < LEAST) {
       rmSync(place, { recursive: true, force: true })
       mkdirSync(place)
       for (const name of files) copyFileSync(join(data, name), join(place, name))

@@ -41,8 +41,10 @@ client.registerFunction(
 /** Nothing is left to do after the wait but to answer. */
 client.registerFunction('faults::early', async ({ id, holdMs }: Work) => {
   await count('faults-early', id)
+  // Its time runs before anybody hears of it, so that who stops this process then stops it within that time.
+  const held = delay(holdMs)
   process.stdout.write(`${id}\n`)
-  await delay(holdMs)
+  await held
   return { id }
 })
 

@@ -70,6 +70,7 @@ export const row: Row = {
       await until(() => holding >= count, HUNG_MS, 1)
       findings.expect(holding >= count, `only ${holding} of ${count} calls were in flight in round ${round}`)
       await delay(env.between(0, 40))
+      if (round === env.rounds - 1) ticks.lastKill()
       await killAndReturn(system, worker, orders, findings, count)
       await Promise.all([calls, writing])
       await writers.judge()

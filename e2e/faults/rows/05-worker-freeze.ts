@@ -36,7 +36,7 @@ export const row: Row = {
     await Promise.all(programs.map((program) => program.wrote('ready')))
     const answered = new Set<string>()
     for (let round = 0; round < env.rounds; round += 1) {
-      if (!(await until(async () => (await processes(client)).length === 2, BACK_MS))) {
+      if (!(await until(async () => (await processes(client)).length === 2, HUNG_MS))) {
         return findings.hung(`both processes, before round ${round}`)
       }
       const [frozen, other] = round % 2 === 0 ? programs : programs.toReversed()
@@ -101,7 +101,7 @@ class Round {
       findings.time('back in rotation', performance.now() - wentOn, BACK_MS)
     } else findings.hung(`${name}: connections are ${await names()}, not ${both.join()}`)
     const counted = async () => (await metric(system, LATE)) - late
-    await until(async () => (await counted()) >= theirs.length, BACK_MS)
+    await until(async () => (await counted()) >= theirs.length, HUNG_MS)
     const count = await counted()
     findings.expect(count === theirs.length, `${name}: ${count} late results were counted, not ${theirs.length}`)
     await this.parts.caller.flushed()
@@ -111,13 +111,13 @@ class Round {
     this.parts.caller.answers.clear()
   }
 
-  /** Calls that are still under way a heartbeat later. */
+  /** Calls that are still under way when the process is stopped, however late that is. */
   private ask(): Asked {
     const { caller, heartbeatMs, name } = this.parts
     const asked: Asked = new Map()
     for (let n = 0; n < CALLS; n += 1) {
       const id = `${name}-${n}`
-      asked.set(id, caller.call('faults::early', { id, holdMs: heartbeatMs / 2 }, { deadline_ms: 10 * heartbeatMs }))
+      asked.set(id, caller.call('faults::early', { id, holdMs: 1.5 * heartbeatMs }, { deadline_ms: 10 * heartbeatMs }))
     }
     return asked
   }

@@ -60,7 +60,7 @@ export const row: Row = {
       const connections = await connectionsOf(near)
       findings.expect(connections === 1, `the worker has ${connections} connections`)
     }
-    await until(async () => (await metric(system, 'agentos_calls_in_flight')) === 0, BACK_MS)
+    await until(async () => (await metric(system, 'agentos_calls_in_flight')) === 0, HUNG_MS)
     const left = await metric(system, 'agentos_calls_in_flight')
     findings.expect(left === 0, `${left} calls are still in flight`)
   },

@@ -47,7 +47,7 @@ async function spendOne(
   victims: readonly ('ledger' | 'llm-router' | 'engine')[],
   findings: Findings,
 ): Promise<void> {
-  const limitMs = env.short ? 30_000 : 120_000
+  const limitMs = env.short ? 60_000 : 120_000
   const bank: Bank = { charged: 0 }
   let over = false
   const provider = await startOpenAiSimulator((request) => answer(request, bank))

@@ -26,6 +26,12 @@ export const row: Row = {
       const ids = body.functions.filter(({ up }) => up).map(({ id }) => id)
       return ids.sort().join()
     }
+    // A start is over before the last function is registered.
+    const whole = async () => {
+      const { body } = await system.api<{ functions: { up: boolean }[] }>('GET', '/v1/engine/functions')
+      return body.functions.every(({ up }) => up) && (await workers()).every(({ state }) => state === 'up')
+    }
+    if (!(await until(whole, LIMIT_MS, 20))) return findings.hung('all workers, before the first round')
     const everything = await served()
     const engine = (await system.process('engine'))!.pid!
     const owner = system.client({ owner: true })

@@ -153,7 +153,7 @@ try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false }) } ca
         // Gone, as it should be.
       }
     }
-    rmSync(this.home, { recursive: true, force: true })
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 5 })
   }
 }
 

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { commandOf, isAlive } from '../src/supervisor/process-table.ts'
 import { FakeInstallation } from './fake-installation.ts'
 
-const WAIT = { timeout: 20_000, interval: 25 }
+const WAIT = { timeout: 40_000, interval: 25 }
 let installation: FakeInstallation
 
 async function started(workers: Record<string, string | undefined>, engine?: string) {
@@ -20,7 +20,7 @@ const processOf = (name: string) => installation.status().processes.find((proces
 
 afterEach(() => installation.destroy())
 
-describe('agentos up', { timeout: 60_000 }, () => {
+describe('agentos up', { timeout: 90_000 }, () => {
   it('starts everything, says where the page is, and leaves no process when it is stopped', async () => {
     const { child, exit } = await started({ memory: undefined, realm: undefined, security: undefined })
     expect(installation.output).toContain(`http://127.0.0.1:${installation.httpPort}/#code=c0de`)
@@ -147,9 +147,9 @@ describe('agentos up', { timeout: 60_000 }, () => {
     const { child, exit } = await started({ memory: undefined })
     const second = installation.up()
     expect(await second.exit).toBe(1)
+    await vi.waitFor(() => expect(installation.output).toContain(`kill ${child.pid}`), WAIT)
     expect(installation.output).toContain('AgentOS is already running')
     expect(installation.output).toContain(`Process ${child.pid} works on`)
-    expect(installation.output).toContain(`kill ${child.pid}`)
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
   })
@@ -193,9 +193,9 @@ describe('agentos up', { timeout: 60_000 }, () => {
       'console.error("config.yaml, at agentos: unknown key"); process.exit(1)',
     )
     expect(await installation.up().exit).toBe(1)
+    await vi.waitFor(() => expect(installation.output).toContain('engine.jsonl'), WAIT)
     expect(installation.output).toContain('The engine does not start')
     expect(installation.output).toContain('config.yaml, at agentos: unknown key')
-    expect(installation.output).toContain('engine.jsonl')
   })
 
   it('stops at once at the second signal, and leaves no process then either', async () => {

@@ -99,7 +99,7 @@ it('slows the writer down to the reader', async () => {
   const writing = pipeline(source, writer.stream)
   // Opens the reader, which then takes no more than its buffer holds.
   await once(reader.stream, 'readable')
-  await expect.poll(() => channel.writer?.isPaused, { timeout: 5_000 }).toBe(true)
+  await expect.poll(() => channel.writer?.isPaused, { timeout: 20_000 }).toBe(true)
   expect(written).toBeLessThan(chunks)
   let received = 0
   for await (const chunk of reader.stream) received += (chunk as Buffer).length

@@ -22,6 +22,8 @@ export class Child {
   readonly name: string
   private readonly spec: ChildSpec
   private process: ChildProcess | undefined
+  /** It has ended, and everything that it wrote was read: that may be later. */
+  private closed = true
   private text = ''
   /** Where the output of the present process begins. */
   private lifeStart = 0
@@ -59,7 +61,7 @@ export class Child {
     try {
       while (!pattern.test(this.text.slice(this.lifeStart))) {
         signal?.throwIfAborted()
-        if (!this.running) throw new Error(`${this.name} ended before it wrote ${pattern}`)
+        if (this.closed) throw new Error(`${this.name} ended before it wrote ${pattern}`)
         await new Promise<void>((resolve) => this.watchers.add(resolve))
       }
     } finally {
@@ -72,6 +74,7 @@ export class Child {
     const { script, env, cwd, ready } = this.spec
     const child = spawn(process.execPath, [script], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     this.process = child
+    this.closed = false
     reap(child)
     this.lifeStart = this.text.length
     for (const stream of [child.stdout, child.stderr])
@@ -80,9 +83,12 @@ export class Child {
     const timer = setTimeout(() => controller.abort(new Error(`not ready after ${START_LIMIT_MS} ms`)), START_LIMIT_MS)
     const ended = () => {
       controller.abort(new Error(`it ended with ${child.signalCode ?? `code ${child.exitCode}`}`))
-      this.wakeWatchers()
     }
-    child.once('exit', ended)
+    child.once('close', () => {
+      this.closed = true
+      this.wakeWatchers()
+    })
+    child.once('close', ended)
     try {
       await ready(this, controller.signal)
     } catch (error) {
@@ -96,15 +102,14 @@ export class Child {
       )
     } finally {
       clearTimeout(timer)
-      child.off('exit', ended)
-      child.once('exit', () => this.wakeWatchers())
+      child.off('close', ended)
     }
   }
 
-  /** Kills it and resolves when it is gone. */
+  /** Kills it and resolves when it is gone and its last words were read. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (!this.running) return
-    const gone = once(this.process!, 'exit')
+    const gone = once(this.process!, 'close')
     this.process!.kill(signal)
     await gone
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -19,7 +19,11 @@ export async function install(dist: string, workers: readonly string[]): Promise
   const files = await filesOf(dist, workers)
   const shelf = join(tmpdir(), `agentos-testing-${userInfo().uid}`)
   const place = join(shelf, hash('sha256', JSON.stringify(files)).slice(0, 16))
-  if (existsSync(place)) return place
+  if (existsSync(place)) {
+    // It is in use: nobody is to clear it away as an old one.
+    await utimes(place, new Date(), new Date())
+    return place
+  }
   await mkdir(shelf, { recursive: true, mode: 0o700 })
   await clearOld(shelf)
   const staging = await mkdtemp(join(shelf, 'staging-'))

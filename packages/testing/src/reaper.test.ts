@@ -35,5 +35,5 @@ it.each(['SIGKILL', 'SIGTERM'] as const)('ends children whose parent was ended b
   orphan = Number(line.toString())
   expect(isAlive(orphan)).toBe(true)
   parent.kill(signal)
-  await expect.poll(() => isAlive(orphan!), { timeout: 5_000 }).toBe(false)
+  await expect.poll(() => isAlive(orphan!), { timeout: 20_000 }).toBe(false)
 })

@@ -10,7 +10,7 @@ import { freePort } from './free-port.ts'
 import { type ApiOptions, type ApiReply, callApi } from './http-api.ts'
 import { install } from './installation.ts'
 import { reap } from './reaper.ts'
-import type { ConfigEntry } from './system.ts'
+import { type ConfigEntry, untilOk } from './system.ts'
 
 export interface SupervisedOptions {
   /** Names of the workers that are installed; the others are not there at all. */
@@ -66,6 +66,7 @@ export class Supervised {
     const system = new Supervised(root, { http, manager }, options.env ?? {})
     try {
       await system.up()
+      await untilOk(`${system.httpUrl}/ready`, AbortSignal.timeout(START_LIMIT_MS))
       return system
     } catch (error) {
       await system.stop()
@@ -100,7 +101,8 @@ export class Supervised {
           resolve()
         })
       }
-      child.once('exit', (code) => {
+      // Not `exit`: what it said last may be read after that.
+      child.once('close', (code) => {
         clearTimeout(limit)
         reject(new Error(`agentos up ended with ${code}:\n${this.text}`))
       })
@@ -175,7 +177,7 @@ export class Supervised {
       await gone
     }
     await this.killLeft()
-    await rm(this.root, { recursive: true, force: true })
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5 })
   }
 
   /** After a failed test: what a killed supervisor left. */

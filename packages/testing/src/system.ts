@@ -90,7 +90,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     return makeSystem(place, options.dataDir === undefined, { engine, workers, httpUrl, wsUrl })
   } catch (error) {
     await Promise.all(started.map((child) => child.kill()))
-    await rm(root, { recursive: true, force: true })
+    await rm(root, { recursive: true, force: true, maxRetries: 5 })
     throw error
   }
 }
@@ -125,8 +125,8 @@ function makeSystem(place: Place, ownsData: boolean, { engine, workers, httpUrl,
     await Promise.all(clients.map((client) => client.shutdown()))
     await Promise.all(Object.values(workers).map((worker) => worker.stop()))
     await engine.stop()
-    if (ownsData) await rm(dataDir, { recursive: true, force: true })
-    await rm(root, { recursive: true, force: true })
+    if (ownsData) await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
+    await rm(root, { recursive: true, force: true, maxRetries: 5 })
   }
   const stop = (): Promise<void> => {
     stopped ??= end()
@@ -241,7 +241,8 @@ const untilReady = (httpUrl: string, signal: AbortSignal): Promise<void> => unti
 /** The engine answers. */
 const untilHealthy = (httpUrl: string, signal: AbortSignal): Promise<void> => untilOk(`${httpUrl}/health`, signal)
 
-async function untilOk(url: string, signal: AbortSignal): Promise<void> {
+/** Resolves when this address answers with a status of success. */
+export async function untilOk(url: string, signal: AbortSignal): Promise<void> {
   let last: unknown = 'no answer'
   for (;;) {
     if (signal.aborted) throw new Error(`${url} did not become ready: ${String(last)}`, { cause: signal.reason })

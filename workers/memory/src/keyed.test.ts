@@ -212,7 +212,7 @@ describe('a key', () => {
       )
     const used = () => (engine.stored().find(({ key }) => key === id)!.value as contracts.Memory).accessCount
     await recall()
-    await vi.waitFor(() => expect(used()).toBe(1))
+    await vi.waitFor(() => expect(used()).toBe(1), 20_000)
     await recall()
     await engine.restart()
     expect(used()).toBe(1)

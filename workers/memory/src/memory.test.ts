@@ -98,7 +98,7 @@ describe('what was stored is found', () => {
     await engine.use('default', (space) =>
       recallMemories(recall.input().parse({ query: 'dog' }), space, space.caller, engine.call()),
     )
-    await vi.waitFor(async () => expect((await read(id)).accessCount).toBe(1))
+    await vi.waitFor(async () => expect((await read(id)).accessCount).toBe(1), 20_000)
   })
 })
 

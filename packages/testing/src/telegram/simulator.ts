@@ -98,6 +98,11 @@ export class TelegramSimulator {
     this.faults.push(...faults.map((fault) => ({ method, fault })))
   }
 
+  /** Drops the faults that have not happened: from now on all is well. */
+  recover(): void {
+    this.faults.length = 0
+  }
+
   /** Holds the next call of the method before it takes effect. */
   gate(method: Method): Gate {
     const reached = Promise.withResolvers<void>()

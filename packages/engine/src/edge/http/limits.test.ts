@@ -111,7 +111,7 @@ describe('closing', () => {
     const { release } = await hanging({})
     const waiting = system.post('/v1/wait', {})
     await expect.poll(() => system.core.calls.counts().inFlight).toBe(1)
-    const closed = system.edge.close(5_000)
+    const closed = system.edge.close(30_000)
     const ready = await system.fetch('/ready')
     expect(ready.status).toBe(503)
     expect(await ready.json()).toMatchObject({ status: 'draining' })

@@ -22,11 +22,21 @@ let client: FakeWorker
 let seen: Request[]
 
 beforeEach(async () => {
-  system = await startEdge({ settings: { defaultTimeoutMs: 150, bodyBytes: 200_000 } })
-  client = system.worker()
-  seen = []
+  await open(30_000)
 })
 afterEach(() => system.close())
+
+async function open(defaultTimeoutMs: number): Promise<void> {
+  system = await startEdge({ settings: { defaultTimeoutMs, bodyBytes: 200_000 } })
+  client = system.worker()
+  seen = []
+}
+
+/** An edge that waits for nobody: only where nothing else is to be answered. */
+async function reopenImpatient(): Promise<void> {
+  await system.close()
+  await open(150)
+}
 
 function answerWith(answer: unknown, config: object = { api_path: 'items/:id', http_method: 'post' }): void {
   client.serve('items', (request: Request) => {
@@ -251,6 +261,7 @@ describe('what goes wrong in a trigger', () => {
   })
 
   it('is 504 where neither a result nor a byte comes in time', async () => {
+    await reopenImpatient()
     answerWith(undefined, { api_path: 'never' })
     expect((await system.fetch('/never')).status).toBe(504)
   })
@@ -323,6 +334,7 @@ describe('condition and middleware', () => {
   })
 
   it('is 504 for middleware that does not answer, 500 for one that fails', async () => {
+    await reopenImpatient()
     client.serve('hangs', () => new Promise(() => {}))
     client.serve('fails', () => {
       throw new Error('no')
