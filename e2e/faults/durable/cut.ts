@@ -92,6 +92,8 @@ export class Cut {
   /** Asks again under its key for as long as the failure is a passing one. */
   private async ask(): Promise<Reply | undefined> {
     const end = performance.now() + LIMIT_MS
+    // The place before may have killed the engine, whose clients are not back at once.
+    await until(() => this.office.served('desk::save').catch(() => false), LIMIT_MS, 20)
     for (;;) {
       try {
         return await this.office.chat(this.task)

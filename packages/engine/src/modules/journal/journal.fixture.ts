@@ -71,10 +71,11 @@ export class JournalWorld {
   }
 
   /** The engine is killed: what was not committed is gone, and so is every connection; another starts on its disk. */
-  restart(): void {
+  restart({ waitsForClients = true } = {}): void {
     const { time, disk } = this.parts
     time.reset()
     this.parts = this.boot({ time, disk })
+    if (waitsForClients) this.time.advance(1_000)
     this.settle()
   }
 

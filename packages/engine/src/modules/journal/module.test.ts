@@ -67,6 +67,17 @@ describe('a run', () => {
     expect(await world.query('engine::runs::result', { runId })).toEqual({ runId, status: 'done', result: 'end' })
   })
 
+  it('waits for the clients of the engine that was killed, and new runs wait with it', () => {
+    world.begin()
+    world.restart({ waitsForClients: false })
+    world.connect()
+    world.begin()
+    expect(world.flow.served).toEqual([])
+    world.time.advance(1_000)
+    world.settle()
+    expect(world.flow.served).toHaveLength(2)
+  })
+
   it('keeps the step that is under way when its process dies: it is journaled for the next', () => {
     world.begin()
     world.ask('1', 'tool::send')

@@ -16,6 +16,11 @@ import { Run, type RunOwner } from './run.ts'
 
 const PAGE = 500
 const LOAD_RETRY_MS = 1_000
+/**
+ * Where runs are open they wait so long after a start, and new ones with them: the clients of the engine before this one
+ * come back within that time, and what a chat may use are the functions that are there when it looks.
+ */
+const CLIENTS_BACK_MS = 1_000
 /** Calls that may wait while the open runs are read after a start. */
 const MAX_EARLY = 10_000
 /** Readers that are told what a run that they joined came to; further ones only hear its end. */
@@ -315,6 +320,16 @@ export class Runs implements RunOwner {
   }
 
   load(): void {
+    const { store, timers } = this.host.ports
+    store.range(OPEN, { limit: 1 }, (records, error) => {
+      if (this.stopped) return
+      if (error) return this.again(error, () => this.load())
+      if (records.length === 0) return this.loaded()
+      timers.set(CLIENTS_BACK_MS, () => !this.stopped && this.read())
+    })
+  }
+
+  private read(): void {
     const page = (after: string | undefined): void => {
       const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
       this.host.ports.store.range(OPEN, options, (records, error) => {
