@@ -42,6 +42,9 @@ const DEFAULT_LIMITS: StoreLimits = {
   sweepMs: 30_000,
 }
 
+/** So many writes of one turn of the event loop do not wait for its end: the disk works while the rest is read. */
+const FLUSHED_AT_ONCE = 16
+
 interface Queued {
   batch: StoredBatch
   bytes: number
@@ -194,6 +197,7 @@ export class SqliteStore implements Store {
     this.pendingBytes += bytes
     this.queue.push({ batch, bytes, done: relaxed ? undefined : done })
     if (relaxed) this.flushLater ??= setTimeout(() => this.flush(), this.limits.relaxedMs)
+    else if (this.queue.length >= FLUSHED_AT_ONCE) this.flush()
     else this.flushSoon ??= setImmediate(() => this.flush())
   }
 
