@@ -71,7 +71,7 @@ export const row: Row = {
       findings.expect(holding >= count, `only ${holding} of ${count} calls were in flight in round ${round}`)
       await delay(env.between(0, 40))
       if (round === env.rounds - 1) ticks.lastKill()
-      await killAndReturn(system, worker, orders, findings, count)
+      await killAndReturn(system, [worker, caller], orders, findings, count)
       await Promise.all([calls, writing])
       await writers.judge()
       await delay(env.between(0, 100))
@@ -99,18 +99,19 @@ async function callMany(caller: Client, count: number, findings: Findings): Prom
 
 async function killAndReturn(
   system: System,
-  worker: Client,
+  clients: Client[],
   orders: Orders,
   findings: Findings,
   count: number,
 ): Promise<void> {
-  const before = worker.epoch
+  const before = Math.max(...clients.map(({ epoch }) => epoch))
   const killedAt = performance.now()
   await system.engine.kill()
   await system.engine.start()
   orders.engineBack()
   findings.time(`back with ${count.toLocaleString('en')} calls in flight`, performance.now() - killedAt, BACK_MS)
-  if (!(await until(() => worker.epoch > before && worker.connected, HUNG_MS, 2))) findings.hung('the worker’s return')
+  const areBack = (): boolean => clients.every(({ epoch, connected }) => epoch > before && connected)
+  if (!(await until(areBack, HUNG_MS, 2))) findings.hung('the clients’ return')
   const connectedAt = performance.now()
   const routed = await until(async () => (await system.api('GET', '/faults/echo')).status === 200, HUNG_MS, 2)
   if (routed) findings.time('routes back after their worker', performance.now() - connectedAt, ROUTES_MS)

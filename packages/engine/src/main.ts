@@ -8,6 +8,9 @@ import { readDescriptors } from './descriptors.ts'
 import { startEngine } from './engine.ts'
 import { listenToSupervisor } from './supervisor-channel.ts'
 
+/** Of its log, while whoever reads it is slow; what is more is left out. */
+const WAITING_LOG_BYTES = 4 * 1024 * 1024
+
 const VERSION = '0.1.0'
 const DRAIN_MS = 10_000
 
@@ -31,7 +34,7 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
       base: { name: 'engine', pid: process.pid },
       ...(secrets.length > 0 ? { hooks: { streamWrite: (line: string) => redact(line, secrets) } } : {}),
     },
-    pino.destination({ dest: 2, sync: false }),
+    pino.destination({ dest: 2, sync: false, maxLength: WAITING_LOG_BYTES }),
   )
   const config = loadConfig(env.AGENTOS_CONFIG ?? join(root, 'config.yaml'), env)
   const threadFile = bundled ? join(here, 'store-thread.mjs') : join(here, 'store/thread.ts')

@@ -59,6 +59,8 @@ export class Connection {
   registeredBytes = 0
   /** Frames that it has sent: more of them than at the last look means that it does something. */
   framesReceived = 0
+  /** Frames that were dropped, because they are malformed or too many. */
+  framesDropped = 0
   /** It is given no calls any more and is about to be ended. */
   retired = false
   private readonly registered = new Map<string, number>()

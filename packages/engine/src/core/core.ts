@@ -42,6 +42,8 @@ import { SpanFeed } from './spans.ts'
 import { Supervision } from './supervision.ts'
 import { Triggers } from './triggers.ts'
 
+/** Frames of one connection that are dropped with a warning. */
+const DROPS_TOLD = 20
 /** Closes the connection of a peer that does not read; at most 123 bytes. */
 const NOT_READ = 'overloaded: what was sent is not read; connect anew, read as it comes, ask for less at once'
 
@@ -168,7 +170,7 @@ export class Core implements ModuleHost {
   receive(connection: Connection, bytes: Buffer): void {
     if (!connection.open) return this.receiveLate(bytes)
     const decoded = decodeFrame(bytes, (reason) => {
-      this.ports.log.warn({ connection: connection.id, reason }, 'Dropped a malformed frame')
+      this.dropped(connection, { reason }, 'Dropped a malformed frame')
     })
     if (!decoded) return
     this.frameBytes = bytes.length
@@ -233,11 +235,7 @@ export class Core implements ModuleHost {
       connection.calling.has(id) || connection.steps.has(id) || connection.answered.has(id)
     if (wantsResult && used(callerId)) {
       // The same frame twice, or two calls that nobody could tell apart: the first one is answered.
-      this.ports.log.warn(
-        { connection: connection.id, invocation_id: callerId },
-        'Dropped a call: its id was used before',
-      )
-      return
+      return this.dropped(connection, { invocation_id: callerId }, 'Dropped a call: its id was used before')
     }
     let answered = false
     const answer = (result: CallResult): void => {
@@ -529,8 +527,18 @@ export class Core implements ModuleHost {
   private full(connection: Connection): boolean {
     const room = connection.registeredBytes + this.frameBytes <= this.limits.registrationBytes
     if (room && connection.registrations() < this.limits.registrationsPerConnection) return false
-    this.ports.log.warn({ connection: connection.id }, 'Dropped a registration: the connection has too many')
+    this.dropped(connection, {}, 'Dropped a registration: the connection has too many')
     return true
+  }
+
+  /** Told a few times for each connection: who floods the engine does not flood its log. */
+  private dropped(connection: Connection, why: object, message: string): void {
+    connection.framesDropped += 1
+    const { id, framesDropped } = connection
+    if (framesDropped < DROPS_TOLD) this.ports.log.warn({ connection: id, ...why }, message)
+    else if (framesDropped === DROPS_TOLD) {
+      this.ports.log.warn({ connection: id, ...why }, `${message}; further ones of this connection are not told`)
+    }
   }
 
   // Processes of installed workers

@@ -53,6 +53,17 @@ describe('registrations', () => {
 })
 
 describe('the registrations of one connection', () => {
+  it('tells a few of the frames that it drops of one connection, and not all', () => {
+    const { core, guest, warnings } = startCore()
+    const [flood, other] = [guest(), guest()]
+    for (let n = 0; n < 500; n += 1) core.receive(flood.connection, Buffer.from('{"type":'))
+    expect(warnings.length).toBeLessThanOrEqual(20)
+    expect(warnings.at(-1)).toContain('further ones of this connection are not told')
+    const before = warnings.length
+    core.receive(other.connection, Buffer.from('{"type":'))
+    expect(warnings.length - before, 'of another connection').toBe(1)
+  })
+
   it('are bounded in bytes, and room that was given back can be used again', () => {
     const { core, guest, warnings } = startCore({ limits: { registrationBytes: 2_500 } })
     const peer = guest()
