@@ -60,7 +60,8 @@ async function spendOne(
     Array.from({ length: AGENTS }, (_, index) => spendAll(client, `agent-${index}`, () => over, findings)),
   )
   for (const [index, name] of victims.entries()) {
-    const share = ((index + 1) / (victims.length + 1)) * limit
+    // What the kills before cut off is booked and may not have been charged: all of the budget is never seen.
+    const share = ((index + 1) / (victims.length + 1)) * 0.7 * limit
     if (!(await until(() => bank.charged > share, limitMs))) findings.hung(`spending, before the kill of ${name}`)
     const killed = name === 'engine' ? system.engine : system.workers[name]!
     await killed.kill()
