@@ -78,6 +78,19 @@ describe('a run', () => {
     expect(world.flow.served).toHaveLength(2)
   })
 
+  it('that is in doubt after a restart says so to who joins it while clients are waited for', () => {
+    const key = { idempotency_key: 'once' }
+    world.begin(key)
+    world.ask('1', 'tool::send')
+    world.restart({ waitsForClients: false })
+    world.connect()
+    world.begin(key)
+    world.time.advance(1_000)
+    world.settle()
+    const ask = world.ask('1', 'tool::send')
+    expect(world.flow.result(ask)?.error).toMatchObject({ code: 'run_suspended', details: { reason: 'in_doubt' } })
+  })
+
   it('keeps the step that is under way when its process dies: it is journaled for the next', () => {
     world.begin()
     world.ask('1', 'tool::send')

@@ -373,7 +373,6 @@ export class Runs implements RunOwner {
     this.early = undefined
     if (this.open.size > 0) this.host.ports.log.info({ runs: this.open.size }, 'Runs from before the start go on')
     const recovered = [...this.open.values()]
-    for (const run of early) run()
     for (const run of recovered) {
       if (run.over) continue
       const { parent, realm } = run.head
@@ -382,6 +381,8 @@ export class Runs implements RunOwner {
       else if (isOrphan) run.cancel(`The run ${parent.run}, whose step it was, was cancelled`)
       else run.takeUp()
     }
+    // Who joins a run hears why it stands still only once that is known.
+    for (const run of early) run()
   }
 
   /** No further attempts. What runs may still succeed; what fails from now on is taken up after the next start. */
