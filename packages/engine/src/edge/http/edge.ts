@@ -218,9 +218,13 @@ class HttpServer {
     const wanted = exchange.header('access-control-request-method')
     if (exchange.method !== 'OPTIONS' || wanted === undefined) return true
     exchange.traced = false
-    const methods = this.methodsOf(exchange.path)
+    const taken = this.methodsOf(exchange.path)
+    const { crossOriginMethods } = this.settings
+    const methods = (taken.length > 0 ? taken : METHODS).filter(
+      (method) => crossOriginMethods?.includes(method) ?? true,
+    )
     exchange.send(204, {
-      'access-control-allow-methods': (methods.length > 0 ? methods : METHODS).join(', '),
+      'access-control-allow-methods': methods.join(', '),
       'access-control-allow-headers': exchange.header('access-control-request-headers') ?? '*',
       'access-control-max-age': '600',
     })

@@ -53,7 +53,7 @@ export class StateWrites {
     const expires = this.expires(input)
     this.apply(input, call, target, (old) => ({
       ...put(value, { ...expected(input), ...(expires === undefined ? {} : { expires }) }),
-      result: (version) => ({ old_value: old?.value ?? null, new_value: value, version }),
+      result: (version) => ({ old_value: old?.value ?? null, new_value: value, ...versionFor(input, version) }),
     }))
   }
 
@@ -78,7 +78,12 @@ export class StateWrites {
       const more = errors.length > 0 ? { errors } : {}
       return {
         ...put(value, { expectedVersion, ...(until === undefined ? {} : { expires: until }) }),
-        result: (version) => ({ old_value: old?.value ?? null, new_value: value, version, ...more }),
+        result: (version) => ({
+          old_value: old?.value ?? null,
+          new_value: value,
+          ...versionFor(input, version),
+          ...more,
+        }),
       }
     })
   }
@@ -161,6 +166,11 @@ export function failWith(call: BuiltinCall, error: ErrorBody): void {
 function expected(input: Input): { expectedVersion?: number } {
   const version = input.optionalInteger('expectedVersion', { min: 0, max: Number.MAX_SAFE_INTEGER })
   return version === undefined ? {} : { expectedVersion: version }
+}
+
+/** Only who names a version is told the next one: others get the protocol's answer, which clients compare whole. */
+function versionFor(input: Input, version: number): { version?: number } {
+  return expected(input).expectedVersion === undefined ? {} : { version }
 }
 
 function put(value: unknown, more: { expectedVersion?: number; expires?: number }): Pick<Change, 'write' | 'event'> {
