@@ -64,7 +64,7 @@ export function addStatus(program: Command): void {
       const { json } = command.optsWithGlobals<GlobalOptions>()
       const { api, paths } = connect()
       const [ready, { workers }, { functions }] = await Promise.all([
-        api.probe('/ready'),
+        api.probe('/v1/engine/ready'),
         api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
         api.get<{ functions: unknown[] }>('/v1/engine/functions'),
       ])

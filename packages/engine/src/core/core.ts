@@ -357,19 +357,14 @@ export class Core implements ModuleHost {
 
   private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
     if (this.full(connection)) return
-    if (frame.invocation) {
-      this.ports.log.warn(
-        { function_id: frame.id },
-        'Dropped a function that is invoked over HTTP: not in this release',
-      )
-      return
-    }
     const outcome = this.registry.register(connection, frame)
     if (!outcome.ok) {
       this.ports.log.warn(
         { function_id: frame.id, code: outcome.code, connection: connection.id, address: connection.address },
         outcome.message,
       )
+      const error = { code: outcome.code, message: outcome.message }
+      this.tell(connection, JSON.stringify({ type: 'functionregistrationresult', id: frame.id, error }))
       return
     }
     connection.account('function', frame.id, this.frameBytes)
