@@ -6,6 +6,7 @@ import { replaceMemory, requireMemory } from './entries.ts'
 import type { IndexedMemory } from './index/memories.ts'
 import { keyScope } from './scopes.ts'
 import { fusedRelevance, lexicalRelevance, recallScore } from './scoring.ts'
+import { plainText } from './similarity.ts'
 import type { Space } from './spaces.ts'
 import { terms } from './terms.ts'
 
@@ -22,8 +23,19 @@ export interface Found extends IndexedMemory {
 
 type Query = ParsedInputOf<typeof search>
 
-/** Best first, 0 to 1. A query without words to look for finds the newest, by importance and age. */
-export async function findMemories(query: Query, { index, agentId, caller }: Space): Promise<Found[]> {
+/** Best first, 0 to 1, each text once. A query without words to look for finds the newest, by importance and age. */
+export async function findMemories(query: Query, space: Space): Promise<Found[]> {
+  const hits = (await answersTo(query, space)).map((found) => ({
+    found,
+    score: found.score,
+    terms: new Set(found.terms),
+    text: plainText(found.memory.content),
+  }))
+  return diverse(hits, query.limit).map(({ found }) => found)
+}
+
+/** Everything that answers a query well enough, in no order. */
+export async function answersTo(query: Query, { index, agentId, caller }: Space): Promise<Found[]> {
   await index.syncMemories(caller)
   const now = Date.now()
   const wanted = [...new Set(terms(query.query))].slice(0, MOST_TERMS)
@@ -33,16 +45,12 @@ export async function findMemories(query: Query, { index, agentId, caller }: Spa
       : index.memories.newest(agentId, query, now, Math.max(CANDIDATES, 2 * query.limit))
   const statistics = index.memories.statistics(wanted)
   const leastScore = query.minScore ?? (wanted.length > 0 ? LEAST_SCORE : 0)
-  const scored = candidates.flatMap((candidate) => {
+  return candidates.flatMap((candidate) => {
     const relevance = fusedRelevance(lexicalRelevance(wanted, candidate.terms, statistics))
     const score = Math.round(recallScore(relevance, candidate.memory, now) * 10_000) / 10_000
     const answers = wanted.length === 0 || relevance >= LEAST_RELEVANCE
     return answers && score >= leastScore ? [{ ...candidate, score }] : []
   })
-  return diverse(
-    scored.map((found) => ({ found, score: found.score, terms: new Set(found.terms) })),
-    query.limit,
-  ).map(({ found }) => found)
 }
 
 export async function searchMemories(query: Query, space: Space): Promise<MemoryHit[]> {

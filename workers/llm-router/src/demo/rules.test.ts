@@ -125,6 +125,19 @@ describe('the rules demo', () => {
     )
   })
 
+  it('says that it will remember only what was stored', async () => {
+    const after = (result: unknown) => answerAfter('remember that my dog is called Rex', result)
+    expect(await after({ id: 'm', deduplicated: true })).toBe(
+      `I knew that already: my dog is called Rex\n\n${SIGNATURE}`,
+    )
+    const redacted = await after({ id: 'm', stored: true, redacted: true })
+    expect(redacted).not.toContain('my dog is called Rex')
+    expect(redacted).toContain('without what looks like a key or a password')
+    for (const odd of [{}, [], 'none of it', null]) {
+      expect(await after(odd)).not.toContain('will remember')
+    }
+  })
+
   it('finds what it remembered', async () => {
     const question = 'What do you know about my dog?'
     expect((await ask(question)).calls).toEqual([{ id: 'memory::search', arguments: { query: 'my dog' } }])
