@@ -8,7 +8,7 @@ import { keyScope } from './scopes.ts'
 import { fusedRelevance, lexicalRelevance, recallScore } from './scoring.ts'
 import { plainText } from './similarity.ts'
 import type { Space } from './spaces.ts'
-import { terms } from './terms.ts'
+import { readings } from './terms.ts'
 
 /** Best by BM25 that are scored in full. */
 const CANDIDATES = 100
@@ -34,11 +34,18 @@ export async function findMemories(query: Query, space: Space): Promise<Found[]>
   return diverse(hits, query.limit).map(({ found }) => found)
 }
 
-/** Everything that answers a query well enough, in no order. */
-export async function answersTo(query: Query, { index, agentId, caller }: Space): Promise<Found[]> {
-  await index.syncMemories(caller)
+/** Everything that answers a query well enough, in no order: in its exact reading, else in the next. */
+export async function answersTo(query: Query, space: Space): Promise<Found[]> {
+  await space.index.syncMemories(space.caller)
+  for (const wanted of readings(query.query)) {
+    const answers = answersOf(wanted.slice(0, MOST_TERMS), query, space)
+    if (answers.length > 0) return answers
+  }
+  return []
+}
+
+function answersOf(wanted: readonly string[], query: Query, { index, agentId }: Space): Found[] {
   const now = Date.now()
-  const wanted = [...new Set(terms(query.query))].slice(0, MOST_TERMS)
   const candidates =
     wanted.length > 0
       ? index.memories.matching(agentId, wanted, query, now, Math.max(CANDIDATES, 2 * query.limit))
