@@ -8,6 +8,7 @@ import type * as z from 'zod'
 import { createDefaultIfMissing } from './agents.ts'
 import { ChatTotals } from './chat-totals.ts'
 import { EventStream } from './event-stream.ts'
+import { afterOverflow } from './history/history.ts'
 import { type OfferedTool, type Preparation, prepare } from './preparation.ts'
 import type { SessionQueue } from './session-queue.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -89,7 +90,7 @@ class ChatTurn {
     })
 
     for (;;) {
-      const completion = await this.ask(prepared)
+      const completion = await this.answer(prepared)
       await this.events.retell(completion)
       this.totals.add(completion)
       await this.count(completion)
@@ -119,6 +120,18 @@ class ChatTurn {
       const round: Message[] = [assistant, { role: 'tool', content: outcomes.map((outcome) => outcome.part) }]
       this.messages.push(...round)
       await this.append(round)
+    }
+  }
+
+  /** Asked once more with a shorter conversation where the model cannot take it whole. */
+  private async answer(prepared: Preparation): Promise<Completion> {
+    try {
+      return await this.ask(prepared)
+    } catch (error) {
+      const shorter = afterOverflow(error, this.messages, prepared)
+      if (!shorter) throw error
+      this.messages = shorter
+      return this.ask(prepared)
     }
   }
 
