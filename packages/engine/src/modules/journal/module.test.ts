@@ -692,8 +692,9 @@ describe('a replay', () => {
   it('answers every step from the journal, executes nothing, and compares the end', async () => {
     const runId = finished()
     const id = replay(runId)
-    // Under the name of what it replays, which its result may hold.
-    expect(world.given(world.flow)).toMatchObject({ data: { n: 1 }, context: { run: runId, attempt: 1, recorded: 3 } })
+    // Under the name of what it replays, which its result may hold. No step is new: it looks for each before it works.
+    const context = { run: runId, attempt: 1, recorded: Number.MAX_SAFE_INTEGER }
+    expect(world.given(world.flow)).toMatchObject({ data: { n: 1 }, context })
     expect(world.flow.result(world.ask('1', 'tool::send', { to: 'ada' }))?.result).toBe('sent')
     expect(world.flow.result(world.ask('2', 'tool::read'))?.result).toBe('read')
     const look = world.ask('3', 'engine::journal::look', { name: 'roll' })
@@ -747,6 +748,19 @@ describe('a replay', () => {
       divergences: [{ step: '1', recorded: { name: 'tool::send' }, asked: { name: 'tool::keyed' } }],
     })
     expect(world.calls('tool::keyed')).toBe(0)
+  })
+
+  it('ends before work that was never recorded: the process is told of the end instead of doing it', () => {
+    world.begin()
+    const { runId } = world
+    world.does('1', 'tool::send', 'sent')
+    world.caller.call('engine::runs::cancel', { data: { runId } })
+    world.settle()
+    const id = replay(runId)
+    expect(world.given(world.flow).context!.recorded).toBeGreaterThan(1)
+    world.ask('1', 'tool::send')
+    expect(world.flow.code(world.ask('2', 'engine::journal::look', { name: 'roll' }))).toBe('run_suspended')
+    expect(world.caller.result(id)?.result).toMatchObject({ divergences: [{ step: '2', recorded: null }] })
   })
 
   it('with `from` is a fork: a new run that begins with the steps before that one', async () => {
