@@ -510,14 +510,67 @@ describe('a step that needs an approval', () => {
     expect(world.calls('tool::send')).toBe(1)
   })
 
+  /** What the gate was asked about a request, and has not answered yet. */
+  const question = () => {
+    expect(world.given(world.gate, 'approval::gate').data).toEqual({ requestId: 'apr-1' })
+    return world.given(world.gate, 'approval::gate')
+  }
+  const answer = (value: object): void => {
+    world.gate.answer(question(), value)
+    world.settle()
+  }
+
   it('is over when the approval expires, and its call is not made again', () => {
     world.begin()
     world.ask('1', 'tool::send')
     refuse()
     world.unwind()
     world.time.advance(61_000)
+    answer({ decision: 'timed_out' })
     expect(world.flow.code(world.ask('1', 'tool::send'))).toBe('approval_expired')
     expect(world.calls('tool::send')).toBe(1)
+  })
+
+  it.each([
+    ['approved', undefined],
+    ['denied', 'approval_denied'],
+  ])('that was %s without anybody telling the run asks before it gives up', async (decision, code) => {
+    world.begin()
+    const { runId } = world
+    world.ask('1', 'tool::send', { to: 'ada' })
+    refuse()
+    world.unwind()
+    world.restart()
+    world.connect()
+    world.time.advance(61_000)
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'waiting' })
+    answer({ decision })
+    if (code) expect(world.flow.code(world.ask('1', 'tool::send', { to: 'ada' }))).toBe(code)
+    else expect(world.does('1', 'tool::send', 'sent', { to: 'ada' })).toBe('sent')
+  })
+
+  it('waits on where the request is open still, or nobody who knows can be asked, over a restart too', async () => {
+    world.begin()
+    const { runId } = world
+    world.ask('1', 'tool::send')
+    refuse()
+    world.unwind()
+    world.time.advance(61_000)
+    answer({ pending: true, expiresAt: world.time.now() + 5_000 })
+    const asked = world.gate.served.length
+    world.time.advance(4_000)
+    expect(world.gate.served).toHaveLength(asked)
+    world.time.advance(2_000)
+    expect(world.gate.served).toHaveLength(asked + 1)
+    world.gate.close()
+    world.time.advance(100_000)
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'waiting', reason: 'approval' })
+    world.restart()
+    world.connect()
+    // What comes meanwhile is as good as an answer.
+    await world.query('engine::runs::signal', { runId, name: 'approval:apr-1', value: { decision: 'approved' } })
+    answer({ decision: 'timed_out' })
+    expect(world.does('1', 'tool::send', 'sent')).toBe('sent')
   })
 
   it.each([
