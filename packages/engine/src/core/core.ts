@@ -17,6 +17,7 @@ import { Catalogue } from './catalogue.ts'
 import { Connection, type Grant } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
+import type { Fate } from './gate.ts'
 import { assertKey } from './keys.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import type {
@@ -349,6 +350,13 @@ export class Core implements ModuleHost {
 
   isInstalled(worker: string): boolean {
     return this.catalogue.workers.has(worker)
+  }
+
+  askAbout(requestId: string, context: CallContext, done: (fate: Fate) => void): void {
+    const { gate } = this.calls
+    const question = gate.questionAbout(requestId, context)
+    if (question) this.calls.invoke({ ...question, onResult: (result) => done(gate.fateOf(result)) })
+    else done({ is: 'none' })
   }
 
   registerTriggerType(type: BuiltinTriggerType): void {

@@ -6,6 +6,9 @@ import type { Run } from './run.ts'
 import type { Step } from './step.ts'
 
 const MAX_TIMER_MS = 2 ** 31 - 1
+/** How soon whoever gives approvals is asked again about a request, at the earliest. */
+const ASK_AGAIN_MS = 1_000
+const APPROVAL = 'approval:'
 
 /** What a person or a program decides about a run that stands still. */
 export interface Decision {
@@ -38,7 +41,7 @@ export class RunWaits {
 
   /** The call of a step was refused until somebody approves it. */
   forApproval(step: Step, requestId: string, expiresAt: number | undefined): void {
-    const signal = `approval:${requestId}`
+    const signal = `${APPROVAL}${requestId}`
     if (this.used.has(signal)) {
       const message = 'The approval of this call was used up already, and it needs one again'
       return this.run.steps.record(step, { ok: false, error: { code: 'approval_required', message } })
@@ -73,15 +76,32 @@ export class RunWaits {
     })
   }
 
-  private expire(step: Step, { signal, approval, expiredCode }: Waiting): void {
-    if (approval) {
-      const value = { expired: true }
-      this.signals.set(signal, value)
-      return this.decidedFor(step, signal, [{ kind: 'signal', name: signal, value }])
-    }
+  private expire(step: Step, waiting: Waiting): void {
+    const { signal, approval, expiredCode } = waiting
+    if (approval) return this.ask(step, waiting)
     const message = `The signal ${signal} did not come in time`
     const error = { code: expiredCode ?? 'deadline_exceeded', message, details: { expired: true, signal } }
     this.conclude(step, { ok: false, error }, [])
+  }
+
+  /**
+   * Nobody told of a decision in time, which may be lost on its way: whoever keeps it is asked first. As long as it does
+   * not say, nothing is decided.
+   */
+  private ask(step: Step, waiting: Waiting): void {
+    const { run } = this
+    const { signal } = waiting
+    run.host.askAbout(signal.slice(APPROVAL.length), run.head.context, (fate) => {
+      if (run.over || run.owner.stopped || step.waiting !== waiting) return
+      if (fate.is === 'pending' || fate.is === 'unknown') {
+        const again = run.host.ports.clock.now() + ASK_AGAIN_MS
+        waiting.expiresAt = fate.is === 'pending' ? Math.max(fate.expiresAt, again) : again
+        return this.watchExpiry(step)
+      }
+      const value = fate.is === 'decided' ? fate.value : { expired: true }
+      this.signals.set(signal, value)
+      this.decidedFor(step, signal, [{ kind: 'signal', name: signal, value }])
+    })
   }
 
   /** A signal comes. Throws `conflict` where it has come already; `done` runs when it is on disk. */
