@@ -9,6 +9,8 @@ interface Stored {
 export class MemoryState {
   /** Writes that fail before they are done, as with an engine that restarts. */
   failures = 0
+  /** Writes that are refused for good, by their key. */
+  refuses: (key: string) => boolean = () => false
   /** Writes that are done, and whose answer is lost. */
   lostAnswers = 0
   private readonly scopes = new Map<string, Map<string, Stored>>()
@@ -27,6 +29,7 @@ export class MemoryState {
       this.failures -= 1
       throw new InvocationError({ code: 'engine_lost', message: 'The engine restarts' })
     }
+    if (this.refuses(key)) throw new InvocationError({ code: 'forbidden', message: 'This is refused' })
     const found = this.in(scope).get(key)
     const version = found?.version ?? 0
     if (expectedVersion !== undefined && expectedVersion !== version) {

@@ -76,6 +76,16 @@ describe('an outbox', () => {
     expect(sent(service)).toEqual(['two'])
   })
 
+  it('leaves a message as it is that may be put there only once', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const outbox = await open(state, service)
+    const put = (words: string) => outbox.put('a', 'chat', text(words), { once: true })
+    await Promise.all([put('one'), put('two')])
+    await put('three')
+    await expect.poll(() => stateOf(outbox, 'a')).toBe('sent')
+    expect(sent(service)).toEqual(['one'])
+  })
+
   it('knows its own new message where the answer to its write was lost', async () => {
     const [state, service] = [new MemoryState(), new Service()]
     const outbox = await open(state, service)

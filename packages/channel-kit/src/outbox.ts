@@ -82,12 +82,17 @@ export class Outbox {
 
   /**
    * Puts a message into the outbox, or changes what it shows: as long as it was not sent it goes out with the new content,
-   * after that it is edited. On disk when this resolves, except a change that is not final.
+   * after that it is edited; `once` leaves what is there as it is. On disk when this resolves, except a change that is not
+   * final.
    */
-  async put(id: string, conversation: string, content: Content, options: { final?: boolean } = {}): Promise<void> {
-    const final = options.final ?? true
+  async put(
+    id: string,
+    conversation: string,
+    content: Content,
+    { final = true, once = false }: { final?: boolean; once?: boolean } = {},
+  ): Promise<void> {
     const { live, isNew } = await this.findOrCreate(id, conversation, content, final)
-    if (!isNew) await this.change(live, content, final)
+    if (!isNew && !once) await this.change(live, content, final)
     this.run(conversation)
   }
 
