@@ -1,7 +1,9 @@
 import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
-import type { Entry, NewEntry, ResumeAnswer, RunHead, StepCall, StepOutcome, Waiting } from './entry.ts'
+import type { StoreWrite } from '../../core/ports.ts'
+import type { Entry, ResumeAnswer, RunHead, StepCall, StepOutcome, Waiting } from './entry.ts'
 import { withoutChannels } from './fingerprint.ts'
+import type { Noted } from './journal.ts'
 import type { Run } from './run.ts'
 import type { Step } from './step.ts'
 
@@ -17,6 +19,8 @@ export interface Decision {
   answer: ResumeAnswer
   result?: unknown
   by: RunHead['principal']
+  /** Written with it. */
+  beside: readonly StoreWrite[]
 }
 
 /** All that makes a run stand still: signals, approvals, steps in doubt and divergences, and what lets it go on. */
@@ -104,13 +108,13 @@ export class RunWaits {
     })
   }
 
-  /** A signal comes. Throws `conflict` where it has come already; `done` runs when it is on disk. */
-  signal(name: string, value: unknown, done: () => void): void {
+  /** A signal comes. Throws `conflict` where it has come already; `done` runs when it is on disk, with what is beside it. */
+  signal(name: string, value: unknown, beside: readonly StoreWrite[], done: () => void): void {
     const { run } = this
     if (run.over) throw new EngineError('conflict', `The run ${run.id} is ${run.head.status}`)
     if (this.signals.has(name)) throw new EngineError('conflict', `The signal ${name} of ${run.id} has come already`)
     this.signals.set(name, value)
-    const entry: NewEntry = { kind: 'signal', name, value }
+    const entry: Noted = { kind: 'signal', name, value, beside }
     // Nobody waits yet: whoever does later has it at once. Several branches: the signal is written with the first.
     const steps = [...run.steps.all()].filter(({ waiting }) => waiting?.signal === name)
     if (steps.length === 0) run.journal.insist(run.head, [entry], done)
@@ -126,14 +130,14 @@ export class RunWaits {
    * Somebody decided about a step's approval, or nobody did in time. What was refused is the step's result; else its call
    * is made again, by this process or the next, and whoever asked for the approval lets it through.
    */
-  private decidedFor(step: Step, signal: string, entries: readonly NewEntry[], done?: () => void): void {
+  private decidedFor(step: Step, signal: string, entries: readonly Noted[], done?: () => void): void {
     const error = refusalOf(this.signals.get(signal), step)
     if (!error) return this.callAgain(step, signal, entries, done)
     this.used.add(signal)
     this.conclude(step, { ok: false, error }, entries, done)
   }
 
-  private callAgain(step: Step, signal: string, entries: readonly NewEntry[], done: () => void = () => {}): void {
+  private callAgain(step: Step, signal: string, entries: readonly Noted[], done: () => void = () => {}): void {
     const { run } = this
     this.used.add(signal)
     this.forget(step)
@@ -147,7 +151,7 @@ export class RunWaits {
   }
 
   /** What a step waited for is its result. */
-  private conclude(step: Step, outcome: StepOutcome, entries: readonly NewEntry[], done: () => void = () => {}): void {
+  private conclude(step: Step, outcome: StepOutcome, entries: readonly Noted[], done: () => void = () => {}): void {
     const { run } = this
     this.forget(step)
     step.state = 'recording'
@@ -200,23 +204,23 @@ export class RunWaits {
     if (run.over || head.status !== 'parked') {
       throw new EngineError('conflict', `The run ${run.id} is ${head.status}, and asks nothing`)
     }
-    const { answer, by } = decision
+    const { answer, by, beside } = decision
     if (head.reason === 'diverged') {
       if (answer !== 'repeat') throw new EngineError('conflict', 'A run that diverged can only be tried again: repeat')
       delete head.reason
-      return this.resumed({ kind: 'resumed', answer, by }, done)
+      return this.resumed({ kind: 'resumed', answer, by, beside }, done)
     }
     const key = decision.step ?? head.question?.step ?? ''
     const step = run.steps.get(key)
     if (step?.state !== 'in_doubt') throw new EngineError('conflict', `Step ${key} of ${run.id} is not in doubt`)
-    const entry: NewEntry = { kind: 'resumed', step: key, answer, by }
+    const entry: Noted = { kind: 'resumed', step: key, answer, by, beside }
     if (answer !== 'repeat') return this.conclude(step, decided(step, decision), [entry], done)
     step.state = 'idle'
     step.madeAt = undefined
     this.resumed(entry, done)
   }
 
-  private resumed(entry: NewEntry, done: () => void): void {
+  private resumed(entry: Noted, done: () => void): void {
     const { run } = this
     run.hasProgressed()
     this.goOn()
