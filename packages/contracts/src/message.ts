@@ -18,7 +18,7 @@ export const ToolCallProblem = () =>
     code: z.enum(['invalid_json', 'unknown_tool']),
     /** A sentence that can be shown to the model. */
     message: z.string(),
-    /** The arguments as the model wrote them, at most 2,000 characters. */
+    /** The arguments as the model wrote them; of an answer at most 2,000 characters. */
     raw: z.string(),
   })
 

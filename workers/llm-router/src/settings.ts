@@ -25,13 +25,15 @@ export const FormatName = z.enum(['openai-chat', 'openai-responses', 'anthropic'
 /**
  * What a provider differs in from its format: `max-completion-tokens` instead of `max_tokens`; `reasoning-back` wants
  * the reasoning of the current turn again; `short-call-ids` takes nine letters or digits; `no-stream-options` refuses
- * that field; `loopback-only` never leaves the host.
+ * that field; `parsed-arguments` reads the arguments of earlier calls and refuses those that are no JSON object;
+ * `loopback-only` never leaves the host.
  */
 const Trait = z.enum([
   'max-completion-tokens',
   'reasoning-back',
   'short-call-ids',
   'no-stream-options',
+  'parsed-arguments',
   'loopback-only',
 ])
 

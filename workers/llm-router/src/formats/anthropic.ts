@@ -3,6 +3,7 @@ import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
+  argumentsObject,
   type Format,
   jsonInstruction,
   listedModels,
@@ -220,7 +221,7 @@ function blockOf(part: Part, translation: Translation): unknown[] {
         },
       ]
     case 'toolCall':
-      return [{ type: 'tool_use', id: callId(part.callId), name: names.name(part.id), input: part.arguments }]
+      return [{ type: 'tool_use', id: callId(part.callId), name: names.name(part.id), input: argumentsObject(part) }]
     case 'toolResult':
       return [toolResult(part, translation)]
     case 'reasoning':

@@ -1,4 +1,10 @@
-import type { CompletionInput, ImagePart, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type {
+  CompletionInput,
+  ImagePart,
+  StreamFrame,
+  ToolCallPart,
+  ToolResultPart,
+} from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
 import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
@@ -94,6 +100,18 @@ export function translate(
     callId: (callId) => wireCallId(callId, short),
     builder: (emit) => new AnswerBuilder(names, new Set(offered), emit),
   }
+}
+
+/** Arguments of an earlier call for formats that carry an object: text that is none stands in a field of its own. */
+export function argumentsObject({ arguments: args, problem }: ToolCallPart): Record<string, unknown> {
+  return problem?.code === 'invalid_json' ? { invalid_json: problem.raw } : args
+}
+
+/** Arguments of an earlier call for formats that carry text: as the model wrote them, where they are no object. */
+export function argumentsText(part: ToolCallPart, traits: readonly Trait[]): string {
+  const { problem } = part
+  if (problem?.code === 'invalid_json' && !traits.includes('parsed-arguments')) return problem.raw
+  return JSON.stringify(argumentsObject(part))
 }
 
 /** A tool result as text, for formats whose results hold nothing else. */

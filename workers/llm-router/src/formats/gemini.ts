@@ -4,6 +4,7 @@ import { usageOf } from '../answer.ts'
 import { newCallId } from '../call-ids.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
+  argumentsObject,
   ContentRefused,
   type Format,
   ProviderFailure,
@@ -166,7 +167,7 @@ function contentsOf({ conversation, names, model }: Translation): unknown[] {
           first = false
           return [
             {
-              functionCall: { name: names.name(part.id), args: part.arguments },
+              functionCall: { name: names.name(part.id), args: argumentsObject(part) },
               ...(signature === undefined ? {} : { thoughtSignature: signature }),
             },
           ]

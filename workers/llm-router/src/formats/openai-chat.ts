@@ -4,6 +4,7 @@ import { usageOf } from '../answer.ts'
 import { newCallId } from '../call-ids.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
+  argumentsText,
   type Format,
   imageUrl,
   listedModels,
@@ -177,7 +178,7 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
               {
                 id: callId(part.callId),
                 type: 'function',
-                function: { name: names.name(part.id), arguments: JSON.stringify(part.arguments) },
+                function: { name: names.name(part.id), arguments: argumentsText(part, traits) },
               },
             ]
           : [],

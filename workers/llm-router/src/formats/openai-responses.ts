@@ -4,6 +4,7 @@ import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
+  argumentsText,
   ContentRefused,
   type Format,
   imageUrl,
@@ -173,7 +174,7 @@ function close(builder: AnswerBuilder, response: WireResponse): void {
   })
 }
 
-function inputItems({ conversation, names, callId }: Translation): unknown[] {
+function inputItems({ conversation, names, callId, traits }: Translation): unknown[] {
   return conversation.turns.flatMap(({ role, parts }) => {
     if (role === 'user') return [{ type: 'message', role, content: parts.flatMap(inputPart) }]
     return parts.flatMap((part): unknown[] => {
@@ -181,7 +182,7 @@ function inputItems({ conversation, names, callId }: Translation): unknown[] {
         case 'text':
           return [{ type: 'message', role, content: [{ type: 'output_text', text: part.text, annotations: [] }] }]
         case 'toolCall': {
-          const args = JSON.stringify(part.arguments)
+          const args = argumentsText(part, traits)
           return [{ type: 'function_call', call_id: callId(part.callId), name: names.name(part.id), arguments: args }]
         }
         case 'toolResult': {
