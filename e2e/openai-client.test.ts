@@ -34,7 +34,14 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
-    config: { workers: [{ name: 'llm-router', config: { providers, retries: { max: 0 } } }] },
+    config: {
+      workers: [
+        {
+          name: 'llm-router',
+          config: { providers, retries: { max: 0 }, prices: { 'sim-openai-chat/test-model': { input: 1, output: 2 } } },
+        },
+      ],
+    },
   })
   client = new OpenAI({ baseURL: `${system.httpUrl}/v1`, apiKey: 'guest', maxRetries: 0 })
 })
@@ -88,5 +95,83 @@ describe.each(FORMATS)('what a client brings back, to %s', (format) => {
       for (const call of choices[0]?.delta.tool_calls ?? []) names.push(call.function?.name)
     }
     expect(names).toEqual([heard])
+  })
+})
+
+describe("what fails, in OpenAI's words", () => {
+  const hello = (model: string) => ({ model, messages: [{ role: 'user' as const, content: 'hi' }] })
+  const post = async (body: string | undefined, contentType: string | undefined, path = '/v1/chat/completions') => {
+    const headers = contentType === undefined ? {} : { 'content-type': contentType }
+    const response = await fetch(`${system.httpUrl}${path}`, {
+      method: 'POST',
+      headers,
+      ...(body === undefined ? {} : { body }),
+    })
+    return { status: response.status, ...((await response.json()) as { error: { message: string; code: string } }) }
+  }
+
+  it.each(['/v1/chat/completions', '/v1/chat/completions/stream'])(
+    'says at %s what is wrong with a body',
+    async (path) => {
+      const broken = await post('{"model": "x", ', 'application/json', path)
+      expect(broken).toMatchObject({ status: 400, error: { code: 'invalid_input' } })
+      expect(broken.error.message).toContain('not valid JSON')
+      for (const [body, type] of [
+        [undefined, undefined],
+        ['', 'application/json'],
+        ['{"model": "demo/rules"}', 'text/plain'],
+        ['null', 'application/json'],
+      ]) {
+        const refused = await post(body, type, path)
+        expect(refused).toMatchObject({ status: 400, error: { code: 'invalid_input' } })
+        expect(refused.error.message).toContain('application/json')
+      }
+    },
+  )
+
+  it('says who is not let in, and what is not there', async () => {
+    const stranger = new OpenAI({ baseURL: `${system.httpUrl}/v1`, apiKey: 'sk-wrong', maxRetries: 2 })
+    await expect(stranger.chat.completions.create(hello('demo/rules'))).rejects.toMatchObject({
+      constructor: OpenAI.AuthenticationError,
+      code: 'invalid_api_key',
+    })
+    await expect(stranger.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
+    await expect(client.embeddings.create({ model: 'x', input: 'y' })).rejects.toMatchObject({
+      constructor: OpenAI.NotFoundError,
+      code: 'not_found',
+      type: 'invalid_request_error',
+    })
+    await expect(client.chat.completions.create(hello('nobodys-model'))).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+      param: 'model',
+    })
+  })
+
+  it.each([
+    ['budget_exceeded', 402, 'test-model', { limitMicroUsd: 0 }],
+    ['price_unknown', 422, 'unpriced', { limitMicroUsd: 1_000_000 }],
+  ])('is not repeated by the client where that is of no use: %s', async (code, status, model, limit) => {
+    const owner = { owner: true }
+    const { body: budget } = await system.api<{ id: string }>('POST', '/v1/budgets', limit, owner)
+    try {
+      for (const stream of [false, true]) {
+        let requests = 0
+        const patient = new OpenAI({
+          baseURL: `${system.httpUrl}/v1`,
+          apiKey: 'guest',
+          maxRetries: 2,
+          fetch: (...request) => {
+            requests += 1
+            return fetch(...request)
+          },
+        })
+        const call = patient.chat.completions.create({ ...hello(`sim-openai-chat/${model}`), stream })
+        await expect(call).rejects.toMatchObject({ status, code, error: { message: expect.any(String) } })
+        expect(requests).toBe(1)
+      }
+    } finally {
+      await system.api('DELETE', `/v1/budgets/${budget.id}`, undefined, owner)
+    }
   })
 })
