@@ -1,6 +1,9 @@
 import type { ToolCallPart } from '@agentos/contracts/llm-router'
 import { describe, expect, it } from 'vitest'
-import { argumentsObject, argumentsText } from './format.ts'
+import { Catalogue } from '../catalogue.ts'
+import { readEnvironment, Settings, type Trait } from '../settings.ts'
+import { argumentsObject, argumentsText, translate } from './format.ts'
+import { openAiChat } from './openai-chat.ts'
 
 const call = (raw?: string): ToolCallPart => ({
   type: 'toolCall',
@@ -29,4 +32,13 @@ describe('the arguments of an earlier call', () => {
     }
     expect(argumentsObject(unknown)).toEqual({ city: 'Oslo' })
   })
+})
+
+it.each([
+  [[], { seed: 0 }],
+  [['random-seed'], { random_seed: 0 }],
+] as [Trait[], object][])('a seed has the name that the server gives it: %s', (traits, expected) => {
+  const facts = new Catalogue(Settings.parse({}), readEnvironment({})).model('mistral', 'a-model')
+  const input = { messages: [{ role: 'user' as const, content: 'hi' }], seed: 0 }
+  expect(openAiChat.request(translate('a-model', input, facts, traits), false).body).toMatchObject(expected)
 })
