@@ -3,7 +3,7 @@ import { AgentError } from '@agentos/sdk'
 
 const ALLOWED: Record<Message['role'], readonly Part['type'][]> = {
   system: ['text'],
-  user: ['text', 'image'],
+  user: ['text', 'image', 'file'],
   assistant: ['text', 'reasoning', 'toolCall'],
   tool: ['toolResult'],
 }
