@@ -126,13 +126,16 @@ async function readStream(
   const seen: StreamFrame[] = []
   const reader = format.reader(translation, (frame) => frames.push(frame))
   const events = new ServerEventReader()
-  const take = async (batch: ServerEvent[]) => {
-    for (const event of batch) if (!reader.over) reader.event(event)
-    hold?.meter.count(batch.length, frames)
+  const handOn = async () => {
     for (const frame of frames.splice(0)) {
       if (hold) seen.push(frame)
       await emit(frame)
     }
+  }
+  const take = async (batch: ServerEvent[]) => {
+    for (const event of batch) if (!reader.over) reader.event(event)
+    hold?.meter.count(batch.length, frames)
+    await handOn()
   }
   for await (const chunk of response.chunks) {
     await take(events.push(chunk))
@@ -144,6 +147,7 @@ async function readStream(
   }
   await take(events.end())
   const answer = reader.finish()
+  await handOn()
   if (!answer) throw upstreamError('upstream_error', choice, 'the stream ended in the middle of the answer')
   return answer
 }

@@ -15,12 +15,7 @@ import {
   sampling,
   type Translation,
 } from './format.ts'
-
-interface WireToolCall {
-  index?: number
-  id?: string
-  function?: { name?: string; arguments?: unknown }
-}
+import { type CallPiece, StreamedCalls } from './streamed-calls.ts'
 
 interface WireMessage {
   content?: unknown
@@ -29,7 +24,7 @@ interface WireMessage {
   reasoning_content?: string | null
   /** OpenRouter and Groq. */
   reasoning?: unknown
-  tool_calls?: WireToolCall[] | null
+  tool_calls?: CallPiece[] | null
 }
 
 interface WireUsage {
@@ -115,7 +110,7 @@ export const openAiChat: Format = {
 
 class ChatReader implements StreamReader {
   private readonly builder: AnswerBuilder
-  private readonly calls = new Map<number, { id: string; name: string; args: string }>()
+  private readonly calls = new StreamedCalls()
   private finished = false
   over = false
 
@@ -135,32 +130,20 @@ class ChatReader implements StreamReader {
     if (!choice) return
     if (choice.delta) {
       addContent(this.builder, choice.delta)
-      for (const call of choice.delta.tool_calls ?? []) this.addCall(call)
+      for (const call of choice.delta.tool_calls ?? []) this.calls.add(call)
     }
-    if (typeof choice.finish_reason === 'string') {
-      this.flushCalls()
+    // Some servers say '' until they know.
+    if (choice.finish_reason) {
+      this.calls.flush(this.builder)
       this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
       this.finished = true
     }
   }
 
   finish(): Answer | undefined {
-    return this.finished ? this.builder.finish() : undefined
-  }
-
-  /** Arguments come in pieces; servers that send whole calls may leave the index out. */
-  private addCall({ index, id, function: called }: WireToolCall): void {
-    const at = index ?? (id === undefined ? Math.max(0, this.calls.size - 1) : this.calls.size)
-    const call = this.calls.get(at) ?? { id: id ?? newCallId(), name: '', args: '' }
-    this.calls.set(at, call)
-    call.name += called?.name ?? ''
-    const args = called?.arguments ?? ''
-    call.args += typeof args === 'string' ? args : JSON.stringify(args)
-  }
-
-  private flushCalls(): void {
-    for (const { id, name, args } of this.calls.values()) this.builder.toolCall(id, name, args)
-    this.calls.clear()
+    if (!this.finished) return undefined
+    this.calls.flush(this.builder)
+    return this.builder.finish()
   }
 }
 
