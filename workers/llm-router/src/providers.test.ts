@@ -159,6 +159,88 @@ describe.each(FORMATS)('$format', ({ format, start, model }) => {
     expect(JSON.stringify(simulator.requests[1]?.body)).toContain('no such city')
   })
 
+  it.each([false, true])('gives each call of an answer an id of its own (streamed: %s)', async (stream) => {
+    const { ask, simulator } = await connect([
+      {
+        toolCalls: [
+          { id: 'c1', name: 'weather__now', arguments: { city: 'Köln' } },
+          { id: 'c1', name: 'weather__now', arguments: { city: 'Oslo' } },
+          { id: '', name: 'weather__now', arguments: { city: 'Rom' } },
+        ],
+      },
+      { toolCalls: [{ id: 'c1', name: 'weather__now', arguments: { city: 'Bern' } }] },
+      { text: 'Rain in all of them.' },
+    ])
+    const messages: Message[] = [user('Weather?')]
+    for (const round of [1, 2]) {
+      const { parts } = await ask({ tools: [WEATHER], messages }, { stream })
+      const calls = parts.filter((part) => part.type === 'toolCall')
+      expect(calls).toHaveLength(round === 1 ? 3 : 1)
+      const content = calls.map(({ callId }) => ({
+        type: 'toolResult' as const,
+        callId,
+        content: `rain for ${callId}`,
+      }))
+      messages.push({ role: 'assistant', content: parts }, { role: 'tool', content })
+    }
+    await ask({ tools: [WEATHER], messages }, { stream })
+    expect(simulator.refused).toEqual([])
+    const ids = messages.flatMap(({ content }) =>
+      typeof content === 'string' ? [] : content.flatMap((part) => (part.type === 'toolCall' ? [part.callId] : [])),
+    )
+    expect(new Set(ids).size).toBe(4)
+    expect(ids).not.toContain('')
+  })
+
+  it('takes a history in which calls share an id: each has the result that stands in its place', async () => {
+    const { ask, simulator } = await connect({ text: 'fine' })
+    const call = (city: string) => ({
+      type: 'toolCall' as const,
+      callId: 'c1',
+      id: WEATHER.id,
+      arguments: { city },
+    })
+    const result = (content: string) => ({ type: 'toolResult' as const, callId: 'c1', content })
+    await ask({
+      tools: [WEATHER],
+      messages: [
+        user('Weather?'),
+        { role: 'assistant', content: [call('Köln'), call('Oslo')] },
+        { role: 'tool', content: [result('rain')] },
+        { role: 'tool', content: [result('snow')] },
+        { role: 'assistant', content: [call('Rom')] },
+        { role: 'tool', content: [result('sun')] },
+      ],
+    })
+    expect(simulator.refused).toEqual([])
+    const sent = JSON.stringify(simulator.requests[0]?.body)
+    const order = ['Köln', 'Oslo', 'rain', 'snow', 'Rom', 'sun'].map((word) => sent.indexOf(word))
+    expect(order).toEqual([...order].sort((a, b) => a - b))
+    expect(order.every((at) => at > 0)).toBe(true)
+  })
+
+  it.each([false, true])('fails a call that names no function, and nothing else (streamed: %s)', async (stream) => {
+    const { ask, simulator } = await connect([
+      { text: 'Let me look.', toolCalls: [{ id: 'c1', name: '', arguments: { city: 'Köln' } }] },
+      { text: 'Sorry.' },
+    ])
+    const { parts } = await ask({ tools: [WEATHER] }, { stream })
+    expect(parts).toMatchObject([
+      { type: 'text', text: 'Let me look.' },
+      { type: 'toolCall', id: expect.stringMatching(/./), problem: { code: 'unknown_tool' } },
+    ])
+    const call = parts.find((part) => part.type === 'toolCall')!
+    await ask({
+      tools: [WEATHER],
+      messages: [
+        user('Weather?'),
+        { role: 'assistant', content: parts },
+        { role: 'tool', content: [{ type: 'toolResult', callId: call.callId, content: 'no', isError: true }] },
+      ],
+    })
+    expect(simulator.refused).toEqual([])
+  })
+
   it('takes a history of another provider: foreign call ids, foreign reasoning, tools that are no longer offered', async () => {
     const { ask, simulator } = await connect({ text: 'fine' })
     const callId = 'a call id with blanks, and much longer than any provider would take for one of its own'

@@ -19,7 +19,9 @@ export async function askDemo(
   const frames: StreamFrame[] = []
   // A function that the user names is called by its name; the agent's grants decide.
   const known = calls.map((call) => call.id)
-  const builder = new AnswerBuilder(new ToolNames(known), new Set(known), (frame) => frames.push(frame))
+  const builder = new AnswerBuilder(new ToolNames(known), { offered: new Set(known), used: [] }, (frame) =>
+    frames.push(frame),
+  )
   const say = async (speak: () => void) => {
     signal.throwIfAborted()
     speak()

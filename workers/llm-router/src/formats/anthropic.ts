@@ -190,7 +190,7 @@ class MessagesReader implements StreamReader {
 
 function addBlock(builder: AnswerBuilder, block: Block): void {
   if (block.type === 'text') builder.text(block.text ?? '')
-  else if (block.type === 'tool_use') builder.toolCall(block.id ?? '', block.name ?? '', block.input ?? {})
+  else if (block.type === 'tool_use') builder.toolCall(block.id, block.name, block.input ?? {})
   else if (block.type === 'thinking') {
     builder.reasoning(block.thinking ?? '')
     builder.endReasoning({ origin: ORIGIN, ...(block.signature ? { signature: block.signature } : {}) })

@@ -78,10 +78,12 @@ export function translate(
   if (typeof toolChoice === 'object' && !offered.includes(toolChoice.id)) {
     throw new AgentError('invalid_input', `toolChoice: ${toolChoice.id} is not among the tools`)
   }
-  const spoken = conversation.turns.flatMap(({ parts }) =>
-    parts.flatMap((part) => (part.type === 'toolCall' ? [part.id] : [])),
+  const calls = conversation.turns.flatMap(({ parts }) => parts.filter((part) => part.type === 'toolCall'))
+  const names = new ToolNames(
+    offered,
+    calls.map(({ id }) => id),
   )
-  const names = new ToolNames(offered, spoken)
+  const used = calls.map(({ callId }) => callId)
   const short = traits.includes('short-call-ids')
   return {
     model,
@@ -92,7 +94,7 @@ export function translate(
     traits,
     outputLimit,
     callId: (callId) => wireCallId(callId, short),
-    builder: (emit) => new AnswerBuilder(names, new Set(offered), emit),
+    builder: (emit) => new AnswerBuilder(names, { offered: new Set(offered), used }, emit),
   }
 }
 

@@ -1,7 +1,6 @@
 import type { ImagePart, Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
   ContentRefused,
@@ -138,7 +137,7 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
   for (const part of candidate?.content?.parts ?? []) {
     if (part.functionCall) {
       const { id, name, args } = part.functionCall
-      builder.toolCall(id ?? newCallId(), name ?? '', args ?? {}, part.thoughtSignature)
+      builder.toolCall(id, name, args ?? {}, part.thoughtSignature)
     } else if (part.thought) builder.reasoning(part.text ?? '')
     else builder.text(part.text ?? '')
   }

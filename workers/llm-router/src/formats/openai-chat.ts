@@ -1,7 +1,6 @@
 import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
 import type { ServerEvent } from '../server-events.ts'
 import {
   type Format,
@@ -95,7 +94,7 @@ export const openAiChat: Format = {
     const builder = translation.builder()
     addContent(builder, choice.message)
     for (const call of choice.message.tool_calls ?? []) {
-      builder.toolCall(call.id ?? newCallId(), call.function?.name ?? '', call.function?.arguments ?? '')
+      builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
     if (usage) builder.usage = readUsage(usage)

@@ -153,7 +153,7 @@ function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolea
     const signature = item.encrypted_content ? JSON.stringify([item.id, item.encrypted_content]) : undefined
     builder.endReasoning({ origin: ORIGIN, ...(signature === undefined ? {} : { signature }) })
   } else if (item.type === 'function_call') {
-    builder.toolCall(item.call_id ?? item.id ?? '', item.name ?? '', item.arguments ?? '')
+    builder.toolCall(item.call_id ?? item.id, item.name, item.arguments ?? '')
   }
 }
 

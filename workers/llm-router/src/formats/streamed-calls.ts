@@ -1,5 +1,4 @@
 import type { AnswerBuilder } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
 
 /** A piece of a call as servers of the chat format stream it; each field may be missing, null or empty. */
 export interface CallPiece {
@@ -37,7 +36,7 @@ export class StreamedCalls {
 
   /** Hands all calls on in the order in which they began. */
   flush(builder: AnswerBuilder): void {
-    for (const { id, name, args } of this.calls) builder.toolCall(id ?? newCallId(), name, args)
+    for (const { id, name, args } of this.calls) builder.toolCall(id, name, args)
     this.calls = []
   }
 
