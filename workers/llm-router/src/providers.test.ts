@@ -1,31 +1,9 @@
-import type { CompletionInput, Message, StreamFrame } from '@agentos/contracts/llm-router'
-import { AgentError } from '@agentos/sdk'
-import {
-  type Script,
-  type Simulator,
-  type SimulatorOptions,
-  startAnthropicSimulator,
-  startGeminiSimulator,
-  startOpenAiResponsesSimulator,
-  startOpenAiSimulator,
-} from '@agentos/testing'
+import type { Message, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Script, SimulatorOptions } from '@agentos/testing'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ModelFacts, Provider } from './catalogue.ts'
-import { askProvider, listModels } from './provider-client.ts'
-import { type FormatName, Settings } from './settings.ts'
-import { Transport } from './transport.ts'
-
-/** One contract for all four formats: what passes here an agent cannot tell apart. */
-const FORMATS: {
-  format: FormatName
-  start: (script: Script, options?: SimulatorOptions) => Promise<Simulator>
-  model: string
-}[] = [
-  { format: 'openai-chat', start: startOpenAiSimulator, model: 'gpt-5.4' },
-  { format: 'openai-responses', start: startOpenAiResponsesSimulator, model: 'gpt-5.4' },
-  { format: 'anthropic', start: startAnthropicSimulator, model: 'claude-opus-4-6' },
-  { format: 'gemini', start: startGeminiSimulator, model: 'gemini-3.1-pro-preview' },
-]
+import { listModels } from './provider-client.ts'
+import { Settings } from './settings.ts'
+import { connectTo, FORMATS, failure } from './simulated-provider.fixture.ts'
 
 const WEATHER = {
   id: 'weather::now',
@@ -36,73 +14,18 @@ const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QD
 
 const user = (content: Message['content']): Message => ({ role: 'user', content })
 
-describe.each(FORMATS)('$format', ({ format, start, model }) => {
+/** One contract for all four formats: what passes here an agent cannot tell apart. */
+describe.each(FORMATS)('$format', (simulated) => {
+  const { format, model } = simulated
   const open: { close(): Promise<unknown> }[] = []
   afterEach(async () => {
     for (const closable of open.splice(0)) await closable.close()
   })
 
   async function connect(script: Script, options: SimulatorOptions = {}) {
-    const simulator = await start(script, options)
-    const transport = new Transport()
-    open.push(simulator, transport)
-    const provider: Provider = {
-      name: 'simulated',
-      baseUrl: simulator.url,
-      keyEnv: 'KEY',
-      format,
-      local: false,
-      probed: false,
-      families: [],
-      traits: [],
-      maxConcurrent: undefined,
-    }
-    const facts: ModelFacts = {
-      provider: 'simulated',
-      id: model,
-      tools: true,
-      vision: true,
-      reasoning: format === 'openai-responses',
-      sampling: !format.startsWith('openai'),
-      retired: false,
-      source: undefined,
-      asOf: undefined,
-    }
-    const { timeouts } = Settings.parse({})
-    const ask = async (
-      input: Partial<CompletionInput>,
-      how: {
-        stream?: boolean
-        signal?: AbortSignal
-        timeouts?: Partial<typeof timeouts>
-        key?: string
-        seen?: StreamFrame[]
-      } = {},
-    ) => {
-      const frames = how.seen ?? []
-      const answer = await askProvider(transport, {
-        provider,
-        facts,
-        model,
-        key: how.key ?? 'test-key',
-        input: { messages: [user('Hello')], ...input },
-        emit: how.stream ? async (frame) => void frames.push(frame) : undefined,
-        signal: how.signal ?? new AbortController().signal,
-        timeouts: { ...timeouts, ...how.timeouts },
-      })
-      return { ...answer, frames }
-    }
-    return { simulator, ask, provider, transport }
-  }
-
-  /** The typed error of a call that has to fail. */
-  async function failure(call: Promise<unknown>): Promise<AgentError> {
-    const error = await call.then(
-      (value) => value,
-      (reason) => reason,
-    )
-    expect(error).toBeInstanceOf(AgentError)
-    return error as AgentError
+    const connection = await connectTo(simulated, script, options)
+    open.push(connection)
+    return connection
   }
 
   it.each([false, true])('answers text with usage (streamed: %s)', async (stream) => {

@@ -1,13 +1,11 @@
 import type { Part, StopReason, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
+import { isObject, usageOf } from '../answer.ts'
 import {
   type Format,
   jsonInstruction,
   listedModels,
   ProviderFailure,
-  parseEvent,
   type StreamReader,
   sampling,
   type Translation,
@@ -100,7 +98,7 @@ export const anthropic: Format = {
       stop_reason?: string | null
       usage?: WireUsage
     }
-    if (!Array.isArray(content)) return undefined
+    if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
     for (const block of content) addBlock(builder, block)
     builder.stopReason = STOP[stop ?? ''] ?? 'other'
@@ -125,8 +123,10 @@ class MessagesReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    const event = parseEvent(data) as {
+  done(): void {}
+
+  event(given: Record<string, unknown>): void {
+    const event = given as {
       type?: string
       index?: number
       message?: { usage?: WireUsage }

@@ -4,7 +4,6 @@ import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
 import type { ModelFacts } from '../catalogue.ts'
 import { type Conversation, conversationOf } from '../conversation.ts'
-import type { ServerEvent } from '../server-events.ts'
 import type { Trait } from '../settings.ts'
 import { ToolNames } from '../tool-names.ts'
 
@@ -31,7 +30,9 @@ export interface WireRequest {
 /** Reads one streamed answer, event by event. */
 export interface StreamReader {
   /** Throws a `ProviderFailure` where the event reports an error. */
-  event(event: ServerEvent): void
+  event(event: Record<string, unknown>): void
+  /** The stream says that it is at its end (`[DONE]`). */
+  done(): void
   /** Undefined where the answer has not come to its end. */
   finish(): Answer | undefined
   /** Nothing that belongs to the answer follows. */

@@ -1,12 +1,10 @@
 import type { ImagePart, Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
 import {
   ContentRefused,
   type Format,
   ProviderFailure,
-  parseEvent,
   resultImages,
   resultText,
   type StreamReader,
@@ -109,9 +107,11 @@ class GeminiReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    if (addChunk(this.builder, parseEvent(data) as WireChunk)) this.finished = true
+  event(event: Record<string, unknown>): void {
+    if (addChunk(this.builder, event as WireChunk)) this.finished = true
   }
+
+  done(): void {}
 
   finish(): Answer | undefined {
     return this.finished ? this.builder.finish() : undefined

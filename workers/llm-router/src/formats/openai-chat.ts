@@ -1,13 +1,11 @@
 import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
+import { isObject, usageOf } from '../answer.ts'
 import {
   type Format,
   imageUrl,
   listedModels,
   ProviderFailure,
-  parseEvent,
   resultImages,
   resultText,
   type StreamReader,
@@ -39,6 +37,8 @@ interface WireChoice {
   message?: WireMessage
   delta?: WireMessage
   finish_reason?: string | null
+  /** OpenRouter. */
+  error?: unknown
 }
 
 const STOP: Record<string, StopReason> = {
@@ -90,10 +90,12 @@ export const openAiChat: Format = {
   answer(body, translation) {
     const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
     const choice = Array.isArray(choices) ? choices[0] : undefined
-    if (!choice?.message) return undefined
+    failWhereChoiceFailed(choice)
+    const { message } = choice ?? {}
+    if (!choice || !message || !isObject(message)) return undefined
     const builder = translation.builder()
-    addContent(builder, choice.message)
-    for (const call of choice.message.tool_calls ?? []) {
+    addContent(builder, message)
+    for (const call of (message as WireMessage).tool_calls ?? []) {
       builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
@@ -117,13 +119,14 @@ class ChatReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    if (data === '[DONE]') {
-      this.over = true
-      return
-    }
-    const chunk = parseEvent(data) as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+  done(): void {
+    this.over = true
+  }
+
+  event(event: Record<string, unknown>): void {
+    const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
     if (chunk.error) throw new ProviderFailure(chunk)
+    failWhereChoiceFailed(chunk.choices?.[0])
     if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
     const choice = chunk.choices?.[0]
     if (!choice) return
@@ -144,6 +147,10 @@ class ChatReader implements StreamReader {
     this.calls.flush(this.builder)
     return this.builder.finish()
   }
+}
+
+function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
+  if (choice?.error) throw new ProviderFailure({ error: choice.error })
 }
 
 function messagesOf({ conversation, names, callId, traits }: Translation): unknown[] {

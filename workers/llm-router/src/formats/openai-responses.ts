@@ -2,14 +2,12 @@ import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-route
 import { AgentError } from '@agentos/sdk'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
 import {
   ContentRefused,
   type Format,
   imageUrl,
   listedModels,
   ProviderFailure,
-  parseEvent,
   resultText,
   type StreamReader,
   sampling,
@@ -111,8 +109,10 @@ class ResponsesReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    const event = parseEvent(data) as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
+  done(): void {}
+
+  event(given: Record<string, unknown>): void {
+    const event = given as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
     switch (event.type) {
       case 'response.output_text.delta':
       case 'response.refusal.delta':

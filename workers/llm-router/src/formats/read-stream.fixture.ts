@@ -1,5 +1,6 @@
 import type { StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer } from '../answer.ts'
+import { feed } from '../answer-body.ts'
 import type { ModelFacts } from '../catalogue.ts'
 import { type Format, type Translation, translate } from './format.ts'
 
@@ -30,7 +31,7 @@ export function readEvents(
   const frames: StreamFrame[] = []
   const reader = format.reader(translation, (frame) => frames.push(frame))
   for (const event of events) {
-    if (!reader.over) reader.event({ event: '', data: typeof event === 'string' ? event : JSON.stringify(event) })
+    feed(reader, { event: '', data: typeof event === 'string' ? event : JSON.stringify(event) })
   }
   const answer = reader.finish()
   return answer && { ...answer, frames }
