@@ -43,7 +43,16 @@ export { http } from './http.ts'
 export { newId, uuidv7 } from './ids.ts'
 export { openLog } from './log.ts'
 export { REDACTED, redactSecrets, redactText } from './redact.ts'
-export type { SetOptions, StateEntry, StatePage, StateWritten, UpdateOp, UpdateOpError, WriteOptions } from './state.ts'
+export type {
+  SetOptions,
+  StateEntry,
+  StatePage,
+  StateVersioned,
+  StateWritten,
+  UpdateOp,
+  UpdateOpError,
+  WriteOptions,
+} from './state.ts'
 export { StateClient } from './state.ts'
 export { isSuspended, Suspended } from './suspended.ts'
 export type {

@@ -128,7 +128,7 @@ function codeOf(status: number, { message, kind }: ProviderError): UpstreamCode 
 }
 
 function isOverflow(text: string): boolean {
-  return /context_length_exceeded|maximum context length|prompt is too long|context window|exceeds the maximum number of tokens|exceeds the available context|too many tokens|input token count/i.test(
+  return /context_length_exceeded|context (?:length|window|size|overflow)|(?:prompt|input) is too long|maximum prompt length|exceeds the maximum number of tokens|exceeds the available context|too many tokens|input token count|reduce the length of the (?:messages|prompt|input)/i.test(
     text,
   )
 }

@@ -320,6 +320,8 @@ export class Calls {
 
   private notFound(functionId: string): EngineError {
     const worker = this.catalogue.missingWorkerOf(functionId)
+    const unsupported = this.registry.whyUnsupported(functionId)
+    if (unsupported !== undefined) return new EngineError('unsupported_feature', unsupported)
     if (worker === undefined) return new EngineError('function_not_found', `Function ${functionId} not found`)
     // A caller that can do without the worker tells this from one that is down.
     const details = { worker, installed: false }

@@ -4,6 +4,7 @@ import { KEPT_MS } from '../keys/record.ts'
 import { type Attempt, suspension } from './attempt.ts'
 import { type Entry, type NewEntry, type StepCall, type StepOutcome, sameCall } from './entry.ts'
 import { withoutChannels } from './fingerprint.ts'
+import type { Noted } from './journal.ts'
 import { callOf, found, readWait, readWork } from './own-steps.ts'
 import type { ReplayCheck } from './replay.ts'
 import type { Run } from './run.ts'
@@ -243,7 +244,7 @@ export class RunSteps {
   }
 
   /** Writes an outcome down, with the entries that led to it, then tells it. */
-  record(step: Step, outcome: StepOutcome, before: readonly NewEntry[] = [], done: () => void = () => {}): void {
+  record(step: Step, outcome: StepOutcome, before: readonly Noted[] = [], done: () => void = () => {}): void {
     const { run } = this
     const { head } = run
     const { key, call } = step

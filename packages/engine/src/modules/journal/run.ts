@@ -177,7 +177,8 @@ export class Run {
         ...(this.deadline === undefined ? {} : { deadline: this.deadline }),
       },
       caller: head.calledBy === undefined ? {} : { worker: head.calledBy },
-      attempt: { number: attempt.number, recorded: this.steps.highest },
+      // In a replay nothing is new: what is not recorded is not done either.
+      attempt: { number: attempt.number, recorded: this.check ? Number.MAX_SAFE_INTEGER : this.steps.highest },
       ...(http === undefined ? {} : { http }),
       ...(metadata === undefined ? {} : { metadata }),
       onSent: ({ pid }) => this.handedOver(attempt, pid),

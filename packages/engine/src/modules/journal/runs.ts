@@ -28,6 +28,8 @@ const MAX_FOLLOWERS = 500
 /** How long an idempotency key stands after the end of its run. */
 const KEY_KEPT_MS = 24 * 3_600_000
 
+type RunKey = NonNullable<RunHead['key']>
+
 /** Hears of every entry of a run once it is durable. */
 export type EntryListener = (n: number, entry: Entry) => void
 
@@ -55,22 +57,22 @@ export class Runs implements RunOwner {
   }
 
   private takeNow(call: DurableCall): void {
-    const { context, functionId, input } = call
-    const { idempotencyKey, principal, realm } = context
-    if (idempotencyKey === undefined) return this.begin(call)
-    const record = hashOf([principal.kind, principal.id, functionId, idempotencyKey])
-    const hash = hashOf(withoutChannels(input))
+    const key = keyOf(call)
+    const head = key && this.begunUnder(key, call.context.realm)
+    if (head) this.attach(this.follow(call, head), head)
+    else this.begin(call, key)
+  }
+
+  /** State of the run that was begun under a key. Throws `key_reused`. */
+  private begunUnder({ record, hash }: RunKey, realm: string): RunHead | undefined {
     const first = this.host.ports.store.latest(keyPartition(realm), record)?.value as
       | { run: string; hash: string }
       | undefined
     const head = first && (this.open.get(first.run)?.head ?? this.head(realm, first.run))
-    if (!first || !head) return this.begin(call, { record, hash })
-    if (first.hash !== hash) {
-      throw new EngineError('key_reused', 'The idempotency key was used with another input; take a new one', {
-        details: { runId: first.run },
-      })
-    }
-    this.attach(this.follow(call, head), head)
+    if (!first || !head || first.hash === hash) return head
+    throw new EngineError('key_reused', 'The idempotency key was used with another input; take a new one', {
+      details: { runId: first.run },
+    })
   }
 
   /** A reader with a stream is told first what the run came to, as the handler tells it. */
@@ -209,12 +211,15 @@ export class Runs implements RunOwner {
     this.launch(run, recording.input, recording.copies())
   }
 
-  /** Begins a run of its own with what another has recorded before a step. */
+  /** Begins a run of its own with what another has recorded before a step, once for the key of the call. */
   fork(call: BuiltinCall, recording: Recording, step: string): void {
     recording.assertForkable(step)
     const { head } = recording
+    const key = keyOf(call)
+    const first = key && this.begunUnder(key, head.realm)
+    if (first) return call.reply({ runId: first.id, forkOf: first.forkOf, status: first.status })
     const copies = recording.copies(step)
-    const forked: RunHead = { ...this.copyOf(head), forkOf: { run: head.id, step } }
+    const forked: RunHead = { ...this.copyOf(head), forkOf: { run: head.id, step }, ...(key ? { key } : {}) }
     const run = new Run(this, forked, false)
     const begun = this.listen(run.id, (_n, entry) => {
       if (entry.kind !== 'started') return
@@ -390,6 +395,14 @@ export class Runs implements RunOwner {
     this.stopped = true
     for (const run of this.open.values()) run.stop()
   }
+}
+
+/** The idempotency key of a call that begins a run. */
+function keyOf({ context, functionId, input }: BuiltinCall): RunKey | undefined {
+  const { idempotencyKey, principal } = context
+  if (idempotencyKey === undefined) return undefined
+  const record = hashOf([principal.kind, principal.id, functionId, idempotencyKey])
+  return { record, hash: hashOf(withoutChannels(input)) }
 }
 
 function finishedRecord({ id, realm, createdAt, finishedAt = 0 }: RunHead): StoreWrite {
