@@ -153,6 +153,7 @@ export const chat = defineFunction({
   output: () => z.object({ content: z.string(), model: z.string().nullable(), usage: z.unknown() }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',
+  keyed: true,
 })
 
 /** Over HTTP the chunks leave as they arrive; over the bus the answer is the whole transcript. */
