@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
 import { chat as agentChat } from '@agentos/contracts/agent-core'
-import { chat, completion as completionContract, models, sse } from '@agentos/contracts/streaming'
+import { chat, completion as completionContract, model, models, sse } from '@agentos/contracts/streaming'
 import { defineWorker, type HandlerContext, newId, serve } from '@agentos/sdk'
 import { completion } from './completion.ts'
-import { listModels } from './model-list.ts'
+import { findModel, listModels } from './model-list.ts'
 import { transcript } from './transcript.ts'
 
 export const worker = defineWorker({
@@ -12,7 +12,8 @@ export const worker = defineWorker({
     serve(completionContract, completion),
     serve(sse, transcript),
     serve(models, (_input, ctx) => listModels(ctx)),
-    serve(chat, async ({ message, agentId, sessionId, provider, model, stream }, ctx) => {
+    serve(model, ({ id, name, variant }, ctx) => findModel([id, name, variant].filter(Boolean).join('/'), ctx)),
+    serve(chat, async ({ message, agentId, sessionId, provider, model: wanted, stream }, ctx) => {
       const key = ctx.idempotencyKey
       const answer = await ctx.call(
         agentChat,
@@ -21,7 +22,7 @@ export const worker = defineWorker({
           agentId,
           sessionId: sessionId ?? (key === undefined ? newId('session') : sessionOf(key, ctx)),
           ...(provider ? { provider } : {}),
-          ...(model ? { model } : {}),
+          ...(wanted ? { model: wanted } : {}),
           ...(stream ? { stream } : {}),
         },
         key === undefined ? {} : { idempotencyKey: `${key}/chat` },
