@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { Settings, workspaceOf } from './settings.ts'
 
 it.each([
-  [undefined, '/place/placespace'],
+  [undefined, '/place/workspace'],
   ['notes', '/place/notes'],
   ['/notes', '/notes'],
   ['~/notes', join(homedir(), 'notes')],
