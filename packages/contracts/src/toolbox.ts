@@ -193,8 +193,9 @@ export const emailDraft = defineFunction({
 
 /**
  * Sends a draft, or a message given here. A draft is sent once: another call for it gets the recorded result, and so does
- * one with the idempotency key of an earlier send. Where the connection broke after the message had gone out and before
- * the server confirmed it, this call and every later one for it is `in_doubt`; nothing is sent again.
+ * one with the idempotency key of an earlier send of the same caller; another message under it is `key_reused`. Where the
+ * connection broke after the message had gone out and before the server confirmed it, this call and every later one for it
+ * is `in_doubt`; nothing is sent again.
  */
 export const emailSend = defineFunction({
   id: 'fn::email_send',

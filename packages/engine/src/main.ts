@@ -4,7 +4,8 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { EngineError, expandHome } from '@agentos/protocol'
 import { pino } from 'pino'
-import { ConfigError, loadConfig } from './config.ts'
+import { loadConfig } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import { readDescriptors } from './descriptors.ts'
 import { startEngine } from './engine.ts'
 import { listenToSupervisor } from './supervisor-channel.ts'
@@ -38,7 +39,8 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
     },
     pino.destination({ dest: 2, sync: false, maxLength: WAITING_LOG_BYTES }),
   )
-  const config = loadConfig(given('AGENTOS_CONFIG') ?? join(root, 'config.yaml'), env)
+  const installed = new Set(descriptors.map((worker) => worker.name))
+  const config = loadConfig(given('AGENTOS_CONFIG') ?? join(root, 'config.yaml'), env, installed)
   const threadFile = bundled ? join(here, 'store-thread.mjs') : join(here, 'store/thread.ts')
   const engine = await startEngine({
     config,

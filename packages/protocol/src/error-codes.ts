@@ -444,6 +444,20 @@ export const errorCodes = [
     'Throw the index away and read the changes again from 0.',
   ),
   entry(
+    'store_in_use',
+    'terminal',
+    409,
+    'Another process works on this data folder.',
+    'Stop it first, or set `AGENTOS_DATA` to another folder.',
+  ),
+  entry(
+    'data_missing',
+    'terminal',
+    500,
+    'Records that the data folder had are not there.',
+    'Put the files back, or restore a backup with `agentos restore`; `agentos doctor --repair --yes` begins anew with what is left.',
+  ),
+  entry(
     'data_too_new',
     'terminal',
     500,

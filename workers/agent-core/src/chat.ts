@@ -11,6 +11,7 @@ import { EventStream } from './event-stream.ts'
 import { afterOverflow } from './history/history.ts'
 import { type OfferedTool, type Preparation, prepare } from './preparation.ts'
 import type { SessionQueue } from './session-queue.ts'
+import { SessionTurn } from './session-turn.ts'
 import { Stopwatch } from './stopwatch.ts'
 import { ToolRunner } from './tool-runner.ts'
 
@@ -37,15 +38,12 @@ export async function chat(input: ChatInput, ctx: DurableContext, services: Chat
     sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`),
   }))
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
-  // Who only follows the chat waits for no turn: it is had by the chat itself.
-  const leave = ctx.following
-    ? () => {}
-    : await services.sessions.enter(`${ctx.realm}/${agent.id}/${sessionId}`, ctx.signal)
+  const turn = new SessionTurn(services.sessions, `${ctx.realm}/${agent.id}/${sessionId}`, ctx)
   try {
-    const result = await new ChatTurn(ctx, input, agent, sessionId).run()
+    const result = await new ChatTurn(ctx, input, agent, sessionId, turn).run()
     return created ? { ...result, agentCreated: true } : result
   } finally {
-    leave()
+    turn.leave()
   }
 }
 
@@ -55,6 +53,7 @@ class ChatTurn {
   private readonly input: ChatInput
   private readonly agent: Agent
   private readonly sessionId: string
+  private readonly turn: SessionTurn
   private readonly totals = new ChatTotals()
   private readonly events: EventStream
   private readonly watch: Stopwatch
@@ -62,17 +61,19 @@ class ChatTurn {
   private rounds = 0
   private defaultModel: string | null = null
 
-  constructor(ctx: DurableContext, input: ChatInput, agent: Agent, sessionId: string) {
+  constructor(ctx: DurableContext, input: ChatInput, agent: Agent, sessionId: string, turn: SessionTurn) {
     this.ctx = ctx
     this.input = input
     this.agent = agent
     this.sessionId = sessionId
+    this.turn = turn
     this.events = new EventStream(ctx, input.stream || undefined)
     this.watch = new Stopwatch(ctx)
   }
 
   async run(): Promise<ChatOutput> {
     const { ctx, input, agent, sessionId } = this
+    await this.takeTurn()
     // A caller that waits hears why it has no answer yet; the answer is in the session and the run once there is one.
     ctx.onSuspend((waiting) => this.interim(waiting))
     await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
@@ -104,6 +105,7 @@ class ChatTurn {
         ])
         return this.output(completion.content, limit ?? stopOf(completion))
       }
+      await this.takeTurn()
       const outcomes = await runner.run(ctx, completion.toolCalls)
       this.rounds += 1
       this.totals.toolCalls.push(...outcomes.map((outcome) => outcome.report))
@@ -135,7 +137,8 @@ class ChatTurn {
     }
   }
 
-  private ask({ system, tools }: Preparation): Promise<Completion> {
+  private async ask({ system, tools }: Preparation): Promise<Completion> {
+    await this.takeTurn()
     const { ctx, input, agent, sessionId } = this
     const preference = routePreference(input, agent, this.defaultModel)
     const maxTokens = agent.model?.maxTokens
@@ -176,7 +179,15 @@ class ChatTurn {
     await this.ctx.call(addUsage, { agentId: this.agent.id, tokens: completion.usage.total })
   }
 
+  /** The time that it waits for other chats is not its own. */
+  private async takeTurn(): Promise<void> {
+    const end = this.watch.pause()
+    await this.turn.take()
+    end()
+  }
+
   private async append(messages: Message[]): Promise<void> {
+    await this.takeTurn()
     await this.ctx.call(sessionAppend, { agentId: this.agent.id, sessionId: this.sessionId, messages })
   }
 

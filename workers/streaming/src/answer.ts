@@ -1,8 +1,8 @@
 import { chat as agentChat } from '@agentos/contracts/agent-core'
 import { complete, type StreamFrame } from '@agentos/contracts/llm-router'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
-import { type ChannelRef, type HandlerContext, newId } from '@agentos/sdk'
-import { lastUserText, targetOf, toCompletion } from './openai-request.ts'
+import { AgentError, type ChannelRef, type HandlerContext, newId } from '@agentos/sdk'
+import { targetOf, textOf, toCompletion } from './openai-request.ts'
 import type { Answer } from './openai-response.ts'
 
 /** Sent by ourselves behind everything that the others wrote: nothing comes after it. */
@@ -22,7 +22,7 @@ export async function answer(
       agentChat,
       {
         agentId: target.agentId,
-        message: lastUserText(request.messages),
+        message: lastUserText(request),
         ...(sessionId ? { sessionId } : { sessionId: newId('session') }),
         ...(request.provider ? { provider: request.provider } : {}),
         ...(typeof request.temperature === 'number' ? { temperature: request.temperature } : {}),
@@ -64,20 +64,37 @@ export async function answerStreamed(
   })()
   // The one for whom the frames are may go away first: then nobody wants the rest of the answer.
   pump.catch((error: unknown) => gone.abort(error))
-  try {
-    const signal = AbortSignal.any([options.signal, gone.signal])
-    const result = await answer(request, ctx, { ...options, signal, stream: refs.writer })
+  const signal = AbortSignal.any([options.signal, gone.signal])
+  const handOnAll = async () => {
     const writer = ctx.openWriter(refs.writer)
     await writer.sendMessage(END)
     await writer.close()
     await pump
+  }
+  try {
+    const result = await answer(request, ctx, { ...options, signal, stream: refs.writer })
+    await handOnAll()
     if (result.content.startsWith(sent) && result.content.length > sent.length) {
       await options.onFrame({ type: 'text', text: result.content.slice(sent.length) })
     }
     return result
   } catch (error) {
+    // What was said before it failed is on its way, and belongs to the client.
+    if (!signal.aborted) await Promise.race([handOnAll(), aborted(signal)]).catch(() => {})
     throw gone.signal.aborted ? gone.signal.reason : error
   } finally {
     reader.close()
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** The last user turn's text, which is what an agent answers. */
+function lastUserText({ messages }: CompletionRequest): string {
+  const last = messages.findLast((message) => message.role === 'user')
+  const text = last ? textOf(last.content) : ''
+  if (!text) throw new AgentError('invalid_input', 'a non-empty user message is required')
+  return text
 }

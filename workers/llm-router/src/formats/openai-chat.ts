@@ -1,26 +1,22 @@
 import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
-import type { ServerEvent } from '../server-events.ts'
+import { isObject, usageOf } from '../answer.ts'
 import {
+  argumentsText,
   type Format,
   imageUrl,
   listedModels,
+  namedFile,
+  namedSchema,
   ProviderFailure,
-  parseEvent,
   resultImages,
   resultText,
   type StreamReader,
+  said,
   sampling,
   type Translation,
 } from './format.ts'
-
-interface WireToolCall {
-  index?: number
-  id?: string
-  function?: { name?: string; arguments?: unknown }
-}
+import { type CallPiece, StreamedCalls } from './streamed-calls.ts'
 
 interface WireMessage {
   content?: unknown
@@ -29,7 +25,7 @@ interface WireMessage {
   reasoning_content?: string | null
   /** OpenRouter and Groq. */
   reasoning?: unknown
-  tool_calls?: WireToolCall[] | null
+  tool_calls?: CallPiece[] | null
 }
 
 interface WireUsage {
@@ -45,6 +41,8 @@ interface WireChoice {
   message?: WireMessage
   delta?: WireMessage
   finish_reason?: string | null
+  /** OpenRouter. */
+  error?: unknown
 }
 
 const STOP: Record<string, StopReason> = {
@@ -73,11 +71,17 @@ export const openAiChat: Format = {
         ...(tools.length === 0
           ? {}
           : {
-              tools: tools.map(({ id, description, inputSchema }) => ({
+              tools: tools.map(({ id, description, inputSchema, strict }) => ({
                 type: 'function',
-                function: { name: names.name(id), description, parameters: inputSchema },
+                function: {
+                  name: names.name(id),
+                  description,
+                  parameters: inputSchema,
+                  ...(strict === undefined ? {} : { strict }),
+                },
               })),
               ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+              ...(said(translation, 'parallelToolCalls') === undefined ? {} : { parallel_tool_calls: false }),
             }),
         ...(input.maxTokens === undefined ? {} : { [limit]: input.maxTokens }),
         ...(temperature === undefined ? {} : { temperature }),
@@ -85,6 +89,8 @@ export const openAiChat: Format = {
         ...(input.stop === undefined ? {} : { stop: input.stop }),
         ...responseFormat(translation),
         ...(input.reasoning === undefined ? {} : { reasoning_effort: input.reasoning }),
+        ...(input.seed === undefined ? {} : { [traits.includes('random-seed') ? 'random_seed' : 'seed']: input.seed }),
+        ...furtherFields(translation),
         ...(stream ? { stream: true } : {}),
         ...(stream && !traits.includes('no-stream-options') ? { stream_options: { include_usage: true } } : {}),
       },
@@ -96,11 +102,13 @@ export const openAiChat: Format = {
   answer(body, translation) {
     const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
     const choice = Array.isArray(choices) ? choices[0] : undefined
-    if (!choice?.message) return undefined
+    failWhereChoiceFailed(choice)
+    const { message } = choice ?? {}
+    if (!choice || !message || !isObject(message)) return undefined
     const builder = translation.builder()
-    addContent(builder, choice.message)
-    for (const call of choice.message.tool_calls ?? []) {
-      builder.toolCall(call.id ?? newCallId(), call.function?.name ?? '', call.function?.arguments ?? '')
+    addContent(builder, message)
+    for (const call of (message as WireMessage).tool_calls ?? []) {
+      builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
     if (usage) builder.usage = readUsage(usage)
@@ -115,7 +123,7 @@ export const openAiChat: Format = {
 
 class ChatReader implements StreamReader {
   private readonly builder: AnswerBuilder
-  private readonly calls = new Map<number, { id: string; name: string; args: string }>()
+  private readonly calls = new StreamedCalls()
   private finished = false
   over = false
 
@@ -123,44 +131,49 @@ class ChatReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    if (data === '[DONE]') {
-      this.over = true
-      return
-    }
-    const chunk = parseEvent(data) as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+  done(): void {
+    this.over = true
+  }
+
+  event(event: Record<string, unknown>): void {
+    const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
     if (chunk.error) throw new ProviderFailure(chunk)
+    failWhereChoiceFailed(chunk.choices?.[0])
     if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
     const choice = chunk.choices?.[0]
     if (!choice) return
     if (choice.delta) {
       addContent(this.builder, choice.delta)
-      for (const call of choice.delta.tool_calls ?? []) this.addCall(call)
+      for (const call of choice.delta.tool_calls ?? []) this.calls.add(call)
     }
-    if (typeof choice.finish_reason === 'string') {
-      this.flushCalls()
+    // Some servers say '' until they know.
+    if (choice.finish_reason) {
+      this.calls.flush(this.builder)
       this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
       this.finished = true
     }
   }
 
   finish(): Answer | undefined {
-    return this.finished ? this.builder.finish() : undefined
+    if (!this.finished) return undefined
+    this.calls.flush(this.builder)
+    return this.builder.finish()
   }
+}
 
-  /** Arguments come in pieces; servers that send whole calls may leave the index out. */
-  private addCall({ index, id, function: called }: WireToolCall): void {
-    const at = index ?? (id === undefined ? Math.max(0, this.calls.size - 1) : this.calls.size)
-    const call = this.calls.get(at) ?? { id: id ?? newCallId(), name: '', args: '' }
-    this.calls.set(at, call)
-    call.name += called?.name ?? ''
-    const args = called?.arguments ?? ''
-    call.args += typeof args === 'string' ? args : JSON.stringify(args)
-  }
+function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
+  if (choice?.error) throw new ProviderFailure({ error: choice.error })
+}
 
-  private flushCalls(): void {
-    for (const { id, name, args } of this.calls.values()) this.builder.toolCall(id, name, args)
-    this.calls.clear()
+/** What servers that know OpenAI's older fields only need not hear of unless it says something. */
+function furtherFields(translation: Translation): Record<string, unknown> {
+  const frequency = said(translation, 'frequencyPenalty')
+  const presence = said(translation, 'presencePenalty')
+  const verbosity = said(translation, 'verbosity')
+  return {
+    ...(frequency === undefined ? {} : { frequency_penalty: frequency }),
+    ...(presence === undefined ? {} : { presence_penalty: presence }),
+    ...(verbosity === undefined ? {} : { verbosity }),
   }
 }
 
@@ -177,7 +190,7 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
               {
                 id: callId(part.callId),
                 type: 'function',
-                function: { name: names.name(part.id), arguments: JSON.stringify(part.arguments) },
+                function: { name: names.name(part.id), arguments: argumentsText(part, traits) },
               },
             ]
           : [],
@@ -209,7 +222,10 @@ function userContent(parts: Part[]): unknown {
   if (parts.every((part) => part.type === 'text')) return parts.map((part) => part.text).join('\n')
   return parts.flatMap((part): unknown[] => {
     if (part.type === 'text') return [{ type: 'text', text: part.text }]
-    return part.type === 'image' ? [{ type: 'image_url', image_url: { url: imageUrl(part) } }] : []
+    if (part.type === 'file') return [{ type: 'file', file: namedFile(part) }]
+    if (part.type !== 'image') return []
+    const detail = part.detail === undefined ? {} : { detail: part.detail }
+    return [{ type: 'image_url', image_url: { url: imageUrl(part), ...detail } }]
   })
 }
 
@@ -222,8 +238,7 @@ function responseFormat({ input }: Translation): Record<string, unknown> {
   const { responseFormat: format } = input
   if (format?.type !== 'json') return {}
   if (!format.schema) return { response_format: { type: 'json_object' } }
-  const schema = { name: format.name ?? 'answer', schema: format.schema, strict: true }
-  return { response_format: { type: 'json_schema', json_schema: schema } }
+  return { response_format: { type: 'json_schema', json_schema: namedSchema(format) } }
 }
 
 function addContent(builder: AnswerBuilder, message: WireMessage): void {
