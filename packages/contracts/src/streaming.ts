@@ -187,7 +187,14 @@ export const chat = defineFunction({
   id: 'stream::chat',
   summary: 'Chat with an agent, content, model and usage only',
   input: () => ChatRequest().extend({ stream: z.union([z.literal(false), Ref()]).nullish() }),
-  output: () => z.object({ content: z.string(), model: z.string().nullable(), usage: z.unknown() }),
+  output: () =>
+    z.object({
+      content: z.string(),
+      model: z.string().nullable(),
+      usage: z.unknown(),
+      /** There was no such agent, and there is one now. */
+      agentCreated: z.boolean().optional(),
+    }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',
 })

@@ -34,7 +34,8 @@ export async function prepare(
   sessionId: string,
 ): Promise<Preparation> {
   const [{ messages, summary }, memories, catalogue, realm] = await Promise.all([
-    readHistory(ctx, agent.id, sessionId),
+    // Who keeps the conversation says what was before.
+    input.history ? { messages: wellFormed(input.history), summary: undefined } : readHistory(ctx, agent.id, sessionId),
     recalled(ctx, agent.id, input.message),
     readCatalogue(ctx),
     realmSettings(ctx),
@@ -42,7 +43,7 @@ export async function prepare(
   const tools = offered(granted(catalogue, agent.capabilities, input.functions), input.message)
   return {
     history: messages,
-    system: systemPrompt(agent, input.systemPrompt, memories, summary),
+    system: systemPrompt(agent, { requested: input.systemPrompt, caller: input.system }, memories, summary),
     tools: tools.map(({ id, description, effects, inputSchema }) => ({ id, description, effects, inputSchema })),
     defaultModel: realm.defaultModel,
   }

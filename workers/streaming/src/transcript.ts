@@ -60,7 +60,8 @@ async function wholeTranscript(body: z.output<typeof chatBody>, ctx: HandlerCont
 
 function asCompletion(body: z.output<typeof chatBody>) {
   return parseBody({
-    model: `agent/${body.agentId}`,
+    model: body.model || `agent/${body.agentId}`,
+    agentId: body.agentId,
     messages: [{ role: 'user', content: body.message }],
     stream: true,
     ...(body.provider ? { provider: body.provider } : {}),

@@ -21,7 +21,8 @@ export const worker = defineWorker({
         ...(model ? { model } : {}),
         ...(stream ? { stream } : {}),
       })
-      return { content: answer.content, model: answer.model, usage: answer.usage }
+      const { content, model: answering, usage, agentCreated } = answer
+      return { content, model: answering, usage, ...(agentCreated ? { agentCreated } : {}) }
     }),
   ],
 })
