@@ -152,6 +152,19 @@ describe('an agent is told what a client of OpenAI’s API says', () => {
   })
 })
 
+describe.each(['/v1/chat/stream', '/v1/chat/completions/stream'])('at %s', (path) => {
+  it('the model that is named is asked, and a field that is not known is refused', async () => {
+    simulator.play({ text: 'ok' })
+    const message = { message: 'Where to?', agentId: 'sailor' }
+    expect((await system.api('POST', path, { ...message, model: 'sim/other-model' })).status).toBe(200)
+    expect(sent().model).toBe('other-model')
+    simulator.play({ text: 'never' })
+    const refused = await system.api('POST', path, { ...message, temperature: 0.2 })
+    expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringContaining('temperature')])
+    expect(simulator.requests).toEqual([])
+  })
+})
+
 describe('an agent that nobody made', () => {
   it('is 404 on OpenAI’s routes, streamed or not, and is not made', async () => {
     const before = await agentIds()

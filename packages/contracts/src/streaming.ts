@@ -173,13 +173,15 @@ export const completion = defineFunction({
   effects: 'external',
 })
 
-const ChatRequest = () =>
-  z.looseObject({
+/** A message to an agent. What `agent::chat` takes beyond these is sent to that. */
+export const ChatRequest = () =>
+  z.strictObject({
     message: z.string('message required').min(1, 'message required'),
     agentId: z.string().default('default'),
     sessionId: z.string().nullish(),
     provider: z.string().nullish(),
     model: z.string().nullish(),
+    stream: z.boolean().nullish(),
   })
 
 /** As `agent::chat`, answered as a stream over HTTP where the body says `"stream": true`. */
