@@ -132,14 +132,11 @@ const auditEntries = async () =>
 
 // Requests, decisions and what they let through stay: a test tried again would find those of its first try.
 describe('an agent that wants to send a mail', { retry: 0 }, () => {
+  const CHAT = { agentId: 'clerk', message: 'Send an email to the harbour.', model: 'sim/test-model' }
   /** Chats until the agent waits for somebody; answers the id of the run. */
-  const chat = async (): Promise<string> => {
+  const chat = async (more: object = {}, options: object = OWNER): Promise<string> => {
     model.play([{ toolCalls: [{ name: 'fn__email_send', arguments: LETTER }] }, { text: 'Done.' }])
-    const { body } = await api<ChatReply>('POST', '/v1/chat', {
-      agentId: 'clerk',
-      message: 'Send an email to the harbour.',
-      model: 'sim/test-model',
-    })
+    const { body } = await api<ChatReply>('POST', '/v1/chat', { ...CHAT, ...more }, options)
     expect(body).toMatchObject({ stopReason: 'waiting', toolCalls: [] })
     return body.runId
   }
@@ -201,6 +198,46 @@ describe('an agent that wants to send a mail', { retry: 0 }, () => {
     expect(JSON.stringify(model.requests.at(-1)!.body)).toContain('not on a Sunday')
     expect((await decide(waiting!.id, 'approve')).body).toMatchObject({ code: 'conflict' })
     expect(mails.received).toHaveLength(1)
+  })
+
+  it('has it sent when it is approved, though another chat has the session meanwhile, and answers after that one', async () => {
+    const session = { sessionId: 'shared' }
+    const key = { headers: { 'idempotency-key': 'shared-letter' }, ...OWNER }
+    const runId = await chat(session, key)
+    const [waiting] = await pendingOf(runId)
+    const { promise: held, resolve: free } = Promise.withResolvers<void>()
+    model.play((request) =>
+      JSON.stringify(request.body).includes('Meanwhile')
+        ? { text: 'Mean while.', midway: () => held }
+        : { text: 'Done.' },
+    )
+    const other = api<ChatReply>('POST', '/v1/chat', { ...CHAT, ...session, message: 'Meanwhile, who are you?' })
+    await vi.waitUntil(() => model.answering === 1, { timeout: 20_000 })
+    // Who asks again is told why there is no answer yet, and waits for nobody's turn.
+    const again = await api<ChatReply>('POST', '/v1/chat', { ...CHAT, ...session }, key)
+    expect(again.body).toMatchObject({ runId, stopReason: 'waiting' })
+    const before = mails.received.length
+    await decide(waiting!.id, 'approve')
+    await vi.waitUntil(() => mails.received.length > before, { timeout: 20_000 })
+    expect(model.answering).toBe(1)
+    free()
+    expect((await other).body).toMatchObject({ content: 'Mean while.' })
+    expect(await outcome(runId)).toMatchObject({ ok: true })
+    expect(mails.received).toHaveLength(before + 1)
+  })
+
+  it('is replayed whoever has its session', async () => {
+    const session = { sessionId: 'replayed' }
+    model.play({ text: 'Done.' })
+    const { body: first } = await api<ChatReply>('POST', '/v1/chat', { ...CHAT, ...session })
+    const { promise: held, resolve: free } = Promise.withResolvers<void>()
+    model.play({ text: 'Done.', midway: () => held })
+    const other = api<ChatReply>('POST', '/v1/chat', { ...CHAT, ...session })
+    await vi.waitUntil(() => model.answering === 1, { timeout: 20_000 })
+    const replayed = await api<{ ok: boolean }>('POST', `/v1/runs/${first.runId}/replay`, {})
+    expect(replayed.body).toMatchObject({ ok: true, resultEqual: true })
+    free()
+    await other
   })
 
   it('reads and writes inside without anybody being asked', async () => {

@@ -101,6 +101,17 @@ describe.each(FORMATS)('the chat loop over $format', ({ format }) => {
     expect(deltas.join('')).toBe('one two three')
   })
 
+  it('goes on with a session in which one answer called twice under one id', async () => {
+    const recall = (query: string) => ({ id: 'c1', name: 'memory__search', arguments: { query } })
+    play([{ toolCalls: [recall('one'), recall('two')] }, { text: 'Nothing.' }, { text: 'Still here.' }])
+    const first = await chat('look twice')
+    expect(first.status, JSON.stringify(first.body)).toBe(200)
+    expect(first.body.toolCalls.map(({ ok }) => ok)).toEqual([true, true])
+    const second = await chat('and now?', { sessionId: first.body.sessionId })
+    expect(second.body.content).toBe('Still here.')
+    expect(simulator().refused).toEqual([])
+  })
+
   it('tells the model of a refused call instead of running it', async () => {
     play(
       (request: RecordedRequest): SimulatedAnswer =>

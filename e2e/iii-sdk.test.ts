@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 interface IiiClient {
   registerFunction(
     id: string,
-    handler: (input: never) => Promise<unknown>,
+    handler: ((input: never) => Promise<unknown>) | { url: string },
     options?: { description?: string; request_format?: unknown },
   ): { unregister(): void }
   registerTrigger(trigger: { type: string; function_id: string; config: unknown }): { unregister(): void }
@@ -71,17 +71,30 @@ describe.each(generations)('an unmodified iii-sdk %s client', (version, register
       .toBe('invocation_failed')
   })
 
+  it('hears why a function that is to be called at a URL is not there, and stays connected', async () => {
+    const worker = connect()
+    const id = `${ns}::hook`
+    worker.registerFunction(id, { url: 'http://127.0.0.1:9/hook' })
+    worker.registerFunction(`${ns}::beside`, async () => 'still here')
+    const caller = connect()
+    await expect.poll(() => call(caller, `${ns}::beside`, {})).toBe('still here')
+    await expect(caller.trigger({ function_id: id, payload: {} })).rejects.toMatchObject({
+      code: 'unsupported_feature',
+      message: expect.stringContaining(id),
+    })
+  })
+
   it('keeps state with the exact results of the protocol', async () => {
     const client = connect()
     const state = (fn: string, payload: object) => client.trigger({ function_id: `state::${fn}`, payload })
     const scope = `${ns}-users`
     expect(await state('get', { scope, key: '1' })).toBeUndefined()
-    expect(await state('set', { scope, key: '1', value: { n: 1 } })).toMatchObject({
+    expect(await state('set', { scope, key: '1', value: { n: 1 } })).toEqual({
       old_value: null,
       new_value: { n: 1 },
     })
     expect(await state('get', { scope, key: '1' })).toEqual({ n: 1 })
-    expect(await state('update', { scope, key: '1', ops: [{ type: 'increment', path: 'n', by: 2 }] })).toMatchObject({
+    expect(await state('update', { scope, key: '1', ops: [{ type: 'increment', path: 'n', by: 2 }] })).toEqual({
       old_value: { n: 1 },
       new_value: { n: 3 },
     })

@@ -34,7 +34,7 @@ describe('memory over the bus', () => {
     const agentId = randomUUID()
     const stored = await guest.call(store, { agentId, content: 'remember that my dog is called Rex' })
     expect(stored).toMatchObject({ stored: true, id: expect.stringMatching(/^mem-/) })
-    expect(await guest.call(store, { agentId, content: 'Remember that my dog is called Rex.' })).toEqual({
+    expect(await guest.call(store, { agentId, content: 'Remember that  my dog is called Rex' })).toEqual({
       deduplicated: true,
       id: stored.id,
     })

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import type { Bundle, Realm } from '@agentos/contracts/realm'
 import { type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 
 let system: System
 beforeAll(async () => {
@@ -68,6 +70,24 @@ describe('realms over HTTP', () => {
     expect((await patch({ status: 'active', name: 'New' })).body).toMatchObject({ status: 'active', name: 'New' })
     expect(await patch({ status: 'gone' })).toMatchObject({ status: 400, body: { code: 'invalid_input' } })
     expect(await system.api('PATCH', '/v1/realms/realm-none', { name: 'x' })).toMatchObject({ status: 404 })
+  })
+
+  it('are entered on the bus by the owner, for a whole connection or for one call, and by nobody else', async () => {
+    const { id } = await create({ name: 'On the bus' })
+    const inside = system.client({ owner: true, headers: { 'X-AgentOS-Realm': id } })
+    const outside = system.client({ owner: true })
+    const place = { scope: 'on-the-bus', key: 'k' }
+    await inside.trigger({ function_id: 'state::set', payload: { ...place, value: 1 } })
+    expect(await outside.trigger({ function_id: 'state::get', payload: place })).toBeUndefined()
+    expect(await outside.trigger({ function_id: 'state::get', payload: place, realm: id })).toBe(1)
+    const guest = system.client()
+    await expect(guest.trigger({ function_id: 'state::get', payload: place, realm: id })).rejects.toMatchObject({
+      code: 'forbidden',
+    })
+    const intruder = new WebSocket(system.wsUrl, { headers: { 'X-AgentOS-Realm': id } })
+    const [first] = await once(intruder, 'message')
+    intruder.terminate()
+    expect(JSON.parse(String(first))).toMatchObject({ type: 'error', error: { code: 'AUTH_ERROR' } })
   })
 
   it('answer null for one that is not there', async () => {

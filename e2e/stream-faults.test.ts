@@ -25,6 +25,8 @@ beforeAll(async () => {
             providers: { sim: { baseUrl: simulator.url, format: 'openai-chat', keyEnv: 'OPENAI_API_KEY' } },
             // Even where somebody lists it, the demo answers for no model.
             fallback: ['demo/rules'],
+            // Its provider fails on purpose, and often.
+            breaker: { failures: 1_000 },
           },
         },
       ],
@@ -40,6 +42,15 @@ beforeEach(() => {
   simulator.play({ text: LONG, midway: () => middle.promise })
 })
 afterEach(() => middle.resolve())
+
+/** Half of the model's words in one piece with an error. */
+function breakOffAtOnce(): void {
+  const error = 'data: {"error":{"message":"simulated overload","type":"server_error"}}\n\n'
+  const rewritten = (body: string) => `${body.slice(0, body.indexOf('\n\n', body.indexOf('word50')))}\n\n${error}`
+  simulator.play({ text: LONG, rewritten })
+}
+
+const HALF = LONG.slice(0, LONG.indexOf(' word51'))
 
 function post(path: string, body: object, signal?: AbortSignal): Promise<Response> {
   return fetch(`${system.httpUrl}${path}`, {
@@ -134,6 +145,17 @@ describe('a streamed chat', () => {
     expect(simulator.requests.length - asked).toBe(1)
   })
 
+  it('ends with the error of its provider, behind all words that came before it', async () => {
+    breakOffAtOnce()
+    const texts = await Promise.all(
+      Array.from({ length: 20 }, async () => (await read(await post('/v1/chat', chat)))[0]),
+    )
+    for (const text of texts) {
+      expect(spokenAfter(text)).toBe(HALF)
+      expect(lastError(text)).toMatchObject({ code: 'upstream_error' })
+    }
+  })
+
   it('is whole when the worker that keeps its session is killed and comes back meanwhile', async () => {
     let back: Promise<void> | undefined
     const response = await post('/v1/chat', chat)
@@ -170,6 +192,23 @@ describe('a streamed completion', () => {
       error: { code: 'worker_unavailable', message: expect.any(String), type: expect.any(String) },
     })
     expect(text).not.toContain('[DONE]')
+  })
+
+  it('ends with the error of its provider, behind all words that came before it', async () => {
+    breakOffAtOnce()
+    const texts = await Promise.all(
+      Array.from({ length: 20 }, async () => (await read(await post('/v1/chat/completions', completion)))[0]),
+    )
+    for (const text of texts) {
+      const events = text
+        .trimEnd()
+        .split('\n\n')
+        .map((event) => JSON.parse(event.replace('data: ', '')))
+      expect(events.map(({ choices }) => choices?.[0].delta.content ?? '').join('')).toBe(HALF)
+      expect(events.at(-1)).toMatchObject({
+        error: { code: 'upstream_error', message: expect.stringContaining('overload') },
+      })
+    }
   })
 
   it('does not look whole when the worker that writes it is killed', async () => {

@@ -22,6 +22,7 @@ const COMMANDS = {
   test: { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run'] },
   'test:e2e': { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e'] },
   check: { packages: 'all', build: 'changed', run: ['scripts/check.ts'] },
+  'foreign-clients': { packages: 'all', build: 'changed', run: ['e2e/foreign/main.ts'] },
   faults: { packages: 'all', build: 'changed', run: ['e2e/faults/main.ts'] },
   bench: { packages: 'all', build: 'changed', run: ['bench/src/main.ts'] },
   'bench:unplug': { packages: 'all', build: 'changed', run: ['bench/unplug/src/main.ts'] },

@@ -29,7 +29,7 @@ export const row: Row = {
     for (let seed = env.seed; seed < env.seed + env.rounds; seed += 1) simulate(seed, totals, findings)
     findings.figure('minutes fired in the simulator', totals.fired, '')
     findings.figure('minutes that passed in a jump and were counted as skipped', totals.skipped, '')
-    findings.note('after a jump back nothing is fired until the clock has passed the times that were served already')
+    findings.note('after a jump back no time is fired that was served already; what a jump ahead had left out is')
     await runningEngine(env, findings)
   },
 }

@@ -12,8 +12,15 @@ export interface Computed {
 }
 
 const LONGEST = 400
+/** Of a message in whose sentences sums are looked for. */
+const LONGEST_MESSAGE = 4_000
 const LEAD =
-  /^(?:please\s+)?(?:what(?:\s+is|'s|s)|how\s+much\s+is|calculate|compute|evaluate|solve|tell\s+me)(?:\s+the\s+result\s+of)?\s+/
+  /^(?:and\s+)?(?:please\s+)?(?:(?:can|could|would)\s+you\s+(?:please\s+)?)?(?:tell\s+me\s+)?(?:what(?:\s+is|['’]?s)?|how\s+much\s+is|calculate|compute|evaluate|solve|tell\s+me)(?:\s+the\s+result\s+of)?\s+/
+const TAIL = /\s+(?:is|equals?)$/
+/** Where one part of a message ends; not the point or the comma inside of a number. */
+const BETWEEN = /(?<=[?!;\n])|(?<=[.,:])\s+/
+/** A part that nobody could take for a date, a telephone number or a size. */
+const PLAINLY_A_SUM = /[*×^+]|\d\s+(?:times|plus|minus|multiplied|divided|modulo|mod|percent|squared|cubed)\b/
 const WORDS: [RegExp, string][] = [
   [/\bto the power of\b|\braised to\b|\*\*/g, ' ^ '],
   [/\bsquared\b/g, ' ^ 2 '],
@@ -33,7 +40,10 @@ const WORDS: [RegExp, string][] = [
 export function compute(question: string): Computed | undefined {
   let text = question.trim().toLowerCase()
   if (text.length > LONGEST) return undefined
-  text = text.replace(LEAD, '').replace(/[\s?=!.]+$/, '')
+  text = text
+    .replace(LEAD, '')
+    .replace(/[\s?=!.]+$/, '')
+    .replace(TAIL, '')
   for (const [word, symbol] of WORDS) text = text.replace(word, symbol)
   const tokens = tokenize(numberWords(text))
   // A number alone, or with a sign, is no question.
@@ -50,6 +60,22 @@ export function compute(question: string): Computed | undefined {
     if (error instanceof Unparsable) return undefined
     throw error
   }
+}
+
+/**
+ * The sums that are asked for among other sentences ("What is 17 times 23? Reply with just the number."), in order, each
+ * once. A part of the message counts where it is a question, asks for a value or is plainly a sum.
+ */
+export function computeWithin(message: string): Computed[] {
+  if (message.length > LONGEST_MESSAGE) return []
+  const found = new Map<string, Computed>()
+  for (const part of message.split(BETWEEN)) {
+    const text = part.trim().toLowerCase()
+    if (!LEAD.test(text) && !/[?=]$/.test(text) && !PLAINLY_A_SUM.test(text)) continue
+    const computed = compute(text.replace(/[,;:!]+$/, ''))
+    if (computed) found.set(computed.expression, computed)
+  }
+  return [...found.values()]
 }
 
 function tokenize(text: string): Token[] | undefined {

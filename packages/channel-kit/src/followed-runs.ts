@@ -151,6 +151,8 @@ export class FollowedRuns {
     try {
       await this.parts.askOwners(requestId, run.question?.function ?? 'something')
     } catch (error) {
+      // Then it is not said that they were, and they are asked again.
+      if (isPassing(error)) throw error
       this.parts.self.log.warn({ err: error, requestId }, 'no owner was asked; agentos approvals decides it')
     }
   }

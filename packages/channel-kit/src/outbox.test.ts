@@ -55,6 +55,45 @@ describe('an outbox', () => {
     expect(sent(service)).toEqual(['a', 'b', 'c'])
   })
 
+  it('sends a new message once that is put there twice at once, by two processes too', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const [outbox, other] = [await open(state, service), await open(state, service)]
+    await Promise.all([outbox.put('a', 'chat', text('a')), outbox.put('a', 'chat', text('a'))])
+    await Promise.all([outbox.put('b', 'chat', text('b')), other.put('b', 'chat', text('b'))])
+    await outbox.put('end', 'chat', text('end'))
+    await other.put('end too', 'chat', text('end too'))
+    await expect.poll(() => sent(service)).toEqual(expect.arrayContaining(['end', 'end too']))
+    expect(sent(service).filter((words) => words === 'a')).toHaveLength(1)
+    expect(sent(service).filter((words) => words === 'b')).toHaveLength(1)
+  })
+
+  it('shows the later of two contents that are put there at once, in one message', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const outbox = await open(state, service)
+    await Promise.all([outbox.put('a', 'chat', text('one')), outbox.put('a', 'chat', text('two'))])
+    await expect.poll(() => sent(service)).toEqual(['two'])
+    await expect.poll(() => stateOf(outbox, 'a')).toBe('sent')
+    expect(sent(service)).toEqual(['two'])
+  })
+
+  it('leaves a message as it is that may be put there only once', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const outbox = await open(state, service)
+    const put = (words: string) => outbox.put('a', 'chat', text(words), { once: true })
+    await Promise.all([put('one'), put('two')])
+    await put('three')
+    await expect.poll(() => stateOf(outbox, 'a')).toBe('sent')
+    expect(sent(service)).toEqual(['one'])
+  })
+
+  it('knows its own new message where the answer to its write was lost', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const outbox = await open(state, service)
+    state.lostAnswers = 1
+    await outbox.put('a', 'chat', text('a'))
+    await expect.poll(() => sent(service)).toEqual(['a'])
+  })
+
   it('edits what it has sent when the content changes, and sends the newest where it had not', async () => {
     const [state, service] = [new MemoryState(), new Service()]
     const outbox = await open(state, service)
@@ -110,7 +149,7 @@ describe('an outbox', () => {
     service.hold = new Promise(() => {})
     await first.put('a', 'chat', text('a'))
     await first.put('b', 'chat', text('b'))
-    await expect.poll(() => (state.values.get('a') as { state: string }).state).toBe('sending')
+    await expect.poll(() => (state.valuesOf('outbox').get('a') as { state: string }).state).toBe('sending')
     const next = new Service()
     const second = await open(state, next)
     expect(await stateOf(second, 'a')).toBe('in_doubt')
@@ -127,7 +166,7 @@ describe('an outbox', () => {
     const outbox = await open(state, service)
     state.failures = 3
     await outbox.put('a', 'chat', text('a'))
-    await expect.poll(() => (state.values.get('a') as { state: string } | undefined)?.state).toBe('sent')
+    await expect.poll(() => (state.valuesOf('outbox').get('a') as { state: string } | undefined)?.state).toBe('sent')
     expect(sent(service)).toEqual(['a'])
   })
 })

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { AgentError, InvocationError, type StateClient } from '@agentos/sdk'
 import { persist } from './durable.ts'
 import { type Content, isNotice, noticeId, type OutboxEntry, type Resolution } from './outbox-entry.ts'
@@ -37,6 +38,12 @@ interface Live {
   retryAt: number
 }
 
+interface Found {
+  live: Live
+  /** It was written by this very call. */
+  isNew: boolean
+}
+
 /**
  * Messages on their way to a service that has no idempotency keys. Each is on disk before it goes out, and again, as
  * `sending`, before its request does; an answer that is lost, by the network or by the end of this process, leaves it
@@ -47,6 +54,7 @@ export class Outbox {
   private readonly parts: OutboxParts
   private readonly now: () => number
   private readonly live = new Map<string, Promise<Live | undefined>>()
+  private readonly creating = new Set<string>()
   private readonly lanes = new Map<string, { entries: Set<Live>; running: Promise<void> | undefined }>()
   private readonly stopping = new AbortController()
   private lastOrder = 0
@@ -74,13 +82,17 @@ export class Outbox {
 
   /**
    * Puts a message into the outbox, or changes what it shows: as long as it was not sent it goes out with the new content,
-   * after that it is edited. On disk when this resolves, except a change that is not final.
+   * after that it is edited; `once` leaves what is there as it is. On disk when this resolves, except a change that is not
+   * final.
    */
-  async put(id: string, conversation: string, content: Content, options: { final?: boolean } = {}): Promise<void> {
-    const final = options.final ?? true
-    const known = await this.find(id)
-    const live = known ?? (await this.create(id, conversation, content, final))
-    if (known) await this.change(live, content, final)
+  async put(
+    id: string,
+    conversation: string,
+    content: Content,
+    { final = true, once = false }: { final?: boolean; once?: boolean } = {},
+  ): Promise<void> {
+    const { live, isNew } = await this.findOrCreate(id, conversation, content, final)
+    if (!isNew && !once) await this.change(live, content, final)
     this.run(conversation)
   }
 
@@ -138,16 +150,43 @@ export class Outbox {
     const known = this.live.get(id)
     if (known) return known
     const { state, scope } = this.parts
-    const read = persist(() => state.get<OutboxEntry>(scope, id)).then((entry) => {
-      if (!entry) this.live.delete(id)
-      return entry && newLive(entry)
-    })
-    read.catch(() => this.live.delete(id))
-    this.live.set(id, read)
-    return read
+    return this.remember(
+      id,
+      persist(() => state.get<OutboxEntry>(scope, id)).then((entry) => entry && newLive(entry)),
+    )
   }
 
-  private async create(id: string, conversation: string, content: Content, final: boolean): Promise<Live> {
+  /** What came of looking for an entry or creating it, for all who ask meanwhile; nothing is remembered of none. */
+  private remember<T extends Live | undefined>(id: string, looked: Promise<T>): Promise<T> {
+    const forget = (): void => {
+      if (this.live.get(id) === looked) this.live.delete(id)
+    }
+    this.live.set(id, looked)
+    looked.then((live) => {
+      if (!live) forget()
+    }, forget)
+    return looked
+  }
+
+  /** Of any number that put a new message there at once, one creates it, and the others find it. */
+  private async findOrCreate(id: string, conversation: string, content: Content, final: boolean): Promise<Found> {
+    for (;;) {
+      const live = await this.find(id)
+      if (live) return { live, isNew: false }
+      // Whoever looked at the same time and went on first is creating it.
+      if (this.live.has(id)) continue
+      this.creating.add(id)
+      const creating = this.create(id, conversation, content, final)
+      const created = this.remember(
+        id,
+        creating.then((found) => found.live),
+      )
+      await created.finally(() => this.creating.delete(id))
+      return creating
+    }
+  }
+
+  private async create(id: string, conversation: string, content: Content, final: boolean): Promise<Found> {
     const now = this.now()
     this.lastOrder = Math.max(this.lastOrder + 1, now * 1_000)
     const entry: OutboxEntry = {
@@ -163,16 +202,31 @@ export class Outbox {
       createdAt: now,
       updatedAt: now,
     }
+    const found = await this.insert(entry)
+    // Another process was faster: it is its message to send.
+    if (found) return { live: newLive(found), isNew: false }
     const live = newLive(entry)
-    this.live.set(id, Promise.resolve(live))
-    try {
-      await this.save(live)
-    } catch (error) {
-      this.live.delete(id)
-      throw error
-    }
     this.enlist(live)
-    return live
+    return { live, isNew: true }
+  }
+
+  /** Writes a new entry, only if there is none of its id; else answers the one that is there. */
+  private async insert(entry: OutboxEntry): Promise<OutboxEntry | undefined> {
+    const { state, scope } = this.parts
+    let attempts = 0
+    try {
+      await persist(() => {
+        attempts += 1
+        return state.set(scope, entry.id, entry, { expectedVersion: 0, ttlMs: KEPT_MS.open })
+      })
+      return undefined
+    } catch (error) {
+      if (!(error instanceof InvocationError && error.code === 'version_conflict')) throw error
+      const found = await persist(() => state.get<OutboxEntry>(scope, entry.id))
+      if (!found) throw error
+      // It is this very entry where the answer to an earlier attempt was lost.
+      return attempts > 1 && isDeepStrictEqual(found, entry) ? undefined : found
+    }
   }
 
   private async change(live: Live, content: Content, final: boolean): Promise<void> {
@@ -337,7 +391,7 @@ export class Outbox {
     const busy = new Set([...this.lanes.values()].flatMap(({ entries }) => [...entries].map(({ entry }) => entry.id)))
     for (const id of this.live.keys()) {
       if (this.live.size <= MAX_IDLE / 2) return
-      if (!busy.has(id)) this.live.delete(id)
+      if (!busy.has(id) && !this.creating.has(id)) this.live.delete(id)
     }
   }
 }

@@ -69,6 +69,15 @@ describe('the HTTP API', () => {
     expect((await refused(api.post('/x', {})))?.advice.join()).toContain('owner’s token')
   })
 
+  it('tells who has the token, and is refused all the same, what else to do', async () => {
+    const api = await serve(
+      (_request, response) =>
+        response.writeHead(403).end('{"title":"Forbidden","detail":"no","code":"forbidden","next":"Call memory."}'),
+      'secret',
+    )
+    expect((await refused(api.post('/x', {})))?.advice).toEqual(['Call memory.'])
+  })
+
   it('is not found where nothing listens', async () => {
     const api = await serve(() => {})
     await new Promise((resolve) => server.close(resolve))

@@ -7,7 +7,7 @@ interface Problem {
   detail?: string
   code?: string
   status?: number
-  advice?: string
+  next?: string
   [extra: string]: unknown
 }
 
@@ -40,7 +40,7 @@ export class Api {
   /** Server-sent events of a POST, as they arrive. */
   async *stream(path: string, body: unknown, signal?: AbortSignal): AsyncGenerator<ServerEvent> {
     const response = await this.request('POST', path, body, signal, { accept: 'text/event-stream' })
-    if (!response.ok || !response.body) throw await problemOf(response)
+    if (!response.ok || !response.body) throw await problemOf(response, this.token !== undefined)
     try {
       yield* parseEvents(response.body)
     } catch (error) {
@@ -66,7 +66,7 @@ export class Api {
   ): Promise<T> {
     const signal = timeoutMs ? AbortSignal.timeout(timeoutMs) : undefined
     const response = await this.request(method, path, body, signal, more)
-    if (!response.ok) throw await problemOf(response)
+    if (!response.ok) throw await problemOf(response, this.token !== undefined)
     const text = await response.text()
     return (text === '' ? undefined : (parseJson(text) ?? text)) as T
   }
@@ -108,21 +108,24 @@ function unreachable(base: string, error: unknown): Refusal {
   )
 }
 
-async function problemOf(response: Response): Promise<Refusal> {
+async function problemOf(response: Response, hasToken: boolean): Promise<Refusal> {
   const text = await response.text()
   const body = parseJson(text)
   const problem: Problem = typeof body === 'object' && body !== null ? (body as Problem) : {}
   const code = problem.code ?? `http_${response.status}`
   const detail = problem.detail ?? (text.slice(0, 300) || `${response.status} ${response.statusText}`)
-  return new Refusal(code, problem.title ?? `The request failed with ${response.status}`, detail, adviceFor(response))
+  const advice = adviceFor(response, problem, hasToken)
+  return new Refusal(code, problem.title ?? `The request failed with ${response.status}`, detail, advice)
 }
 
-function adviceFor(response: Response): string[] {
-  if (response.status === 401 || response.status === 403) {
+function adviceFor(response: Response, { next }: Problem, hasToken: boolean): string[] {
+  // Who has the token and is refused all the same has to do something else.
+  if (response.status === 401 || (response.status === 403 && !hasToken)) {
     return ['This needs the owner’s token: run it as the user that ran npm start, with the same AGENTOS_DATA.']
   }
   const wait = response.headers.get('retry-after')
-  return wait ? [`Try again in ${wait} s.`] : []
+  if (wait) return [`Try again in ${wait} s.`]
+  return next === undefined ? [] : [next]
 }
 
 function parseJson(text: string): unknown {

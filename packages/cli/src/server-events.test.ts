@@ -21,6 +21,13 @@ describe('server-sent events', () => {
     expect(await read(': ping\n\ndata: a\r\ndata: b\r\n\r\n')).toEqual([{ event: 'message', data: 'a\nb' }])
   })
 
+  it('may end their lines with CR, begin with a byte order mark, and be empty', async () => {
+    expect(await read('\uFEFFdata: 1\r', '\rdata:\r\rdata: 2\r\r', ': end\r')).toEqual([
+      { event: 'message', data: 1 },
+      { event: 'message', data: 2 },
+    ])
+  })
+
   it('that were cut off are not given', async () => {
     expect(await read('data: 1\n\ndata: 2')).toEqual([{ event: 'message', data: 1 }])
   })

@@ -25,7 +25,7 @@ createServer((request, response) => {
   const [, order, type, worker] = request.url.split('/')
   if (order === 'order') process.send({ type, worker })
   const answers = {
-    [request.url]: order === 'order' ? {} : undefined, '/health': {}, '/ready': {}, '/v1/engine/workers': { workers: rows }, '/v1/engine/functions': { functions: [{}, {}] },
+    [request.url]: order === 'order' ? {} : undefined, '/health': {}, '/v1/engine/ready': {}, '/v1/engine/workers': { workers: rows }, '/v1/engine/functions': { functions: [{}, {}] },
     '/v1/auth/code': { code: 'c0de', url: 'http://127.0.0.1:' + http + '/#code=c0de' },
     '/v1/llm/providers': { providers: [], default: { provider: 'demo', model: 'rules', reason: '' } },
   }

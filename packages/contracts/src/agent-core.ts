@@ -1,6 +1,7 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
 import { answerOptions } from './answer-options.ts'
+import { Grant } from './grant.ts'
 import { FilePart, ImagePart, Message, TextPart } from './message.ts'
 
 const AGENT_ID = /^[\p{L}\p{N}][\p{L}\p{N}_.:-]{0,127}$/u
@@ -16,9 +17,6 @@ export const AgentId = () =>
     .min(1, AGENT_ID_RULE)
     .max(128, AGENT_ID_RULE)
     .refine((id) => AGENT_ID.test(id), AGENT_ID_RULE)
-
-/** `ns::fn`, `ns::*` or `*`; a bare prefix reads as `prefix::*`. */
-export const Grant = () => z.string().min(1).max(256)
 
 /** What the agent may use. `functions` are grants; `deny` wins over them. */
 export const Capabilities = () =>
@@ -235,7 +233,7 @@ export const chat = defineFunction({
       provider: z.string().nullish(),
       model: z.string().nullish(),
       /** Narrows the agent's grants for this chat, never widens them. */
-      functions: z.array(Grant()).max(500).nullish(),
+      functions: z.array(z.string().min(1).max(256)).max(500).nullish(),
       ...answerOptions(),
       /** Of one answer of the model; never more than the agent's own `model.maxTokens`. `maxTokens` is for the whole chat. */
       maxOutputTokens: z.number().int().positive().nullish(),

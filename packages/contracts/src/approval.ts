@@ -55,26 +55,32 @@ export type Request = z.output<ReturnType<typeof Request>>
 
 /**
  * Asked by the engine alone, before it dispatches a call of an agent. An approval is used up by the answer that lets the
- * call through. Errors: `approval_denied`, `overloaded` (`details` {pending, max}: too many requests of the agent are
- * pending), `forbidden` for everybody else who asks.
+ * call through. With a `requestId` alone it says what became of that request, and changes nothing: so a run asks before it
+ * takes silence for a refusal. Errors: `approval_denied`, `overloaded` (`details` {pending, max}: too many requests of
+ * the agent are pending), `forbidden` for everybody else who asks.
  */
 export const gate = defineFunction({
   id: 'approval::gate',
   summary: 'Say whether a call of an agent may go on now, and open a request where it may not',
   input: () =>
-    z.object({
-      agentId: z.string().min(1).max(512),
-      functionId: z.string().min(1).max(512),
-      effects: EffectsClass(),
-      input: z.unknown().optional(),
-      runId: z.string().max(512).optional(),
-      sessionId: z.string().max(512).optional(),
-      requestedBy: z.string().max(512).default('client'),
-    }),
+    z.union([
+      z.strictObject({ requestId: z.string().min(1).max(512) }),
+      z.object({
+        agentId: z.string().min(1).max(512),
+        functionId: z.string().min(1).max(512),
+        effects: EffectsClass(),
+        input: z.unknown().optional(),
+        runId: z.string().max(512).optional(),
+        sessionId: z.string().max(512).optional(),
+        requestedBy: z.string().max(512).default('client'),
+      }),
+    ]),
   output: () =>
     z.union([
       z.object({ allow: z.literal(true), requestId: z.string().optional() }),
       z.object({ allow: z.literal(false), requestId: z.string(), expiresAt: z.number().int() }),
+      z.object({ pending: z.literal(true), expiresAt: z.number().int() }),
+      z.object({ decision: z.string(), reason: z.string().optional() }),
     ]),
   effects: 'write',
   access: 'owner',

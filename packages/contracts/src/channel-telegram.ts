@@ -58,7 +58,10 @@ export const receive = defineFunction({
   access: 'owner',
 })
 
-/** On disk when it answers; Telegram's limits decide when it goes out. An agent reaches paired people alone. */
+/**
+ * On disk when it answers; Telegram's limits decide when it goes out. An agent reaches paired people alone. What comes
+ * again under its caller's key is sent once; other input under it is `key_reused`.
+ */
 export const send = defineFunction({
   id: 'channel::telegram::send',
   summary: 'Send a message to a Telegram chat',
@@ -78,7 +81,10 @@ export const send = defineFunction({
   tool: true,
 })
 
-/** Buttons under the question decide the request of the worker approval; only owners' presses count. */
+/**
+ * Buttons under the question decide the request of the worker approval; only owners' presses count. Each asker asks about
+ * a request once in a conversation; another text for it is `key_reused`.
+ */
 export const ask = defineFunction({
   id: 'channel::telegram::ask',
   summary: 'Ask the owners to approve a request',

@@ -173,7 +173,7 @@ export const spend = defineFunction({
         outputTokens: Tokens(),
         missionId: Label().nullish(),
         billingCode: Label().nullish(),
-        /** The same key within the realm is booked once. */
+        /** The same key of the same caller is booked once within the realm; another cost under it is `key_reused`. */
         idempotencyKey: z.string().min(1).max(256).nullish(),
       })
       .refine(({ costCents, costMicroUsd }) => (typeof costCents === 'number') !== (typeof costMicroUsd === 'number'), {

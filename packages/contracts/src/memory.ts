@@ -32,7 +32,7 @@ export const Memory = () =>
     timestamp: Time(),
     accessCount: Count(),
     lastAccessed: Time(),
-    /** SHA-256 of role and normalised content, hex. */
+    /** SHA-256 of role and content, where case and spacing do not count; hex. */
     hash: z.string(),
     /** Never evicted, never decays. */
     pinned: z.boolean(),
@@ -43,8 +43,10 @@ export const Memory = () =>
     supersedes: z.string().optional(),
     /** The newer version; a memory that has one is found by id only. */
     supersededBy: z.string().optional(),
-    /** Near-duplicates that were merged into it. */
+    /** Memories of the same text that were merged into it. */
     mergedFrom: z.array(z.string()).optional(),
+    /** Earlier memories that say something similar, most similar first; some may be gone by now. */
+    similarTo: z.array(z.string()).optional(),
     /** Something that looked like a secret was cut out before it was stored. */
     redacted: z.boolean().optional(),
   })
@@ -84,9 +86,9 @@ export type MemoryHit = z.output<ReturnType<typeof MemoryHit>>
 
 /**
  * Remembers a text. Strings that look like API keys, tokens or passwords are cut out first. The same text of the same
- * role, or one that differs only in small words, strengthens the memory that is there; under one idempotency key it does so
- * once, which is why this is keyed and not idempotent. Errors: `invalid_input`
- * (nothing to store), `forbidden` (another agent's memory).
+ * role, equal but for case and spacing, strengthens the memory that is there; under one idempotency key it does so
+ * once, which is why this is keyed and not idempotent. What is only similar is stored and linked (`similarTo`). Errors:
+ * `invalid_input` (nothing to store), `forbidden` (another agent's memory).
  */
 export const store = defineFunction({
   id: 'memory::store',
@@ -107,7 +109,13 @@ export const store = defineFunction({
     }),
   output: () =>
     z.union([
-      z.object({ id: z.string(), stored: z.literal(true), redacted: z.boolean().optional() }),
+      z.object({
+        id: z.string(),
+        stored: z.literal(true),
+        redacted: z.boolean().optional(),
+        /** Ids of earlier memories that say something similar, most similar first. */
+        similarTo: z.array(z.string()).optional(),
+      }),
       z.object({ deduplicated: z.literal(true), id: z.string() }),
     ]),
   http: 'POST /v1/memory',
@@ -135,7 +143,7 @@ export const recall = defineFunction({
   tool: true,
 })
 
-/** BM25 over stemmed words, lifted by recency, importance and use; near-duplicates are shown once. */
+/** BM25 over stemmed words, lifted by recency, importance and use; each text is shown once. */
 export const search = defineFunction({
   id: 'memory::search',
   summary: 'Search the memories of an agent, best matches first',
@@ -259,7 +267,7 @@ export const evict = defineFunction({
 
 export const consolidate = defineFunction({
   id: 'memory::consolidate',
-  summary: 'Lower the confidence of memories that nobody read for a week, and merge near-duplicates',
+  summary: 'Lower the confidence of memories that nobody read for a week, and merge memories of the same text',
   input: () => z.object({ agentId: z.string().min(1).max(200).optional(), decayRate: Importance().default(0.05) }),
   output: () => z.object({ memoriesDecayed: Count(), memoriesMerged: Count(), durationMs: Count() }),
   effects: 'write',

@@ -199,6 +199,7 @@ export const chat = defineFunction({
     }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',
+  keyed: true,
 })
 
 /** Over HTTP the chunks leave as they arrive; over the bus the answer is the whole transcript. */

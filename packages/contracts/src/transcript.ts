@@ -60,6 +60,8 @@ export const RepairStats = () =>
     oversizedDetected: Count(),
     /** Tool calls without a result, answered with an error. */
     callsAnswered: Count(),
+    /** Tool calls of one answer that had the id of another one, given an id of their own. */
+    sharedCallIds: Count(),
   })
 
 export type RepairStats = z.output<ReturnType<typeof RepairStats>>

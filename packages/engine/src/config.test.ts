@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { loadConfig, parseConfig } from './config.ts'
 
 const III = `
@@ -18,6 +21,10 @@ workers:
 
 function queueFile(queues: string): string {
   return `workers: [{ name: iii-queue, config: { queue_configs: { ${queues} } } }]`
+}
+
+function entry(name: string, config: string): string {
+  return `workers: [{ name: ${name}, config: { ${config} } }]`
 }
 
 describe('config.yaml', () => {
@@ -60,7 +67,50 @@ describe('config.yaml', () => {
     ],
     ['a fifo queue without groups', queueFile('jobs: { type: fifo }'), /jobs\.message_group_field/],
     ['an adapter that is not there', 'workers: [{ name: queue, config: { adapter: { name: redis } } }]', /builtin/],
+    ['a state that lies elsewhere', entry('iii-state', 'adapter: { name: bridge }'), /iii-state, at adapter\.name/],
+    [
+      'a state in a file of its own',
+      entry('state', 'adapter: { name: kv, config: { file_path: data/kv.db } }'),
+      /state, at adapter\.config.*file_path/,
+    ],
+    ['a schedule that others lock', entry('iii-cron', 'adapter: { name: redis }'), /iii-cron, at adapter\.name/],
+    ['topics that others carry', entry('pubsub', 'adapter: { name: redis }'), /pubsub, at adapter\.name/],
+    ['rules for who connects', entry('iii-worker-manager', 'rbac: { auth_function_id: a::b }'), /manager, at rbac/],
+    ['a middleware for calls', entry('iii-worker-manager', 'middleware_function_id: a::b'), /middleware_function_id/],
+    ['a second listener', 'workers: [{ name: iii-worker-manager }, { name: iii-worker-manager }]', /second time/],
+    ['one module under both its names', 'workers: [{ name: iii-http }, { name: http }]', /http a second time/],
+    ['the settings of the newer layout', 'workers: [{ name: configuration }]', /configuration.*does not have/],
+    ['an exporter that is not there', entry('iii-observability', 'exporter: otlp'), /exported nowhere/],
+    ['telemetry for somebody', entry('iii-telemetry', 'enabled: true'), /nothing is sent/],
+    ['a container', 'workers: [{ name: memory, image: "ghcr.io/a/b:1" }]', /memory, at image/],
+    ['a worker that is not installed', 'workers: [{ name: memry }]', /memry.*nor an installed worker/],
+    ['several mistakes at once', 'workers: [{ name: memry }, { name: iii-exec }]', /memry.*iii-exec/],
   ])('with %s is refused, and says where', (_name, text, said) => {
-    expect(() => parseConfig(text, {})).toThrow(said)
+    expect(() => parseConfig(text, {}, new Set(['memory', 'llm-router']))).toThrow(said)
+  })
+
+  it('takes what the layout says of a single engine that keeps its own values', () => {
+    const text = `workers:
+  - { name: iii-state, config: { adapter: { name: kv, config: { store_method: file_based } } } }
+  - { name: iii-cron, config: { adapter: { name: kv, config: { lock_ttl_ms: 30000, lock_index: cron_locks } } } }
+  - { name: iii-pubsub, config: { adapter: { name: local } } }
+  - { name: iii-queue, config: { adapter: { name: builtin, config: { store_method: in_memory } } } }
+  - { name: iii-observability, config: { enabled: true, exporter: memory, sampling_ratio: 0.5 } }
+  - { name: iii-http, config: { cors: { allowed_origins: ["*"], allowed_methods: [get, POST] } } }
+`
+    const config = parseConfig(text, {})
+    expect(config.agentos.traces.sampling).toBe(0.5)
+    expect(config.http).toMatchObject({ crossOriginMethods: ['GET', 'POST'] })
+  })
+
+  it('beside a folder of settings in the newer layout is refused, and names the files', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'agentos-config-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    mkdirSync(join(folder, 'config'))
+    writeFileSync(join(folder, 'config.yaml'), 'workers: [{ name: http }]')
+    writeFileSync(join(folder, 'config', 'mine.yaml'), 'port: 1')
+    expect(loadConfig(join(folder, 'config.yaml'), {}).http).toBeDefined()
+    writeFileSync(join(folder, 'config', 'http.yaml'), 'port: 1')
+    expect(() => loadConfig(join(folder, 'config.yaml'), {})).toThrow('config/http.yaml')
   })
 })

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod'
+import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
+import { ConfigError } from './config-error.ts'
 import { type HttpSettings, httpSettingsFrom } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
-
-/** A mistake in config.yaml, in words for the person who wrote it. */
-export class ConfigError extends Error {}
 
 const Limits = z.strictObject({
   in_flight_per_worker: z.int().positive().optional(),
@@ -80,6 +80,9 @@ const File = z.strictObject({
   agentos: Ours.prefault({}),
 })
 
+/** What of `iii-observability` is ours under another name: there it wins over `agentos.traces.sampling`. */
+const Sampling = z.object({ sampling_ratio: z.number().optional() })
+
 const Listener = z.looseObject({
   host: z.string().default('127.0.0.1'),
   port: z.coerce.number().int().min(0).max(65_535),
@@ -99,27 +102,6 @@ export interface EngineConfig {
   workers: ReadonlyMap<string, unknown>
 }
 
-const BUILTIN = new Set([
-  'iii-worker-manager',
-  'iii-engine-functions',
-  'iii-observability',
-  'iii-telemetry',
-  'configuration',
-  'iii-http',
-  'http',
-  'iii-state',
-  'state',
-  'iii-pubsub',
-  'pubsub',
-  'iii-cron',
-  'cron',
-  'iii-queue',
-  'queue',
-])
-
-/** Modules of the layout that this release does not have; naming them is an error, not a silent nothing. */
-const LATER = new Set(['iii-stream', 'iii-bridge', 'iii-exec', 'iii-http-functions', 'iii-sandbox'])
-
 /** `${NAME:default}` over the raw text, before YAML is parsed, as the iii layout has it. */
 export function expandVariables(text: string, env: NodeJS.ProcessEnv): string {
   return text.replace(/\$\{([^}:]+)(?::([^}]*))?\}/g, (_match, name: string, fallback: string | undefined) => {
@@ -131,8 +113,12 @@ export function expandVariables(text: string, env: NodeJS.ProcessEnv): string {
   })
 }
 
-/** Reads and checks config.yaml; a missing file is the default installation. */
-export function loadConfig(path: string, env: NodeJS.ProcessEnv): EngineConfig {
+/**
+ * Reads and checks config.yaml; a missing file is the default installation. `installed` names the workers that an entry
+ * may be about. Throws a `ConfigError` for what is not there, and for a `config/` folder of the newer iii layout.
+ */
+export function loadConfig(path: string, env: NodeJS.ProcessEnv, installed?: ReadonlySet<string>): EngineConfig {
+  refuseNewerLayout(join(dirname(path), 'config'))
   let text: string
   try {
     text = readFileSync(path, 'utf8')
@@ -140,10 +126,10 @@ export function loadConfig(path: string, env: NodeJS.ProcessEnv): EngineConfig {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') text = DEFAULT_CONFIG
     else throw new ConfigError(`config.yaml cannot be read: ${error instanceof Error ? error.message : String(error)}`)
   }
-  return parseConfig(text, env)
+  return parseConfig(text, env, installed)
 }
 
-export function parseConfig(text: string, env: NodeJS.ProcessEnv): EngineConfig {
+export function parseConfig(text: string, env: NodeJS.ProcessEnv, installed?: ReadonlySet<string>): EngineConfig {
   let document: unknown
   try {
     document = parse(expandVariables(text, env)) ?? {}
@@ -153,13 +139,12 @@ export function parseConfig(text: string, env: NodeJS.ProcessEnv): EngineConfig 
   }
   const file = check(File, document, 'config.yaml')
   const entries = [...file.modules, ...file.workers]
-  for (const { name } of entries) {
-    if (LATER.has(name)) throw new ConfigError(`config.yaml lists ${name}, which this release does not have; remove it`)
-  }
+  checkEntries(entries, installed)
   const find = (...names: string[]): z.output<typeof Entry> | undefined =>
     entries.find((entry) => names.includes(entry.name))
   const http = find('iii-http', 'http')
   const queue = find('iii-queue', 'queue')
+  const { sampling_ratio: sampling } = check(Sampling, find('iii-observability')?.config ?? {}, 'iii-observability')
   const manager = check(Listener, { port: 49_134, ...find('iii-worker-manager')?.config }, 'iii-worker-manager')
   return {
     manager: { host: manager.host, port: manager.port },
@@ -168,27 +153,25 @@ export function parseConfig(text: string, env: NodeJS.ProcessEnv): EngineConfig 
     pubsub: find('iii-pubsub', 'pubsub') !== undefined,
     cron: find('iii-cron', 'cron') !== undefined,
     queues: queue && namedQueues(check(QueueFile, queue.config ?? {}, 'iii-queue')),
-    agentos: file.agentos,
-    workers: new Map(entries.filter((entry) => !BUILTIN.has(entry.name)).map((entry) => [entry.name, entry.config])),
+    agentos: sampling === undefined ? file.agentos : withSampling(file.agentos, sampling),
+    workers: new Map(entries.filter((entry) => !isModule(entry.name)).map((entry) => [entry.name, entry.config])),
   }
 }
 
 function httpSettings(config: unknown, ours: z.output<typeof Ours>): Partial<HttpSettings> {
-  try {
-    const settings = httpSettingsFrom(config)
-    return {
-      ...settings,
-      guests: ours.guests,
-      guestRequestsPerMinute: ours.guest_requests_per_minute,
-      allowedHosts: ours.allowed_hosts,
-      allowedOrigins: [...(settings.allowedOrigins ?? []), ...ours.allowed_origins],
-      bodyBytes: ours.body_bytes,
-    }
-  } catch (error) {
-    if (!(error instanceof z.ZodError)) throw error
-    const [issue] = error.issues
-    throw new ConfigError(`iii-http, at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not valid'}`)
+  const settings = httpSettingsFrom(config)
+  return {
+    ...settings,
+    guests: ours.guests,
+    guestRequestsPerMinute: ours.guest_requests_per_minute,
+    allowedHosts: ours.allowed_hosts,
+    allowedOrigins: [...(settings.allowedOrigins ?? []), ...ours.allowed_origins],
+    bodyBytes: ours.body_bytes,
   }
+}
+
+function withSampling(ours: z.output<typeof Ours>, sampling: number): z.output<typeof Ours> {
+  return { ...ours, traces: { ...ours.traces, sampling } }
 }
 
 const DEFAULT_CONFIG = `

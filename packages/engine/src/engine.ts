@@ -12,6 +12,7 @@ import { readDescriptors, readKnownContracts } from './descriptors.ts'
 import { ChannelTable, createChannelsModule } from './edge/channels.ts'
 import { coreView } from './edge/http/core-view.ts'
 import { createHttpEdge, type HttpAddress, type HttpEdge } from './edge/http/edge.ts'
+import { type Entered, enterRealm } from './edge/identity.ts'
 import { OriginGuard } from './edge/origin.ts'
 import { bearer, GUEST, Tokens } from './edge/tokens.ts'
 import { WorkerSocketServer } from './edge/worker-socket.ts'
@@ -130,10 +131,11 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   core.start(modules)
   new IdleWatch(core, agentos.workers.idle_ms).start()
 
-  const identify = (request: IncomingMessage): Grant | undefined => {
-    const token = bearer(request.headers.authorization)
-    if (token === undefined) return agentos.guests ? GUEST : undefined
-    return tokens.grantOf(token)
+  const identify = ({ headers }: IncomingMessage): Entered<Grant> => {
+    const token = bearer(headers.authorization)
+    const grant = token === undefined ? (agentos.guests ? GUEST : undefined) : tokens.grantOf(token)
+    if (grant) return enterRealm(grant, headers['x-agentos-realm']?.toString())
+    return { ok: false, code: 'forbidden', message: 'The token is wrong, or guests are not allowed here' }
   }
   // Any port: workers may come through a tunnel. It is the name that gives a rebound address away.
   const guard = new OriginGuard({ ports: [], hosts: [...LOOPBACK_NAMES, ...agentos.allowed_hosts], origins: [] })

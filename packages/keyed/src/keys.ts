@@ -28,7 +28,7 @@ export interface KeyedWork<P, A> {
 
 /** One call, and where its claim is kept: in a scope that the worker owns and in which nothing else is. */
 export interface KeyedRequest {
-  state: StateClient
+  state: Pick<StateClient, 'get' | 'set'>
   scope: string
   call: KeyedCall
   input: unknown

@@ -64,8 +64,8 @@ export const errorCodes = [
     'unsupported_media_type',
     'terminal',
     415,
-    'This route takes JSON only.',
-    'Send the header `Content-Type: application/json`.',
+    'The body is no JSON where only JSON is taken, or packed in a way that is not read here.',
+    'Send the header `Content-Type: application/json`, and the body plain or in an encoding that `Accept-Encoding` names.',
   ),
   entry(
     'method_not_allowed',
@@ -442,6 +442,20 @@ export const errorCodes = [
     410,
     'Deletions after this sequence are no longer known.',
     'Throw the index away and read the changes again from 0.',
+  ),
+  entry(
+    'store_in_use',
+    'terminal',
+    409,
+    'Another process works on this data folder.',
+    'Stop it first, or set `AGENTOS_DATA` to another folder.',
+  ),
+  entry(
+    'data_missing',
+    'terminal',
+    500,
+    'Records that the data folder had are not there.',
+    'Put the files back, or restore a backup with `agentos restore`; `agentos doctor --repair --yes` begins anew with what is left.',
   ),
   entry(
     'data_too_new',

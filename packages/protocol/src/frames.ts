@@ -98,6 +98,13 @@ export interface RegisterFunctionFrame {
   instance?: string
 }
 
+/** Ours, engine to worker: the function was not registered. Clients that do not know the frame ignore it. */
+export interface FunctionRegistrationResultFrame {
+  type: 'functionregistrationresult'
+  id: string
+  error: ErrorBody
+}
+
 export interface UnregisterFunctionFrame {
   type: 'unregisterfunction'
   id: string
@@ -213,6 +220,7 @@ export type EngineFrame =
   | RegisterTriggerFrame
   | UnregisterTriggerFrame
   | TriggerRegistrationResultFrame
+  | FunctionRegistrationResultFrame
   | InvokeFunctionFrame
   | InvocationResultFrame
   | CancelInvocationFrame

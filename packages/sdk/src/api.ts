@@ -54,6 +54,8 @@ export interface TriggerRequest<TInput = unknown> {
   timeoutMs?: number
   /** Opaque JSON, handed to the handler beside the payload. */
   metadata?: unknown
+  /** The realm to call in, for the owner and for workers that may enter realms. @default that of the connection */
+  realm?: string
 }
 
 export interface EnqueueResult {

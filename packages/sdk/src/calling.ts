@@ -183,7 +183,8 @@ function invokeFrame(
   if (request.action) frame.action = request.action
   if (request.metadata !== undefined) frame.metadata = request.metadata
   if (scope.parent) frame.parent = scope.parent
-  if (scope.realm) frame.realm = scope.realm
+  const realm = request.realm ?? scope.realm
+  if (realm) frame.realm = realm
   if (scope.traceparent) frame.traceparent = scope.traceparent
   const deadline = least(deadlineMs, scope.remainingMs)
   if (deadline !== undefined) frame.deadline_ms = Math.round(deadline)

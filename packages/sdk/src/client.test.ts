@@ -339,7 +339,11 @@ describe('serving', () => {
       details: { id: 1 },
     })
     expect((await invoke('nested', {})).error).toEqual({ code: 'rate_limited', message: 'slow down' })
-    expect((await invoke('broken', {})).error).toMatchObject({ code: 'invocation_failed', message: 'boom' })
+    expect((await invoke('broken', {})).error).toMatchObject({
+      code: 'invocation_failed',
+      message: 'boom',
+      details: { functionId: 'broken' },
+    })
     expect((await invoke('circular', {})).error).toMatchObject({ code: 'serialization_error' })
     expect((await invoke('unknown', {})).error).toMatchObject({ code: 'function_not_found' })
   })

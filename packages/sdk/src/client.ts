@@ -276,6 +276,9 @@ export class Client implements api.IIIClient {
           this.listener.trouble(`Trigger registration failed for "${frame.id}" (${type}): ${frame.error.message}`)
         }
         break
+      case 'functionregistrationresult':
+        this.listener.trouble(`Function registration failed for "${frame.id}": ${frame.error.message}`)
+        break
       case 'pong':
         this.readiness.shift()?.()
         break

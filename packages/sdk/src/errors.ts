@@ -63,18 +63,18 @@ export function toInvocationError(functionId: string, error: unknown): Invocatio
 
 /**
  * An error that a handler threw, as it travels. A typed error keeps its code, and so does the failure of a call that
- * the handler made and did not catch; everything else is `invocation_failed`.
+ * the handler made and did not catch; everything else is `invocation_failed` and says in which function it was thrown,
+ * since it may pass through others.
  */
-export function toErrorBody(error: unknown): ErrorBody {
+export function toErrorBody(error: unknown, functionId?: string): ErrorBody {
   if (error instanceof InvocationError) return body(error.code, error.reason, error.details)
   if (error instanceof AgentError) return body(error.code, error.message, error.details)
-  if (error instanceof Error) {
-    const message = error.message || error.name
-    return error.stack === undefined
-      ? { code: 'invocation_failed', message }
-      : { code: 'invocation_failed', message, stacktrace: error.stack }
-  }
-  return { code: 'invocation_failed', message: String(error) }
+  const thrown = body('invocation_failed', thrownText(error), functionId === undefined ? undefined : { functionId })
+  return error instanceof Error && error.stack !== undefined ? { ...thrown, stacktrace: error.stack } : thrown
+}
+
+function thrownText(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error)
 }
 
 function body(code: string, message: string, details: unknown): ErrorBody {

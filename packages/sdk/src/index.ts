@@ -7,7 +7,7 @@ export type {
   Principal,
   WorkerDescriptor,
 } from '@agentos/protocol'
-export { canonicalJson, openAiError } from '@agentos/protocol'
+export { canonicalJson, expandHome, openAiError } from '@agentos/protocol'
 export type {
   Channel,
   EnqueueResult,
@@ -44,7 +44,16 @@ export { http } from './http.ts'
 export { newId, uuidv7 } from './ids.ts'
 export { openLog } from './log.ts'
 export { REDACTED, redactSecrets, redactText } from './redact.ts'
-export type { SetOptions, StateEntry, StatePage, StateWritten, UpdateOp, UpdateOpError, WriteOptions } from './state.ts'
+export type {
+  SetOptions,
+  StateEntry,
+  StatePage,
+  StateVersioned,
+  StateWritten,
+  UpdateOp,
+  UpdateOpError,
+  WriteOptions,
+} from './state.ts'
 export { StateClient } from './state.ts'
 export { isSuspended, Suspended } from './suspended.ts'
 export type {

@@ -82,10 +82,10 @@ export class Serving {
       if (!isThenable(result)) return this.finish(inbound, result, undefined)
       Promise.resolve(result).then(
         (value: unknown) => this.finish(inbound, value, undefined),
-        (error: unknown) => this.finish(inbound, undefined, toErrorBody(error)),
+        (error: unknown) => this.finish(inbound, undefined, toErrorBody(error, inbound.functionId)),
       )
     } catch (error) {
-      this.finish(inbound, undefined, toErrorBody(error))
+      this.finish(inbound, undefined, toErrorBody(error, inbound.functionId))
     }
   }
 

@@ -24,9 +24,15 @@ export interface SetOptions extends WriteOptions {
 export interface StateWritten<T> {
   old_value: T | null
   new_value: T
+}
+
+/** What a write that named a version is answered with. */
+export interface StateVersioned<T> extends StateWritten<T> {
   /** Counts the writes of this key, from 1. */
   version: number
 }
+
+type Written<T, O> = O extends { expectedVersion: number } ? StateVersioned<T> : StateWritten<T>
 
 export interface UpdateOpError {
   op_index: number
@@ -69,8 +75,13 @@ export class StateClient {
     return entry?.key === key ? entry : undefined
   }
 
-  async set<T = unknown>(scope: string, key: string, value: T, options: SetOptions = {}): Promise<StateWritten<T>> {
-    return (await this.run('state::set', { scope, key, value, ...options })) as StateWritten<T>
+  async set<T = unknown, O extends SetOptions = SetOptions>(
+    scope: string,
+    key: string,
+    value: T,
+    options?: O,
+  ): Promise<Written<T, O>> {
+    return (await this.run('state::set', { scope, key, value, ...options })) as Written<T, O>
   }
 
   /** The deleted value, or `undefined` where there was none. */
@@ -79,13 +90,13 @@ export class StateClient {
   }
 
   /** Applies the operations in order, atomically; one that cannot be applied is skipped and reported in `errors`. */
-  async update<T = unknown>(
+  async update<T = unknown, O extends SetOptions = SetOptions>(
     scope: string,
     key: string,
     ops: UpdateOp[],
-    options: SetOptions = {},
-  ): Promise<StateWritten<T> & { errors?: UpdateOpError[] }> {
-    return (await this.run('state::update', { scope, key, ops, ...options })) as StateWritten<T> & {
+    options?: O,
+  ): Promise<Written<T, O> & { errors?: UpdateOpError[] }> {
+    return (await this.run('state::update', { scope, key, ops, ...options })) as Written<T, O> & {
       errors?: UpdateOpError[]
     }
   }

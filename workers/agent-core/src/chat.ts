@@ -10,8 +10,10 @@ import { createDefaultIfMissing } from './agents.ts'
 import { answerOptions } from './answer-options.ts'
 import { ChatTotals } from './chat-totals.ts'
 import { EventStream } from './event-stream.ts'
+import { afterOverflow } from './history/history.ts'
 import { type OfferedTool, type Preparation, prepare } from './preparation.ts'
 import type { SessionQueue } from './session-queue.ts'
+import { SessionTurn } from './session-turn.ts'
 import { Stopwatch } from './stopwatch.ts'
 import { ToolRunner } from './tool-runner.ts'
 
@@ -39,14 +41,11 @@ export async function chat(input: ChatInput, ctx: DurableContext, services: Chat
     return { ...found, sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`) }
   })
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
-  // Who only follows the chat waits for no turn: it is had by the chat itself.
-  const leave = ctx.following
-    ? () => {}
-    : await services.sessions.enter(`${ctx.realm}/${agent.id}/${sessionId}`, ctx.signal)
+  const turn = new SessionTurn(services.sessions, `${ctx.realm}/${agent.id}/${sessionId}`, ctx)
   try {
-    return await new ChatTurn(ctx, input, { agent, created }, sessionId).run()
+    return await new ChatTurn(ctx, input, { agent, created, sessionId }, turn).run()
   } finally {
-    leave()
+    turn.leave()
   }
 }
 
@@ -58,6 +57,7 @@ class ChatTurn {
   /** There was no such agent before this chat. */
   private readonly created: boolean
   private readonly sessionId: string
+  private readonly turn: SessionTurn
   private readonly totals = new ChatTotals()
   private readonly events: EventStream
   private readonly watch: Stopwatch
@@ -68,20 +68,22 @@ class ChatTurn {
   constructor(
     ctx: DurableContext,
     input: ChatInput,
-    { agent, created }: { agent: Agent; created: boolean },
-    sessionId: string,
+    { agent, created, sessionId }: { agent: Agent; created: boolean; sessionId: string },
+    turn: SessionTurn,
   ) {
     this.ctx = ctx
     this.input = input
     this.agent = agent
     this.created = created
     this.sessionId = sessionId
+    this.turn = turn
     this.events = new EventStream(ctx, input.stream || undefined)
     this.watch = new Stopwatch(ctx)
   }
 
   async run(): Promise<ChatOutput> {
     const { ctx, input, agent, sessionId } = this
+    await this.takeTurn()
     // A caller that waits hears why it has no answer yet; the answer is in the session and the run once there is one.
     ctx.onSuspend((waiting) => this.interim(waiting))
     await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
@@ -99,7 +101,7 @@ class ChatTurn {
     })
 
     for (;;) {
-      const completion = await this.ask(prepared)
+      const completion = await this.answer(prepared)
       await this.events.retell(completion)
       this.totals.add(completion)
       await this.count(completion)
@@ -113,6 +115,7 @@ class ChatTurn {
         ])
         return this.output(completion.content, limit ?? stopOf(completion))
       }
+      await this.takeTurn()
       const outcomes = await runner.run(ctx, completion.toolCalls)
       this.rounds += 1
       this.totals.toolCalls.push(...outcomes.map((outcome) => outcome.report))
@@ -132,7 +135,20 @@ class ChatTurn {
     }
   }
 
-  private ask({ system, tools }: Preparation): Promise<Completion> {
+  /** Asked once more with a shorter conversation where the model cannot take it whole. */
+  private async answer(prepared: Preparation): Promise<Completion> {
+    try {
+      return await this.ask(prepared)
+    } catch (error) {
+      const shorter = afterOverflow(error, this.messages, prepared)
+      if (!shorter) throw error
+      this.messages = shorter
+      return this.ask(prepared)
+    }
+  }
+
+  private async ask({ system, tools }: Preparation): Promise<Completion> {
+    await this.takeTurn()
     const { ctx, input, agent, sessionId } = this
     const preference = routePreference(input, agent, this.defaultModel)
     return ctx.call(
@@ -171,7 +187,15 @@ class ChatTurn {
     await this.ctx.call(addUsage, { agentId: this.agent.id, tokens: completion.usage.total })
   }
 
+  /** The time that it waits for other chats is not its own. */
+  private async takeTurn(): Promise<void> {
+    const end = this.watch.pause()
+    await this.turn.take()
+    end()
+  }
+
   private async append(messages: Message[]): Promise<void> {
+    await this.takeTurn()
     await this.ctx.call(sessionAppend, { agentId: this.agent.id, sessionId: this.sessionId, messages })
   }
 

@@ -1,14 +1,14 @@
 import type { Agent, chat as chatContract } from '@agentos/contracts/agent-core'
-import { recall, sessionGet } from '@agentos/contracts/memory'
+import { recall } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
 import { scanInjection } from '@agentos/contracts/security'
 import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
 import { granted, offered, readCatalogue } from './function-catalogue.ts'
+import { readHistory } from './history/history.ts'
 import { realmSettings } from './realm-settings.ts'
 import { type RecalledMemory, systemPrompt } from './system-prompt.ts'
-import { lastTurns, wellFormed } from './transcript.ts'
+import { wellFormed } from './transcript.ts'
 
-const HISTORY_MESSAGES = 60
 const RECALLED = 8
 const MIN_RECALL_SCORE = 0.3
 
@@ -47,16 +47,6 @@ export async function prepare(
     tools: tools.map(({ id, description, effects, inputSchema }) => ({ id, description, effects, inputSchema })),
     defaultModel: realm.defaultModel,
   }
-}
-
-async function readHistory(
-  ctx: HandlerContext,
-  agentId: string,
-  sessionId: string,
-): Promise<{ messages: Message[]; summary: string | undefined }> {
-  const session = await ctx.call(sessionGet, { agentId, sessionId, limit: HISTORY_MESSAGES * 2 })
-  const messages = session.messages.map(({ role, content }) => ({ role, content }))
-  return { messages: lastTurns(wellFormed(messages), HISTORY_MESSAGES), summary: session.summary?.content }
 }
 
 /** What is known about this message's subject; a chat without it is poorer, not broken. */

@@ -3,7 +3,7 @@ import { AgentError } from '@agentos/sdk'
 /** How long a chat waits for the one before it in the same session. */
 export const SESSION_WAIT_MS = 30_000
 
-/** One chat at a time per session; the next ones wait their turn in order, for a bounded time. */
+/** One chat at a time per session; the next ones wait their turn in order, for a bounded time unless they are patient. */
 export class SessionQueue {
   private readonly waiting = new Map<string, (() => void)[]>()
   private readonly waitMs: number
@@ -12,8 +12,9 @@ export class SessionQueue {
     this.waitMs = waitMs
   }
 
-  /** Resolves when it is this chat's turn, to what ends the turn. */
-  async enter(session: string, signal: AbortSignal): Promise<() => void> {
+  /** Resolves when it is this chat's turn, to what ends the turn. Throws `session_busy` unless `patient`, and `cancelled`. */
+  async enter(session: string, signal: AbortSignal, { patient = false } = {}): Promise<() => void> {
+    if (signal.aborted) throw cancelled()
     const queue = this.waiting.get(session)
     if (!queue) {
       this.waiting.set(session, [])
@@ -30,12 +31,10 @@ export class SessionQueue {
         settle()
         reject(error)
       }
-      const timer = setTimeout(
-        () =>
-          giveUp(new AgentError('session_busy', `Session ${session} is still answering; try again when it is done`)),
-        this.waitMs,
-      )
-      const onAbort = (): void => giveUp(new AgentError('cancelled', 'The chat was cancelled while it waited its turn'))
+      const onTimeout = (): void =>
+        giveUp(new AgentError('session_busy', `Session ${session} is still answering; try again when it is done`))
+      const timer = patient ? undefined : setTimeout(onTimeout, this.waitMs)
+      const onAbort = (): void => giveUp(cancelled())
       const settle = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', onAbort)
@@ -57,4 +56,8 @@ export class SessionQueue {
       else this.waiting.delete(session)
     }
   }
+}
+
+function cancelled(): AgentError {
+  return new AgentError('cancelled', 'The chat was cancelled while it waited its turn')
 }

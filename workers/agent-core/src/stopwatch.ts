@@ -23,6 +23,14 @@ export class Stopwatch {
     return this.noted + (performance.now() - this.since)
   }
 
+  /** What passes until the returned function is called is not counted. */
+  pause(): () => void {
+    const pausedAt = performance.now()
+    return () => {
+      this.since += performance.now() - pausedAt
+    }
+  }
+
   async note(): Promise<void> {
     this.noted = await this.ctx.step('time', () => Math.round(this.elapsedMs))
     this.since = performance.now()

@@ -1,6 +1,6 @@
 import type { Message } from '@agentos/contracts/message'
 import { describe, expect, it } from 'vitest'
-import { lastTurns, wellFormed } from './transcript.ts'
+import { wellFormed } from './transcript.ts'
 
 const user = (content: string): Message => ({ role: 'user', content })
 const asks = (callId: string, text?: string): Message => ({
@@ -31,11 +31,5 @@ describe('history that a model may see', () => {
 
   it('drops results whose call is gone', () => {
     expect(wellFormed([user('hi'), answers('1'), user('again')])).toEqual([user('hi'), user('again')])
-  })
-
-  it("begins a shortened history with a user's turn", () => {
-    const turns = [user('one'), asks('1'), answers('1'), user('two'), asks('2'), answers('2')]
-    expect(lastTurns(turns, 4)).toEqual([user('two'), asks('2'), answers('2')])
-    expect(lastTurns(turns, 10)).toEqual(turns)
   })
 })

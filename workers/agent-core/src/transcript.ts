@@ -26,13 +26,6 @@ export function wellFormed(messages: readonly Message[]): Message[] {
   return kept
 }
 
-/** The last messages, beginning with a user's turn, so that no call is parted from its result. */
-export function lastTurns(messages: readonly Message[], limit: number): Message[] {
-  if (messages.length <= limit) return [...messages]
-  const from = messages.findIndex((message, index) => index >= messages.length - limit && message.role === 'user')
-  return from < 0 ? [] : messages.slice(from)
-}
-
 function parts(message: Message): readonly Part[] {
   return typeof message.content === 'string' ? [] : message.content
 }

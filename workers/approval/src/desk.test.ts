@@ -1,6 +1,8 @@
+import type { Request } from '@agentos/contracts/approval'
+import { StateDouble } from '@agentos/testing'
 import { describe, expect, it } from 'vitest'
 import { Desk } from './desk.ts'
-import { memoryState } from './memory-state.fixture.ts'
+import type { Notice } from './notices.ts'
 import { DEFAULT_POLICY } from './policy.ts'
 import type { Wanted } from './request.ts'
 
@@ -19,20 +21,26 @@ const approve = { status: 'approved', by: 'owner:owner' } as const
 const deny = { status: 'denied', by: 'owner:owner', reason: 'no' } as const
 
 function start() {
-  const state = memoryState()
-  const told: string[] = []
+  const told: Notice[] = []
+  /** What cannot be told now. */
+  const deaf = new Set<Notice>()
   let time = 1_800_000_000_000
-  const open = async (): Promise<Desk> => {
-    const tell = (what: string) => async () => void told.push(what)
-    const listener = { requested: tell('requested'), used: tell('used'), expired: tell('expired') }
-    const desk = new Desk({ state: state.client, listener, now: () => time })
+  const state = new StateDouble({ scopes: ['approvals', 'approval-policy'], now: () => time })
+  /** `mayTell`: the process tells nothing before; one that dies before it tells never does. */
+  const open = async (mayTell: Promise<void> = Promise.resolve()): Promise<Desk> => {
+    const tell = async (_request: Request, notice: Notice): Promise<void> => {
+      await mayTell
+      if (deaf.has(notice)) throw new Error('nobody is there')
+      told.push(notice)
+    }
+    const desk = new Desk({ state: state.client, teller: { tell }, now: () => time })
     await desk.open()
     return desk
   }
   const pass = (ms: number): void => {
     time += ms
   }
-  return { state, told, open, pass }
+  return { state, told, deaf, open, pass }
 }
 
 async function code(work: Promise<unknown>): Promise<string | undefined> {
@@ -49,13 +57,13 @@ describe('two processes at one desk', () => {
     const { open, told } = start()
     const one = await open()
     const { request } = await one.take(wanted(), policy)
-    await one.decide(REALM, request.id, undefined, approve)
+    await one.decide({ realm: REALM, id: request.id }, undefined, approve)
     const desks = [one, await open(), await open(), await open()]
     const verdicts = await Promise.all(
       desks.flatMap((desk) => [desk.take(wanted(), policy), desk.take(wanted(), policy)]),
     )
     expect(verdicts.filter(({ state }) => state === 'approved')).toHaveLength(1)
-    expect(told.filter((what) => what === 'used')).toHaveLength(1)
+    expect(told.filter((what) => what === 'audit_used')).toHaveLength(1)
   })
 
   it('take one decision', async () => {
@@ -64,7 +72,9 @@ describe('two processes at one desk', () => {
     const { request } = await one.take(wanted(), policy)
     const desks = [one, await open(), await open()]
     const codes = await Promise.all(
-      desks.flatMap((desk) => [approve, deny].map((how) => code(desk.decide(REALM, request.id, undefined, how)))),
+      desks.flatMap((desk) =>
+        [approve, deny].map((how) => code(desk.decide({ realm: REALM, id: request.id }, undefined, how))),
+      ),
     )
     expect(codes.filter((found) => found === undefined)).toHaveLength(1)
     expect(codes.filter((found) => found === 'conflict')).toHaveLength(5)
@@ -77,7 +87,7 @@ describe('two processes at one desk', () => {
     await two.get(REALM, request.id)
     pass(1_000)
     await Promise.all([one.sweep(), two.sweep(), one.get(REALM, request.id), two.list(REALM, { limit: 10 })])
-    expect(told.filter((what) => what === 'expired')).toHaveLength(1)
+    expect(told.filter((what) => what === 'audit_expired')).toHaveLength(1)
   })
 })
 
@@ -86,7 +96,7 @@ describe('a crash', () => {
     const { open } = start()
     const desk = await open()
     const { request } = await desk.take(wanted(), policy)
-    await desk.decide(REALM, request.id, undefined, approve)
+    await desk.decide({ realm: REALM, id: request.id }, undefined, approve)
     // Its process dies with the answer: the call was never made.
     await desk.take(wanted(), policy)
     const after = await open()
@@ -98,7 +108,7 @@ describe('a crash', () => {
     const desk = await open()
     const waiting = await desk.take(wanted(), policy)
     const approved = await desk.take(wanted({ input: 2 }), policy)
-    await desk.decide(REALM, approved.request.id, undefined, approve)
+    await desk.decide({ realm: REALM, id: approved.request.id }, undefined, approve)
     const after = await open()
     expect((await after.take(wanted(), policy)).request.id).toBe(waiting.request.id)
     expect((await after.take(wanted({ input: 2 }), policy)).state).toBe('approved')
@@ -108,7 +118,7 @@ describe('a crash', () => {
     const { open, state } = start()
     const desk = await open()
     const { request } = await desk.take(wanted(), policy)
-    await desk.decide(REALM, request.id, undefined, approve)
+    await desk.decide({ realm: REALM, id: request.id }, undefined, approve)
     state.intercept((id) => {
       if (id === 'state::set') throw new Error('the engine went away')
     })
@@ -118,13 +128,98 @@ describe('a crash', () => {
   })
 })
 
+describe('what was written and not yet told', () => {
+  const runId = 'run-1'
+
+  it.each(['requested', 'decided', 'expired', 'used'] as const)('is told after the next start: %s', async (how) => {
+    const { open, pass, state, told } = start()
+    const before = await open()
+    const first = how === 'requested' ? undefined : await before.take(wanted({ runId }), policy)
+    const place = { realm: REALM, id: first?.request.id ?? '' }
+    if (how === 'used') await before.decide(place, undefined, approve)
+    told.length = 0
+    // Its process dies between its write and what it tells.
+    const dying = await open(new Promise(() => {}))
+    if (how === 'expired') pass(1_000)
+    const { promise: written, resolve } = Promise.withResolvers<void>()
+    state.whenStored(() => resolve())
+    if (how === 'decided') void dying.decide(place, undefined, approve)
+    else if (how === 'expired') void dying.sweep()
+    else void dying.take(wanted({ runId }), policy)
+    await written
+    const notices = {
+      requested: ['announce_requested', 'audit_requested'],
+      decided: ['signal', 'announce_decided', 'audit_decided'],
+      expired: ['signal', 'announce_decided', 'audit_expired'],
+      used: ['audit_used'],
+    }
+    for (let starts = 0; starts < 2; starts += 1) {
+      await (await open()).sweep()
+      expect(told).toEqual(notices[how])
+    }
+  })
+
+  it('is told again, and only that, to whoever did not hear it', async () => {
+    const { open, told, deaf, pass } = start()
+    const desk = await open()
+    const { request } = await desk.take(wanted({ runId }), policy)
+    told.length = 0
+    deaf.add('signal')
+    await desk.decide({ realm: REALM, id: request.id }, undefined, approve)
+    expect(told).toEqual(['announce_decided', 'audit_decided'])
+    await desk.sweep()
+    deaf.clear()
+    await desk.sweep()
+    expect(told, 'not at once').not.toContain('signal')
+    pass(5_000)
+    await desk.sweep()
+    expect(told.slice(0, 3)).toEqual(['announce_decided', 'audit_decided', 'signal'])
+    expect(told.filter((notice) => notice === 'signal')).toHaveLength(1)
+  })
+
+  it('stands in the way of nothing: it is decided and used while others are still told', async () => {
+    const { open, told } = start()
+    const { promise: mayTell, resolve: tell } = Promise.withResolvers<void>()
+    const desk = await open(mayTell)
+    const taken = desk.take(wanted({ runId }), policy)
+    await expect.poll(() => desk.list(REALM, { limit: 10 })).toHaveLength(1)
+    const [request] = await desk.list(REALM, { limit: 10 })
+    const decided = desk.decide({ realm: REALM, id: request!.id }, undefined, approve)
+    await expect.poll(async () => (await desk.get(REALM, request!.id))?.status).toBe('approved')
+    const used = desk.take(wanted({ runId }), policy)
+    await expect.poll(async () => (await desk.get(REALM, request!.id))?.usedAt).toBeDefined()
+    tell()
+    await Promise.all([taken, decided])
+    expect((await used).state).toBe('approved')
+    const all = ['announce_requested', 'audit_requested', 'signal', 'announce_decided', 'audit_decided', 'audit_used']
+    expect(told.toSorted()).toEqual(all.toSorted())
+  })
+})
+
+describe('what became of a request', () => {
+  it('is told to the run that asks', async () => {
+    const { open, pass } = start()
+    const desk = await open()
+    const { request } = await desk.take(wanted(), policy)
+    expect(await desk.outcome(REALM, request.id)).toEqual({ pending: true, expiresAt: request.expiresAt })
+    await desk.decide({ realm: REALM, id: request.id }, undefined, deny)
+    // A denial stays one when its time is over.
+    pass(1_000)
+    expect(await desk.outcome(REALM, request.id)).toEqual({ decision: 'denied', reason: 'no' })
+    const next = await desk.take(wanted(), policy)
+    pass(1_000)
+    expect(await desk.outcome(REALM, next.request.id)).toEqual({ decision: 'timed_out' })
+    expect(await desk.outcome(REALM, 'approval-unknown')).toEqual({ decision: 'timed_out' })
+  })
+})
+
 describe('time', () => {
   it('runs out for a request and for an approval, and a denial keeps its word until then', async () => {
     const { open, pass } = start()
     const desk = await open()
     const first = await desk.take(wanted(), policy)
     pass(999)
-    await desk.decide(REALM, first.request.id, undefined, approve)
+    await desk.decide({ realm: REALM, id: first.request.id }, undefined, approve)
     pass(999)
     expect((await desk.get(REALM, first.request.id))!.status).toBe('approved')
     pass(1)
@@ -133,9 +228,11 @@ describe('time', () => {
     expect(second).toMatchObject({ state: 'pending' })
     expect(second.request.id).not.toBe(first.request.id)
     pass(1_000)
-    expect(await code(desk.decide(REALM, second.request.id, undefined, approve))).toBe('approval_expired')
+    expect(await code(desk.decide({ realm: REALM, id: second.request.id }, undefined, approve))).toBe(
+      'approval_expired',
+    )
     const third = await desk.take(wanted(), policy)
-    await desk.decide(REALM, third.request.id, undefined, deny)
+    await desk.decide({ realm: REALM, id: third.request.id }, undefined, deny)
     expect(await code(desk.take(wanted(), policy))).toBe('approval_denied')
     pass(1_000)
     expect((await desk.take(wanted(), policy)).state).toBe('pending')
@@ -157,10 +254,10 @@ describe('time', () => {
     const { open, pass } = start()
     const desk = await open()
     const old = await desk.take(wanted(), policy)
-    await desk.decide(REALM, old.request.id, undefined, deny)
+    await desk.decide({ realm: REALM, id: old.request.id }, undefined, deny)
     pass(1_000)
     const now = await desk.take(wanted(), policy)
-    await desk.decide(REALM, now.request.id, undefined, approve)
+    await desk.decide({ realm: REALM, id: now.request.id }, undefined, approve)
     expect((await desk.get(REALM, old.request.id))!.status).toBe('denied')
     expect(await desk.take(wanted(), policy)).toMatchObject({ state: 'approved', request: { id: now.request.id } })
   })

@@ -1,80 +1,100 @@
 import { MAX_PENDING, type Policy, type Request } from '@agentos/contracts/approval'
-import { AgentError, type StateClient } from '@agentos/sdk'
+import { AgentError, type Caller, type StateClient } from '@agentos/sdk'
+import { decisionOf, type Notice, noticesOf, type Teller } from './notices.ts'
 import { bindingOf, type Decision, decided, hashOf, isOpen, isOverdue, newRequest, type Wanted } from './request.ts'
-import { type Kept, Shelf } from './shelf.ts'
+import { type Kept, type Place, Shelf } from './shelf.ts'
 import { Turns } from './turns.ts'
 
-/** Hears what became of a request, after that is on disk. */
-export interface Listener {
-  requested(request: Request): Promise<void>
-  used(request: Request): Promise<void>
-  expired(request: Request): Promise<void>
-}
+/** How soon somebody who could not be told of a request is told again. */
+const TELL_AGAIN_MS = { first: 5_000, last: 300_000 }
 
 /** `approved`: the call may go on with this request, which is used up now. */
 export type Verdict = { request: Request; state: 'approved' | 'pending' }
 
+/** What became of a request, for a run that waits for it. */
+export type Outcome = { pending: true; expiresAt: number } | ReturnType<typeof decisionOf>
+
 /**
  * The one queue of requests. Each step of a request is a compare-and-set on the store: of any number of decisions one
  * wins, and an approval lets one call through. Between that write and the call nothing is remembered, so that a crash there
- * costs an approval and never makes two calls of it.
+ * costs an approval and never makes two calls of it. What somebody has to be told of a step is in the same write, until he
+ * was: a crash costs nobody the news.
  */
 export class Desk {
   private readonly shelf: Shelf
-  private readonly listener: Listener
+  private readonly teller: Teller
   private readonly now: () => number
   private readonly turns = new Turns()
+  /** Who is told of a request is told by one at a time. */
+  private readonly tellings = new Turns()
+  private readonly notBefore = new Map<string, { tries: number; at: number }>()
   private readonly waiting = new Map<string, Set<() => void>>()
 
-  constructor(parts: { state: StateClient; listener: Listener; now: () => number }) {
+  constructor(parts: { state: StateClient; teller: Teller; now: () => number }) {
     this.shelf = new Shelf(parts.state, parts.now)
-    this.listener = parts.listener
+    this.teller = parts.teller
     this.now = parts.now
   }
 
-  open(): Promise<void> {
-    return this.shelf.open()
+  async open(): Promise<void> {
+    await this.shelf.open()
+    // Whoever was to tell of these is gone.
+    for (const place of this.shelf.untold()) this.notBefore.set(nameOf(place), { tries: 0, at: this.now() })
   }
 
   /** Uses an approval up, or finds or opens the request for one. Throws `approval_denied`, `overloaded`. */
   async take(wanted: Wanted, policy: Policy): Promise<Verdict> {
-    const { verdict, after } = await this.inTurn(wanted, async (inputHash) => {
-      const kept = await this.findOpen(wanted, inputHash)
-      if (!kept) return this.openRequest(wanted, inputHash, policy)
-      const { request } = kept
-      if (request.status === 'denied') throw denial(request)
-      if (request.status === 'pending') return { verdict: { request, state: 'pending' as const }, after: undefined }
-      const used = { ...request, usedAt: this.now() }
-      // Another process was faster: what it took is gone.
-      if (!(await this.change(kept, used))) return this.openRequest(wanted, inputHash, policy)
-      return { verdict: { request: used, state: 'approved' as const }, after: () => this.listener.used(used) }
+    const verdict = await this.inTurn(wanted, async (inputHash): Promise<Verdict> => {
+      for (;;) {
+        const kept = await this.findOpen(wanted, inputHash)
+        if (!kept) return this.openRequest(wanted, inputHash, policy)
+        const { request } = kept
+        if (request.status === 'denied') throw denial(request)
+        if (request.status === 'pending') return { request, state: 'pending' }
+        const used = { ...request, usedAt: this.now() }
+        // Else it was changed meanwhile, and is looked at again: another process may have taken it.
+        if (await this.change(kept, used, noticesOf.used(used))) return { request: used, state: 'approved' }
+      }
     })
-    await after?.()
+    await this.tell(verdict.request)
     return verdict
   }
 
   /** As `take`, but uses nothing up: the request that says something about this call, or a new one. */
   async look(wanted: Wanted, policy: Policy): Promise<Request> {
-    const { verdict, after } = await this.inTurn(wanted, async (inputHash) => {
+    const { request } = await this.inTurn(wanted, async (inputHash): Promise<Verdict> => {
       const kept = await this.findOpen(wanted, inputHash)
-      if (!kept) return this.openRequest(wanted, inputHash, policy)
-      return { verdict: { request: kept.request, state: 'pending' as const }, after: undefined }
+      return kept ? { request: kept.request, state: 'pending' } : this.openRequest(wanted, inputHash, policy)
     })
-    await after?.()
-    return verdict.request
+    await this.tell(request)
+    return request
   }
 
-  /** Throws `not_found`, `conflict`, `approval_expired`. */
-  async decide(realm: string, id: string, agentId: string | undefined, decision: Decision): Promise<Request> {
-    const kept = await this.current(realm, id)
-    if (!kept || (agentId !== undefined && kept.request.agentId !== agentId)) {
-      throw new AgentError('not_found', `There is no request ${id}; agentos approvals lists those that are pending`)
+  /** Throws `not_found`, `conflict`, `approval_expired`. `decider`: the decider's own call. */
+  async decide(
+    { realm, id }: Place,
+    agentId: string | undefined,
+    decision: Decision,
+    decider?: Caller,
+  ): Promise<Request> {
+    for (;;) {
+      const kept = await this.current(realm, id)
+      if (!kept || (agentId !== undefined && kept.request.agentId !== agentId)) {
+        throw new AgentError('not_found', `There is no request ${id}; agentos approvals lists those that are pending`)
+      }
+      if (kept.request.status !== 'pending') throw settled(kept.request)
+      const request = decided(kept.request, decision, this.now())
+      if (!(await this.change(kept, request, noticesOf.decided(request)))) continue
+      await this.tell(request, decider)
+      return request
     }
-    if (kept.request.status !== 'pending') throw settled(kept.request)
-    const request = decided(kept.request, decision, this.now())
-    if (await this.change(kept, request)) return request
-    const now = await this.current(realm, id)
-    throw settled(now?.request ?? kept.request)
+  }
+
+  /** What became of a request; one that nobody has is over. */
+  async outcome(realm: string, id: string): Promise<Outcome> {
+    const request = await this.get(realm, id)
+    if (!request) return { decision: 'timed_out' }
+    return request.status === 'pending' ? { pending: true, expiresAt: request.expiresAt } : decisionOf(request)
   }
 
   async get(realm: string, id: string): Promise<Request | undefined> {
@@ -114,9 +134,17 @@ export class Desk {
       .slice(0, limit)
   }
 
-  /** Ends what nobody decided or used in time. */
+  /** Ends what nobody decided or used in time, and tells what somebody was not told: by us, or by a process before us. */
   async sweep(): Promise<void> {
     for (const { realm, id } of this.shelf.overdue()) await this.current(realm, id)
+    await Promise.all(this.shelf.untold().map((place) => (this.isDue(nameOf(place)) ? this.tell(place) : undefined)))
+  }
+
+  /** What was just written is being told by whoever wrote it. */
+  private isDue(name: string): boolean {
+    const known = this.notBefore.get(name)
+    if (!known) this.notBefore.set(name, { tries: 0, at: this.now() + TELL_AGAIN_MS.first })
+    return known !== undefined && known.at <= this.now()
   }
 
   private inTurn<T>(wanted: Wanted, work: (inputHash: string) => Promise<T>): Promise<T> {
@@ -132,7 +160,7 @@ export class Desk {
     return kept && isOpen(kept.request, this.now()) ? kept : undefined
   }
 
-  private async openRequest(wanted: Wanted, inputHash: string, policy: Policy) {
+  private async openRequest(wanted: Wanted, inputHash: string, policy: Policy): Promise<Verdict> {
     const { realm, agentId } = wanted
     const pending = this.shelf.pending(realm, agentId).length
     if (pending >= MAX_PENDING) {
@@ -140,8 +168,8 @@ export class Desk {
       throw new AgentError('overloaded', message, { details: { pending, max: MAX_PENDING } })
     }
     const request = newRequest(wanted, inputHash, policy.timeoutMs, this.now())
-    await this.shelf.add(request)
-    return { verdict: { request, state: 'pending' as const }, after: () => this.listener.requested(request) }
+    await this.shelf.add(request, noticesOf.requested(request))
+    return { request, state: 'pending' }
   }
 
   private async current(realm: string, id: string): Promise<Kept | undefined> {
@@ -151,21 +179,64 @@ export class Desk {
 
   /** Notes that its time is over, where it is: nobody ever sees an open request that is not. */
   private async withoutOverdue(kept: Kept): Promise<Kept | undefined> {
-    const { request } = kept
-    if (!isOverdue(request, this.now())) return kept
-    const over: Request = { ...request, status: 'timed_out' }
-    if (await this.change(kept, over)) await this.listener.expired(over)
-    return this.shelf.read(request.realm, request.id)
+    for (let found: Kept | undefined = kept; ; found = await this.shelf.read(kept.request.realm, kept.request.id)) {
+      if (!found || !isOverdue(found.request, this.now())) return found
+      const over: Request = { ...found.request, status: 'timed_out' }
+      if (await this.change(found, over, noticesOf.expired(over))) await this.tell(over)
+    }
   }
 
-  private async change(kept: Kept, request: Request): Promise<boolean> {
-    const changed = await this.shelf.change(kept, request)
-    if (changed) for (const wake of this.waiting.get(`${request.realm}/${request.id}`) ?? []) wake()
+  private async change(kept: Kept, request: Request, notices: readonly Notice[]): Promise<boolean> {
+    const changed = await this.shelf.change(kept, request, [...new Set([...kept.untold, ...notices])])
+    if (changed) for (const wake of this.waiting.get(nameOf(request)) ?? []) wake()
     return changed
   }
 
+  /** Tells what is to be told of a request, and notes that. It never fails: what was not told stays on disk. */
+  private tell(place: Place, decider?: Caller): Promise<void> {
+    const name = nameOf(place)
+    return this.tellings.run(name, async () => {
+      try {
+        const kept = await this.shelf.read(place.realm, place.id)
+        if (!kept || kept.untold.length === 0) return void this.notBefore.delete(name)
+        const told = await Promise.all(kept.untold.map((notice) => this.isTold(kept.request, notice, decider)))
+        const left = new Set(kept.untold.filter((_notice, index) => !told[index]))
+        await this.noteTold(kept, left)
+        if (left.size === 0) this.notBefore.delete(name)
+        else this.tellLater(name)
+      } catch {
+        // The state cannot be read or written now.
+        this.tellLater(name)
+      }
+    })
+  }
+
+  private async isTold(request: Request, notice: Notice, decider: Caller | undefined): Promise<boolean> {
+    try {
+      await this.teller.tell(request, notice, decider)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  private async noteTold(read: Kept, left: ReadonlySet<Notice>): Promise<void> {
+    for (let kept: Kept | undefined = read; kept; ) {
+      // What came meanwhile is to be told as well.
+      const untold = kept.untold.filter((notice) => left.has(notice) || !read.untold.includes(notice))
+      if (untold.length === kept.untold.length || (await this.shelf.change(kept, kept.request, untold))) return
+      kept = await this.shelf.read(read.request.realm, read.request.id)
+    }
+  }
+
+  private tellLater(name: string): void {
+    const tries = (this.notBefore.get(name)?.tries ?? 0) + 1
+    const wait = Math.min(TELL_AGAIN_MS.first * 2 ** (tries - 1), TELL_AGAIN_MS.last)
+    this.notBefore.set(name, { tries, at: this.now() + wait })
+  }
+
   private listen(realm: string, id: string): { changed: Promise<void>; stop: () => void } {
-    const key = `${realm}/${id}`
+    const key = nameOf({ realm, id })
     const { promise: changed, resolve } = Promise.withResolvers<void>()
     const listeners = this.waiting.get(key) ?? new Set()
     this.waiting.set(key, listeners.add(resolve))
@@ -175,6 +246,10 @@ export class Desk {
     }
     return { changed, stop }
   }
+}
+
+function nameOf({ realm, id }: Place): string {
+  return `${realm}/${id}`
 }
 
 function needsLook(request: Request, now: number, status: string | undefined): boolean {

@@ -1,5 +1,6 @@
 import type { Request } from '@agentos/contracts/approval'
 import { InvocationError, type StateClient } from '@agentos/sdk'
+import type { Notice } from './notices.ts'
 import { bindingOf, isOpen, isOverdue } from './request.ts'
 
 const SCOPE = 'approvals'
@@ -9,8 +10,16 @@ const KEPT_MS = 7 * 24 * 3_600_000
 
 export interface Kept {
   request: Request
+  /** What somebody still has to be told of it. */
+  untold: readonly Notice[]
   version: number
 }
+
+/** As it is stored: what is to be told is written together with what happened. */
+type Stored = Request & { untold?: readonly Notice[] }
+
+/** Where a request is. */
+export type Place = Pick<Request, 'realm' | 'id'>
 
 /**
  * The requests on disk, and an index of the open ones in memory. The index only says where to look: what a request is,
@@ -21,6 +30,7 @@ export class Shelf {
   private readonly now: () => number
   private readonly byId = new Map<string, Request>()
   private readonly byBinding = new Map<string, string>()
+  private readonly untoldByKey = new Map<string, Place>()
 
   constructor(state: StateClient, now: () => number) {
     this.state = state
@@ -28,17 +38,20 @@ export class Shelf {
   }
 
   async open(): Promise<void> {
-    for await (const { request } of this.pages('')) if (!isOver(request)) this.note(request)
+    for await (const kept of this.pages('')) this.note(kept)
   }
 
   async read(realm: string, id: string): Promise<Kept | undefined> {
-    const entry = await this.state.getWithVersion<Request>(SCOPE, keyOf(realm, id))
+    const key = keyOf(realm, id)
+    const entry = await this.state.getWithVersion<Stored>(SCOPE, key)
     if (!entry) {
-      this.drop(keyOf(realm, id))
+      this.drop(key)
+      this.untoldByKey.delete(key)
       return undefined
     }
-    this.note(entry.value)
-    return { request: entry.value, version: entry.version }
+    const kept = keptOf(entry)
+    this.note(kept)
+    return kept
   }
 
   /** The request that was opened last for this very call, if it may still say something. */
@@ -48,23 +61,28 @@ export class Shelf {
   }
 
   /** Writes a new request. Where its end is not known it is looked for under its id from then on. */
-  async add(request: Request): Promise<void> {
-    this.note(request)
-    await this.write(request, 0)
+  async add(request: Request, untold: readonly Notice[]): Promise<void> {
+    this.note({ request, untold })
+    await this.write(request, untold, 0)
     // Somebody may have looked for it meanwhile, and not found it.
-    this.note(request)
+    this.note({ request, untold })
   }
 
   /** Changes what was read; `false` where somebody else changed it first. */
-  async change({ version }: Kept, request: Request): Promise<boolean> {
+  async change({ version }: Kept, request: Request, untold: readonly Notice[]): Promise<boolean> {
     try {
-      await this.write(request, version)
+      await this.write(request, untold, version)
     } catch (error) {
       if (error instanceof InvocationError && error.code === 'version_conflict') return false
       throw error
     }
-    this.note(request)
+    this.note({ request, untold })
     return true
+  }
+
+  /** Those of which somebody still has to be told something. */
+  untold(): Place[] {
+    return [...this.untoldByKey.values()]
   }
 
   pending(realm: string, agentId?: string): Request[] {
@@ -99,20 +117,23 @@ export class Shelf {
   private async *pages(prefix: string): AsyncGenerator<Kept> {
     for (let after: string | undefined; ; ) {
       const options = { prefix, limit: PAGE, ...(after === undefined ? {} : { after }) }
-      const { entries, next } = await this.state.entries<Request>(SCOPE, options)
-      for (const { value, version } of entries) yield { request: value, version }
+      const { entries, next } = await this.state.entries<Stored>(SCOPE, options)
+      for (const entry of entries) yield keptOf(entry)
       if (next === undefined) return
       after = next
     }
   }
 
-  private async write(request: Request, expectedVersion: number): Promise<void> {
+  private async write(request: Request, untold: readonly Notice[], expectedVersion: number): Promise<void> {
     const ttlMs = Math.max(request.expiresAt, request.createdAt) + KEPT_MS - this.now()
-    await this.state.set(SCOPE, keyOf(request.realm, request.id), request, { expectedVersion, ttlMs })
+    const stored: Stored = untold.length === 0 ? request : { ...request, untold }
+    await this.state.set(SCOPE, keyOf(request.realm, request.id), stored, { expectedVersion, ttlMs })
   }
 
-  private note(request: Request): void {
+  private note({ request, untold }: Pick<Kept, 'request' | 'untold'>): void {
     const key = keyOf(request.realm, request.id)
+    if (untold.length === 0) this.untoldByKey.delete(key)
+    else this.untoldByKey.set(key, { realm: request.realm, id: request.id })
     if (isOver(request)) return this.drop(key)
     this.byId.set(key, request)
     const binding = bindingOf(request)
@@ -128,6 +149,10 @@ export class Shelf {
     const binding = bindingOf(request)
     if (this.byBinding.get(binding) === request.id) this.byBinding.delete(binding)
   }
+}
+
+function keptOf({ value: { untold = [], ...request }, version }: { value: Stored; version: number }): Kept {
+  return { request, untold, version }
 }
 
 function isOver({ status, usedAt }: Request): boolean {

@@ -13,7 +13,6 @@ const SWEEP_MS = 1_000
 interface Parts {
   desk: Desk
   policies: Policies
-  notices: Notices
   settings: Settings
   timer: NodeJS.Timeout
 }
@@ -23,20 +22,20 @@ export const worker = defineWorker({
   name: 'approval',
   start: async (self) => {
     const settings = readSettings(self.config)
-    const notices = new Notices(self)
     const policies = new Policies(self.state)
-    const desk = new Desk({ state: self.state, listener: notices, now: Date.now })
+    const desk = new Desk({ state: self.state, teller: new Notices(self), now: Date.now })
     await Promise.all([policies.open(), desk.open()])
     const timer = setInterval(() => {
-      desk.sweep().catch((error) => self.log.warn({ err: error }, 'what expired could not be ended yet'))
+      desk.sweep().catch((error) => self.log.warn({ err: error }, 'what expired could not be ended or told yet'))
     }, SWEEP_MS)
-    parts = { desk, policies, notices, settings, timer }
+    parts = { desk, policies, settings, timer }
   },
   stop: () => clearInterval(parts?.timer),
   functions: [
     serve(contract.gate, async (input, ctx) => {
       assertEngine(ctx)
       const { desk, policies } = opened()
+      if ('requestId' in input) return desk.outcome(ctx.realm, input.requestId)
       const { policy } = policies.inForce(ctx.realm, input.agentId)
       if (!asks(policy, input.functionId, input.effects)) return { allow: true as const }
       const { request, state } = await desk.take({ ...input, input: input.input, realm: ctx.realm }, policy)
@@ -57,15 +56,11 @@ export const worker = defineWorker({
       return { required: true as const, approved: status === 'approved', status, requestId: id, expiresAt }
     }),
     serve(contract.decide, async ({ requestId, agentId, decision, decidedBy, person, reason }, ctx) => {
-      const { desk, notices, settings } = opened()
+      const { desk, settings } = opened()
       const by = deciderOf(ctx, person, settings.channels)
-      const request = await desk.decide(ctx.realm, requestId, agentId, {
-        status: decision === 'approve' ? 'approved' : 'denied',
-        by,
-        note: decidedBy ?? person?.name,
-        reason,
-      })
-      await notices.decided(request, ctx)
+      const status = decision === 'approve' ? 'approved' : 'denied'
+      const made = { status, by, note: decidedBy ?? person?.name, reason } as const
+      const request = await desk.decide({ realm: ctx.realm, id: requestId }, agentId, made, ctx)
       return { requestId, status: request.status as 'approved' | 'denied' }
     }),
     serve(contract.list, (input, ctx) => opened().desk.list(ctx.realm, input)),

@@ -12,15 +12,15 @@ import {
   pairedWords,
   persist,
   plain,
-  Reply,
+  type Question,
   type Role,
-  readMarkdown,
+  Sends,
   store,
   Turns,
   whatFor,
   words,
 } from '@agentos/channel-kit'
-import { AgentError, type Caller, type HandlerContext, newId, type WorkerSelf } from '@agentos/sdk'
+import { AgentError, type Caller, type HandlerContext, type WorkerSelf } from '@agentos/sdk'
 import { BotApi, BotApiError } from './bot-api.ts'
 import { isGroup, parseConversation } from './conversation-id.ts'
 import { type Bot, laneOf, readMessage, readPress } from './inbound.ts'
@@ -38,6 +38,7 @@ const SCOPES = {
   turns: 'telegram-turns',
   runs: 'telegram-runs',
   poll: 'telegram-poll',
+  keys: 'telegram-keys',
 }
 /** UTF-16 units of a message. */
 const MESSAGE_LIMIT = 4_096
@@ -67,6 +68,7 @@ export class Telegram {
   private readonly settings: Settings
   private readonly secrets: Secrets
   private readonly api: BotApi
+  private readonly sends: Sends
   private readonly runs: FollowedRuns
   private readonly desk: Desk
   private readonly stopping = new AbortController()
@@ -92,6 +94,7 @@ export class Telegram {
     })
     const transport = new TelegramTransport(this.api)
     this.outbox = new Outbox({ state, scope: SCOPES.outbox, transport, pacer, log })
+    this.sends = new Sends({ outbox: this.outbox, scope: SCOPES.keys, limit: MESSAGE_LIMIT })
     this.access = new Access({ state, scope: SCOPES.access, owners: settings.owners, users: settings.users })
     this.conversations = new Conversations({ state, scope: SCOPES.conversations, channel: 'telegram' })
     this.runs = new FollowedRuns({
@@ -100,10 +103,9 @@ export class Telegram {
       outbox: this.outbox,
       limit: MESSAGE_LIMIT,
       askOwners: async (requestId, functionId) => {
-        await this.ask(
-          requestId,
-          `An agent waits for your approval.\n\n${await whatFor(this.self, requestId, functionId)}`,
-        )
+        const what = await whatFor(this.self, requestId, functionId)
+        const question = await this.question(requestId, `An agent waits for your approval.\n\n${what}`)
+        await this.sends.askHere(question)
       },
     })
     this.desk = new Desk({
@@ -183,28 +185,22 @@ export class Telegram {
     if (ctx.principal.kind === 'agent' && !(await this.access.roleOf(to))) {
       throw new AgentError('forbidden', 'An agent writes to people who are paired, and to nobody else')
     }
-    const id = ctx.idempotencyKey === undefined ? newId('send') : `k${shortHash(ctx.idempotencyKey)}`
-    const reply = new Reply(
-      this.outbox,
-      { id, conversation: to, replyTo },
-      { limit: MESSAGE_LIMIT, everyMs: undefined },
-    )
-    return reply.finish({ markdown: text })
+    return this.sends.send({ to, text, replyTo }, ctx)
   }
 
-  /** The same request is asked once in each conversation. */
-  async ask(requestId: string, text: string, to?: string): Promise<string[]> {
+  /** The same request is asked once by each asker in each conversation. */
+  async ask(requestId: string, text: string, to: string | undefined, ctx: HandlerContext): Promise<string[]> {
+    return this.sends.ask(await this.question(requestId, text, to), ctx)
+  }
+
+  /** For the conversation, or the private one of each owner. */
+  private async question(requestId: string, text: string, to?: string): Promise<Question> {
     const owners = (await this.access.members()).filter(({ role }) => role === 'owner').map(({ id }) => id)
     const conversations = to === undefined ? owners : [to]
     if (conversations.length === 0) {
       throw new AgentError('not_configured', 'No owner is paired: pair one, or name one under owners in config.yaml')
     }
-    const content = { rich: readMarkdown(text), buttons: approvalButtons(requestId) }
-    const ids = conversations.map((conversation) => `a${shortHash(requestId)}:${conversation}`)
-    for (const [index, conversation] of conversations.entries()) {
-      if (!(await this.outbox.get(ids[index]!))) await this.outbox.put(ids[index]!, conversation, content)
-    }
-    return ids
+    return { requestId, text, buttons: approvalButtons(requestId), conversations, to }
   }
 
   async approve(code: string, role: Role) {

@@ -42,7 +42,7 @@ export const worker = defineWorker({
       ids: await telegram(ctx).send(to, text, replyTo ?? undefined, ctx),
     })),
     serve(contract.ask, async ({ requestId, text, to }, ctx) => ({
-      ids: await telegram(ctx).ask(requestId, text, to ?? undefined),
+      ids: await telegram(ctx).ask(requestId, text, to ?? undefined, ctx),
     })),
     serve(contract.status, async () => {
       const open = (await opened?.outbox.list()) ?? []

@@ -1,22 +1,11 @@
-import { hash } from 'node:crypto'
 import * as contract from '@agentos/contracts/ledger'
-import { placeOf } from '@agentos/keyed'
-import {
-  AgentError,
-  type Caller,
-  canonicalJson,
-  defineWorker,
-  type HandlerContext,
-  type ParsedInputOf,
-  serve,
-  TriggerAction,
-  type WorkerSelf,
-} from '@agentos/sdk'
+import { AgentError, type Caller, defineWorker, serve, TriggerAction, type WorkerSelf } from '@agentos/sdk'
 import * as z from 'zod'
 import type { Alert } from './alerts.ts'
 import { changedBudget, deletedBudget } from './budgets.ts'
 import { Journal } from './journal.ts'
-import { Ledger, type Spend } from './ledger.ts'
+import { Ledger } from './ledger.ts'
+import { spendKey } from './spend-key.ts'
 import { assertWorker, idsOf, realmOf, subjectOf } from './subject.ts'
 import { budgetView, cents, checkBudgets, listBudgets, listReservations, summarize } from './views.ts'
 import { WATCH_MS, Watches } from './watches.ts'
@@ -147,12 +136,6 @@ export const worker = defineWorker({
     }),
   ],
 })
-
-/** The key that the input names is the realm's; that of the call its caller's alone. */
-function spendKey(input: ParsedInputOf<typeof contract.spend>, ctx: HandlerContext): Pick<Spend, 'key'> {
-  const name = input.idempotencyKey ?? placeOf(ctx)
-  return name === undefined ? {} : { key: { name, hash: hash('sha256', canonicalJson(input)) } }
-}
 
 /** `start` has run before the first function is registered. */
 function ledger(): Ledger {

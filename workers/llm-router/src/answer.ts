@@ -1,5 +1,9 @@
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
+import { newCallId, unusedCallId } from './call-ids.ts'
 import type { ToolNames } from './tool-names.ts'
+
+/** Stands for the id of a call that has no name. */
+const UNNAMED = 'unnamed'
 
 /** A model's answer in neutral form. */
 export interface Answer {
@@ -21,15 +25,22 @@ export interface ReasoningEnd {
 export class AnswerBuilder {
   private readonly names: ToolNames
   private readonly offered: ReadonlySet<string>
+  /** Call ids of the conversation so far and of this answer. */
+  private readonly used: Set<string>
   private readonly emit: (frame: StreamFrame) => void
   private readonly parts: Part[] = []
   private openPart: 'text' | 'reasoning' | undefined
   stopReason: StopReason = 'other'
   usage: Usage | undefined
 
-  constructor(names: ToolNames, offered: ReadonlySet<string>, emit: (frame: StreamFrame) => void = () => {}) {
+  constructor(
+    names: ToolNames,
+    { offered, used }: { offered: ReadonlySet<string>; used: Iterable<string> },
+    emit: (frame: StreamFrame) => void = () => {},
+  ) {
     this.names = names
     this.offered = offered
+    this.used = new Set(used)
     this.emit = emit
   }
 
@@ -65,9 +76,15 @@ export class AnswerBuilder {
     this.openPart = undefined
   }
 
-  /** `args` is JSON text or an object that the provider parsed; what is neither is reported in the call's `problem`. */
-  toolCall(callId: string, name: string, args: unknown, signature?: string): void {
-    const id = this.names.id(name)
+  /**
+   * `args` is JSON text or an object that the provider parsed; what is neither, and a name that is none, is reported in the
+   * call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
+   */
+  toolCall(givenId: unknown, name: unknown, args: unknown, signature?: string): void {
+    const isNamed = typeof name === 'string' && name !== ''
+    const id = isNamed ? this.names.id(name) : UNNAMED
+    const callId = typeof givenId === 'string' && givenId !== '' ? unusedCallId(givenId, this.used) : newCallId()
+    this.used.add(callId)
     const part: ToolCallPart = { type: 'toolCall', callId, id, arguments: {} }
     const parsed = typeof args === 'string' ? parseObject(args) : args
     if (isObject(parsed)) part.arguments = parsed
@@ -78,8 +95,10 @@ export class AnswerBuilder {
         raw: (typeof args === 'string' ? args : JSON.stringify(args ?? null)).slice(0, 2_000),
       }
     }
-    if (!part.problem && !this.offered.has(id)) {
-      const message = `There is no function ${id}; call one of those that were offered.`
+    if (!part.problem && !(isNamed && this.offered.has(id))) {
+      const message = isNamed
+        ? `There is no function ${id}; call one of those that were offered.`
+        : 'The call names no function; call one of those that were offered, by its name.'
       part.problem = { code: 'unknown_tool', message, raw: JSON.stringify(part.arguments).slice(0, 2_000) }
     }
     if (signature !== undefined) part.signature = signature

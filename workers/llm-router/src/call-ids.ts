@@ -14,3 +14,10 @@ export function wireCallId(callId: string, short: boolean): string {
 export function newCallId(): string {
   return `call_${randomUUID().replaceAll('-', '')}`
 }
+
+/** The id itself, or where it is used already the first of `id_2`, `id_3`, … that is not. */
+export function unusedCallId(id: string, used: ReadonlySet<string>): string {
+  let unused = id
+  for (let count = 2; used.has(unused); count += 1) unused = `${id}_${count}`
+  return unused
+}

@@ -1,5 +1,6 @@
 import type { CompletionInput, Message, Part } from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
+import { CallPairs } from './call-pairs.ts'
 
 const ALLOWED: Record<Message['role'], readonly Part['type'][]> = {
   system: ['text'],
@@ -27,7 +28,7 @@ export interface Conversation {
 export function conversationOf(input: CompletionInput): Conversation {
   const system = input.system ? [input.system] : []
   const turns: Turn[] = []
-  let open = new Set<string>()
+  const pairs = new CallPairs()
   for (const [index, message] of input.messages.entries()) {
     const parts = partsOf(message)
     const misfit = parts.find((part) => !ALLOWED[message.role].includes(part.type))
@@ -35,25 +36,33 @@ export function conversationOf(input: CompletionInput): Conversation {
     for (const part of parts) if (part.type === 'image') checkImage(index, part)
     if (message.role === 'system') {
       system.push(parts.map((part) => (part.type === 'text' ? part.text : '')).join('\n'))
-      continue
-    }
-    if (message.role === 'tool') {
+    } else if (message.role === 'tool') {
       for (const part of parts) {
-        if (part.type !== 'toolResult') continue
-        if (!open.delete(part.callId)) throw invalid(index, `the tool result ${part.callId} has no call before it`)
+        if (part.type === 'toolResult' && !pairs.answer(part)) {
+          throw invalid(index, `the tool result ${part.callId} has no call before it`)
+        }
       }
-    } else if (open.size > 0) {
-      throw invalid(index, `the tool calls ${[...open].join(', ')} have no result`)
+      if (pairs.waiting.length === 0) addTurn(turns, 'tool', pairs.take())
+    } else {
+      if (pairs.waiting.length > 0) throw unanswered(index, pairs)
+      const opened = message.role === 'assistant' ? pairs.open(parts) : parts
+      addTurn(
+        turns,
+        message.role,
+        opened.filter((part) => part.type !== 'text' || part.text !== ''),
+      )
     }
-    if (message.role === 'assistant') open = new Set(callIds(index, parts))
-    const kept = parts.filter((part) => part.type !== 'text' || part.text !== '')
-    const last = turns.at(-1)
-    if (last?.role === message.role) last.parts.push(...kept)
-    else if (kept.length > 0) turns.push({ role: message.role, parts: kept })
   }
   if (turns.length === 0) throw new AgentError('invalid_input', 'messages holds nothing for the model to answer')
-  if (open.size > 0) throw invalid(input.messages.length - 1, `the tool calls ${[...open].join(', ')} have no result`)
+  if (pairs.waiting.length > 0) throw unanswered(input.messages.length - 1, pairs)
   return { system: system.join('\n\n'), turns }
+}
+
+/** Neighbours of one role are one turn. */
+function addTurn(turns: Turn[], role: Turn['role'], parts: Part[]): void {
+  const last = turns.at(-1)
+  if (last?.role === role) last.parts.push(...parts)
+  else if (parts.length > 0) turns.push({ role, parts: [...parts] })
 }
 
 function partsOf({ role, content }: Message): Part[] {
@@ -62,10 +71,8 @@ function partsOf({ role, content }: Message): Part[] {
   return [{ type: 'text', text: content }]
 }
 
-function callIds(index: number, parts: Part[]): string[] {
-  const ids = parts.flatMap((part) => (part.type === 'toolCall' ? [part.callId] : []))
-  if (new Set(ids).size < ids.length) throw invalid(index, 'two tool calls have the same callId')
-  return ids
+function unanswered(index: number, pairs: CallPairs): AgentError {
+  return invalid(index, `the tool calls ${pairs.waiting.join(', ')} have no result`)
 }
 
 function checkImage(index: number, { data, url }: { data?: string | undefined; url?: string | undefined }): void {

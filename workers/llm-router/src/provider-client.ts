@@ -1,21 +1,18 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import type { CompletionInput, Part, StreamFrame } from '@agentos/contracts/llm-router'
+import type { CompletionInput, StreamFrame } from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
 import type { Answer } from './answer.ts'
+import { NotAnAnswer, readStream, readWhole } from './answer-body.ts'
 import type { Hold } from './budget.ts'
 import type { ModelChoice, ModelFacts, Provider } from './catalogue.ts'
 import { anthropic } from './formats/anthropic.ts'
-import { ContentRefused, type Format, ProviderFailure, type Translation, translate } from './formats/format.ts'
+import { ContentRefused, type Format, ProviderFailure, translate } from './formats/format.ts'
 import { gemini } from './formats/gemini.ts'
 import { openAiChat } from './formats/openai-chat.ts'
 import { openAiResponses } from './formats/openai-responses.ts'
-import { LineTooLong, type ServerEvent, ServerEventReader } from './server-events.ts'
+import { LineTooLong } from './server-events.ts'
 import type { FormatName, Settings } from './settings.ts'
-import { BodyTooLarge, ConnectionFailed, TimedOut, type Transport, type TransportResponse } from './transport.ts'
+import { BodyTooLarge, ConnectionFailed, TimedOut, type Transport } from './transport.ts'
 import { fromResponse, fromStream, upstreamError } from './upstream-error.ts'
-
-/** How long the end of a body may take after the last event before the connection is given up. */
-const END_OF_BODY_MS = 20
 
 const FORMATS: Record<FormatName, Format> = {
   'openai-chat': openAiChat,
@@ -59,8 +56,8 @@ export async function askProvider(transport: Transport, request: ModelRequest): 
       throw fromResponse(choice, response.status, response.headers, text, secrets)
     }
     return emit
-      ? await readStream(format, translation, response, choice, emit, hold)
-      : readWhole(format, translation, await transport.text(response), choice)
+      ? await readStream(format, translation, response.chunks, emit, hold)
+      : readWhole(format, translation, await transport.text(response))
   } catch (error) {
     if (hold && isUnreached(error)) hold.meter.refused = true
     throw typed(error, choice, signal, secrets)
@@ -108,58 +105,6 @@ export async function listModels(
   }
 }
 
-function readWhole(format: Format, translation: Translation, text: string, choice: ModelChoice): Answer {
-  const answer = format.answer(JSON.parse(text), translation)
-  if (!answer) throw upstreamError('upstream_error', choice, 'the answer is not one of this API')
-  return answer
-}
-
-async function readStream(
-  format: Format,
-  translation: Translation,
-  response: TransportResponse,
-  choice: ModelChoice,
-  emit: (frame: StreamFrame) => Promise<void>,
-  hold: Hold | undefined,
-): Promise<Answer> {
-  const frames: StreamFrame[] = []
-  const seen: StreamFrame[] = []
-  const reader = format.reader(translation, (frame) => frames.push(frame))
-  const events = new ServerEventReader()
-  const take = async (batch: ServerEvent[]) => {
-    for (const event of batch) if (!reader.over) reader.event(event)
-    hold?.meter.count(batch.length, frames)
-    for (const frame of frames.splice(0)) {
-      if (hold) seen.push(frame)
-      await emit(frame)
-    }
-  }
-  for await (const chunk of response.chunks) {
-    await take(events.push(chunk))
-    if (!reader.over && hold && !(await hold.meter.goesOn())) return cutOff(seen, hold)
-    if (!reader.over) continue
-    // The end of the body mostly comes with the last event; reading it keeps the connection for the next request.
-    await Promise.race([response.chunks.next(), delay(END_OF_BODY_MS)])
-    break
-  }
-  await take(events.end())
-  const answer = reader.finish()
-  if (!answer) throw upstreamError('upstream_error', choice, 'the stream ended in the middle of the answer')
-  return answer
-}
-
-/** As far as the answer has come; leaving the loop closes the connection. */
-function cutOff(frames: readonly StreamFrame[], hold: Hold): Answer {
-  const parts: Part[] = []
-  for (const frame of frames) {
-    const last = parts.at(-1)
-    if (frame.type === 'usage' || frame.type === 'restart') continue
-    if (frame.type !== 'toolCall' && last?.type === frame.type) last.text += frame.text
-    else parts.push({ ...frame })
-  }
-  return { parts, stopReason: 'length', usage: hold.counted, cut: true }
-}
-
 function typed(error: unknown, choice: ModelChoice, signal: AbortSignal, secrets: readonly string[]): unknown {
   if (signal.aborted) return cancelled(signal)
   if (error instanceof AgentError) return error
@@ -178,7 +123,12 @@ function typed(error: unknown, choice: ModelChoice, signal: AbortSignal, secrets
   if (error instanceof SyntaxError) {
     return upstreamError('upstream_error', choice, 'the answer is not valid JSON', {}, error)
   }
-  if (error instanceof ConnectionFailed || error instanceof LineTooLong || error instanceof BodyTooLarge) {
+  if (
+    error instanceof NotAnAnswer ||
+    error instanceof ConnectionFailed ||
+    error instanceof LineTooLong ||
+    error instanceof BodyTooLarge
+  ) {
     return upstreamError('upstream_error', choice, error.message, {}, error)
   }
   return error

@@ -1,31 +1,9 @@
-import type { CompletionInput, Message, StreamFrame } from '@agentos/contracts/llm-router'
-import { AgentError } from '@agentos/sdk'
-import {
-  type Script,
-  type Simulator,
-  type SimulatorOptions,
-  startAnthropicSimulator,
-  startGeminiSimulator,
-  startOpenAiResponsesSimulator,
-  startOpenAiSimulator,
-} from '@agentos/testing'
+import type { Message, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Script, SimulatorOptions } from '@agentos/testing'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ModelFacts, Provider } from './catalogue.ts'
-import { askProvider, listModels } from './provider-client.ts'
-import { type FormatName, Settings } from './settings.ts'
-import { Transport } from './transport.ts'
-
-/** One contract for all four formats: what passes here an agent cannot tell apart. */
-const FORMATS: {
-  format: FormatName
-  start: (script: Script, options?: SimulatorOptions) => Promise<Simulator>
-  model: string
-}[] = [
-  { format: 'openai-chat', start: startOpenAiSimulator, model: 'gpt-5.4' },
-  { format: 'openai-responses', start: startOpenAiResponsesSimulator, model: 'gpt-5.4' },
-  { format: 'anthropic', start: startAnthropicSimulator, model: 'claude-opus-4-6' },
-  { format: 'gemini', start: startGeminiSimulator, model: 'gemini-3.1-pro-preview' },
-]
+import { listModels } from './provider-client.ts'
+import { Settings } from './settings.ts'
+import { connectTo, FORMATS, failure } from './simulated-provider.fixture.ts'
 
 const WEATHER = {
   id: 'weather::now',
@@ -36,73 +14,18 @@ const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QD
 
 const user = (content: Message['content']): Message => ({ role: 'user', content })
 
-describe.each(FORMATS)('$format', ({ format, start, model }) => {
+/** One contract for all four formats: what passes here an agent cannot tell apart. */
+describe.each(FORMATS)('$format', (simulated) => {
+  const { format, model } = simulated
   const open: { close(): Promise<unknown> }[] = []
   afterEach(async () => {
     for (const closable of open.splice(0)) await closable.close()
   })
 
   async function connect(script: Script, options: SimulatorOptions = {}) {
-    const simulator = await start(script, options)
-    const transport = new Transport()
-    open.push(simulator, transport)
-    const provider: Provider = {
-      name: 'simulated',
-      baseUrl: simulator.url,
-      keyEnv: 'KEY',
-      format,
-      local: false,
-      probed: false,
-      families: [],
-      traits: [],
-      maxConcurrent: undefined,
-    }
-    const facts: ModelFacts = {
-      provider: 'simulated',
-      id: model,
-      tools: true,
-      vision: true,
-      reasoning: format === 'openai-responses',
-      sampling: !format.startsWith('openai'),
-      retired: false,
-      source: undefined,
-      asOf: undefined,
-    }
-    const { timeouts } = Settings.parse({})
-    const ask = async (
-      input: Partial<CompletionInput>,
-      how: {
-        stream?: boolean
-        signal?: AbortSignal
-        timeouts?: Partial<typeof timeouts>
-        key?: string
-        seen?: StreamFrame[]
-      } = {},
-    ) => {
-      const frames = how.seen ?? []
-      const answer = await askProvider(transport, {
-        provider,
-        facts,
-        model,
-        key: how.key ?? 'test-key',
-        input: { messages: [user('Hello')], ...input },
-        emit: how.stream ? async (frame) => void frames.push(frame) : undefined,
-        signal: how.signal ?? new AbortController().signal,
-        timeouts: { ...timeouts, ...how.timeouts },
-      })
-      return { ...answer, frames }
-    }
-    return { simulator, ask, provider, transport }
-  }
-
-  /** The typed error of a call that has to fail. */
-  async function failure(call: Promise<unknown>): Promise<AgentError> {
-    const error = await call.then(
-      (value) => value,
-      (reason) => reason,
-    )
-    expect(error).toBeInstanceOf(AgentError)
-    return error as AgentError
+    const connection = await connectTo(simulated, script, options)
+    open.push(connection)
+    return connection
   }
 
   it.each([false, true])('answers text with usage (streamed: %s)', async (stream) => {
@@ -157,6 +80,88 @@ describe.each(FORMATS)('$format', ({ format, start, model }) => {
     expect(second.parts).toEqual([{ type: 'text', text: 'Rain in both.' }])
     expect(simulator.refused).toEqual([])
     expect(JSON.stringify(simulator.requests[1]?.body)).toContain('no such city')
+  })
+
+  it.each([false, true])('gives each call of an answer an id of its own (streamed: %s)', async (stream) => {
+    const { ask, simulator } = await connect([
+      {
+        toolCalls: [
+          { id: 'c1', name: 'weather__now', arguments: { city: 'Köln' } },
+          { id: 'c1', name: 'weather__now', arguments: { city: 'Oslo' } },
+          { id: '', name: 'weather__now', arguments: { city: 'Rom' } },
+        ],
+      },
+      { toolCalls: [{ id: 'c1', name: 'weather__now', arguments: { city: 'Bern' } }] },
+      { text: 'Rain in all of them.' },
+    ])
+    const messages: Message[] = [user('Weather?')]
+    for (const round of [1, 2]) {
+      const { parts } = await ask({ tools: [WEATHER], messages }, { stream })
+      const calls = parts.filter((part) => part.type === 'toolCall')
+      expect(calls).toHaveLength(round === 1 ? 3 : 1)
+      const content = calls.map(({ callId }) => ({
+        type: 'toolResult' as const,
+        callId,
+        content: `rain for ${callId}`,
+      }))
+      messages.push({ role: 'assistant', content: parts }, { role: 'tool', content })
+    }
+    await ask({ tools: [WEATHER], messages }, { stream })
+    expect(simulator.refused).toEqual([])
+    const ids = messages.flatMap(({ content }) =>
+      typeof content === 'string' ? [] : content.flatMap((part) => (part.type === 'toolCall' ? [part.callId] : [])),
+    )
+    expect(new Set(ids).size).toBe(4)
+    expect(ids).not.toContain('')
+  })
+
+  it('takes a history in which calls share an id: each has the result that stands in its place', async () => {
+    const { ask, simulator } = await connect({ text: 'fine' })
+    const call = (city: string) => ({
+      type: 'toolCall' as const,
+      callId: 'c1',
+      id: WEATHER.id,
+      arguments: { city },
+    })
+    const result = (content: string) => ({ type: 'toolResult' as const, callId: 'c1', content })
+    await ask({
+      tools: [WEATHER],
+      messages: [
+        user('Weather?'),
+        { role: 'assistant', content: [call('Köln'), call('Oslo')] },
+        { role: 'tool', content: [result('rain')] },
+        { role: 'tool', content: [result('snow')] },
+        { role: 'assistant', content: [call('Rom')] },
+        { role: 'tool', content: [result('sun')] },
+      ],
+    })
+    expect(simulator.refused).toEqual([])
+    const sent = JSON.stringify(simulator.requests[0]?.body)
+    const order = ['Köln', 'Oslo', 'rain', 'snow', 'Rom', 'sun'].map((word) => sent.indexOf(word))
+    expect(order).toEqual([...order].sort((a, b) => a - b))
+    expect(order.every((at) => at > 0)).toBe(true)
+  })
+
+  it.each([false, true])('fails a call that names no function, and nothing else (streamed: %s)', async (stream) => {
+    const { ask, simulator } = await connect([
+      { text: 'Let me look.', toolCalls: [{ id: 'c1', name: '', arguments: { city: 'Köln' } }] },
+      { text: 'Sorry.' },
+    ])
+    const { parts } = await ask({ tools: [WEATHER] }, { stream })
+    expect(parts).toMatchObject([
+      { type: 'text', text: 'Let me look.' },
+      { type: 'toolCall', id: expect.stringMatching(/./), problem: { code: 'unknown_tool' } },
+    ])
+    const call = parts.find((part) => part.type === 'toolCall')!
+    await ask({
+      tools: [WEATHER],
+      messages: [
+        user('Weather?'),
+        { role: 'assistant', content: parts },
+        { role: 'tool', content: [{ type: 'toolResult', callId: call.callId, content: 'no', isError: true }] },
+      ],
+    })
+    expect(simulator.refused).toEqual([])
   })
 
   it('takes a history of another provider: foreign call ids, foreign reasoning, tools that are no longer offered', async () => {

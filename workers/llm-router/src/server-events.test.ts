@@ -29,9 +29,31 @@ describe('server-sent events', () => {
     expect(read([Buffer.from('data: [DONE]')])).toEqual([{ event: '', data: '[DONE]' }])
   })
 
+  it('give what came before a line that is too long', () => {
+    const reader = new ServerEventReader(100)
+    expect(reader.push(Buffer.from(`data: before\n\ndata: ${'x'.repeat(200)}\n\n`))).toEqual([
+      { event: '', data: 'before' },
+    ])
+    expect(() => reader.push(Buffer.from('data: behind\n\n'))).toThrow(LineTooLong)
+  })
+
+  it('come out alike behind a byte order mark, and with any end of line', () => {
+    for (const end of ['\n', '\r', '\r\n']) {
+      const bytes = Buffer.from(`\uFEFF${text.replaceAll('\r\n', '\n').replaceAll('\n', end)}`)
+      for (const size of [1, 2, 7, bytes.length]) {
+        const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+          bytes.subarray(i * size, (i + 1) * size),
+        )
+        expect(read(chunks), JSON.stringify([end, size])).toEqual(expected)
+      }
+    }
+  })
+
   it('bound a line that does not end, one that does, and an event of many lines', () => {
     const reader = () => new ServerEventReader(100)
-    expect(() => read(Array(20).fill(Buffer.from('x'.repeat(10))), reader())).toThrow(LineTooLong)
+    expect(() => read([Buffer.from('data: '), ...Array(20).fill(Buffer.from('x'.repeat(10)))], reader())).toThrow(
+      LineTooLong,
+    )
     expect(() => read([Buffer.from(`data: ${'x'.repeat(200)}\n\n`)], reader())).toThrow(LineTooLong)
     expect(() => read(Array(20).fill(Buffer.from('data: xxxxxxxxxx\n')), reader())).toThrow(LineTooLong)
   })

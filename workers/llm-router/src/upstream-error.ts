@@ -93,11 +93,16 @@ export function fromResponse(
   })
 }
 
-/** An error that came within a stream which had begun with status 200. */
+/** Whether a body of status 200 that is no answer says, in some provider's way, what went wrong. */
+export function saysError(body: unknown): boolean {
+  return readErrorValue(body).message !== ''
+}
+
+/** An error that came with status 200: in a stream which had begun, or as the whole body. */
 export function fromStream(choice: ModelChoice, body: unknown, secrets: readonly string[]): AgentError {
   const error = readErrorValue(JSON.parse(withoutSecrets(JSON.stringify(body ?? null), secrets)))
-  const status = /overloaded|unavailable|server_error|internal|api_error/i.test(error.kind) ? 500 : statusIn(body)
-  const message = shortened(error.message || 'the provider broke the stream off with an error')
+  const message = shortened(error.message || 'the provider reported an error')
+  const status = statusOf(error.kind, body)
   return upstreamError(codeOf(status, error), choice, message, error.kind === '' ? {} : { kind: error.kind })
 }
 
@@ -123,7 +128,7 @@ function codeOf(status: number, { message, kind }: ProviderError): UpstreamCode 
 }
 
 function isOverflow(text: string): boolean {
-  return /context_length_exceeded|maximum context length|prompt is too long|context window|exceeds the maximum number of tokens|exceeds the available context|too many tokens|input token count/i.test(
+  return /context_length_exceeded|context (?:length|window|size|overflow)|(?:prompt|input) is too long|maximum prompt length|exceeds the maximum number of tokens|exceeds the available context|too many tokens|input token count|reduce the length of the (?:messages|prompt|input)/i.test(
     text,
   )
 }
@@ -139,13 +144,15 @@ function readError(body: string): ProviderError {
 }
 
 function readErrorValue(value: unknown): ProviderError {
-  const outer = (Array.isArray(value) ? value[0] : value) as Record<string, unknown> | null
+  const outer = (Array.isArray(value) ? value[0] : value) as Record<string, unknown> | null | undefined
   const inner = outer?.error ?? outer
   if (typeof inner === 'string') return { message: inner, kind: '', retryAfterMs: undefined }
   const fields = (typeof inner === 'object' && inner !== null ? inner : {}) as Record<string, unknown>
   const words = [fields.type, fields.code, fields.status, ...reasons(fields.details)]
+  // `detail` and `msg` are those of frameworks in front of a model.
+  const message = [fields.message, fields.detail, fields.msg].find((text) => typeof text === 'string')
   return {
-    message: typeof fields.message === 'string' ? fields.message : '',
+    message: (message as string | undefined) ?? '',
     kind: [...new Set(words.filter((word) => typeof word === 'string'))].join(' '),
     retryAfterMs: retryDelay(fields.details),
   }
@@ -165,10 +172,13 @@ function retryDelay(details: unknown): number | undefined {
   return undefined
 }
 
-function statusIn(body: unknown): number {
-  const { error, code } = (body ?? {}) as { error?: { code?: unknown }; code?: unknown }
-  const status = Number(error?.code ?? code)
-  return Number.isInteger(status) ? status : 500
+/** The status that an error of status 200 would have had. */
+function statusOf(kind: string, body: unknown): number {
+  if (/overloaded|unavailable|server_error|internal|api_error/i.test(kind)) return 500
+  const outer = (Array.isArray(body) ? body[0] : body) as { error?: unknown; code?: unknown } | null | undefined
+  const { code, status } = (outer?.error ?? outer ?? {}) as { code?: unknown; status?: unknown }
+  const named = [code, status, outer?.code].map(Number).find((number) => number >= 400 && number < 600)
+  return named ?? (/invalid_request/i.test(kind) ? 400 : 500)
 }
 
 function retryAfter(headers: Record<string, string | string[] | undefined>): number | undefined {

@@ -1,7 +1,7 @@
 import type { forget, Memory, update } from '@agentos/contracts/memory'
 import { AgentError, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import { deleteMemories, insertMemory, type Marker, requireMemory } from './entries.ts'
-import { findMemories } from './find.ts'
+import { answersTo } from './find.ts'
 import { withoutSecrets } from './redaction.ts'
 import { memoryScope } from './scopes.ts'
 import { contentHash } from './similarity.ts'
@@ -27,7 +27,7 @@ export function updateMemory(input: ParsedInputOf<typeof update>, space: Space):
           throw new AgentError('invalid_input', 'The new content is empty; memory::forget deletes a memory')
         }
         if (text !== old.content) {
-          const { supersededBy: _, ...base } = changed(old, changes, expiresAt)
+          const { supersededBy: _, similarTo: __, ...base } = changed(old, changes, expiresAt)
           return supersede(space, old, { ...base, id: next, content: text, timestamp: at, lastAccessed: at })
         }
         await revise<Memory>(space.caller.state, memoryScope(space.agentId), id, (now) =>
@@ -69,9 +69,7 @@ export async function forgetMemories(input: ParsedInputOf<typeof forget>, space:
   }
   const choose = async () => {
     const chosen =
-      id === undefined
-        ? (await findMemories({ ...input, query: query! }, space)).map(({ memory }) => memory)
-        : [await requireMemory(space, id)]
+      id === undefined ? await bestAnswers({ ...input, query: query! }, space) : [await requireMemory(space, id)]
     const memories = await withOlderVersions(space, chosen)
     return memories.map((memory) => ({ id: memory.id, hash: memory.hash, content: memory.content }))
   }
@@ -88,6 +86,12 @@ export async function forgetMemories(input: ParsedInputOf<typeof forget>, space:
       },
     }),
   )
+}
+
+/** Those of one text too that a search shows once: what is forgotten is not found any more. */
+async function bestAnswers(query: Parameters<typeof answersTo>[0], space: Space): Promise<Memory[]> {
+  const answers = (await answersTo(query, space)).sort((a, b) => b.score - a.score)
+  return answers.slice(0, query.limit).map(({ memory }) => memory)
 }
 
 async function withOlderVersions(space: Space, chosen: readonly Memory[]): Promise<Memory[]> {

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { diverse } from './diversity.ts'
 
-const hit = (id: string, score: number, ...terms: string[]) => ({ id, score, terms: new Set(terms) })
+const hit = (id: string, score: number, ...terms: string[]) => ({ id, score, terms: new Set(terms), text: id })
 const ids = (hits: { id: string }[]) => hits.map(({ id }) => id)
 
-test('a hit that repeats a better one is dropped', () => {
-  const hits = [hit('a', 0.9, 'dog', 'rex'), hit('b', 0.88, 'dog', 'rex'), hit('c', 0.5, 'cat', 'tom')]
+test('a hit with the text of a better one is dropped, one of the same terms is not', () => {
+  const hits = [hit('a', 0.9, '18'), { ...hit('b', 0.88, '18'), text: 'a' }, hit('c', 0.5, '18')]
   expect(ids(diverse(hits, 10))).toEqual(['a', 'c'])
 })
 

@@ -6,8 +6,9 @@ import { replaceMemory, requireMemory } from './entries.ts'
 import type { IndexedMemory } from './index/memories.ts'
 import { keyScope } from './scopes.ts'
 import { fusedRelevance, lexicalRelevance, recallScore } from './scoring.ts'
+import { plainText } from './similarity.ts'
 import type { Space } from './spaces.ts'
-import { terms } from './terms.ts'
+import { readings } from './terms.ts'
 
 /** Best by BM25 that are scored in full. */
 const CANDIDATES = 100
@@ -22,27 +23,41 @@ export interface Found extends IndexedMemory {
 
 type Query = ParsedInputOf<typeof search>
 
-/** Best first, 0 to 1. A query without words to look for finds the newest, by importance and age. */
-export async function findMemories(query: Query, { index, agentId, caller }: Space): Promise<Found[]> {
-  await index.syncMemories(caller)
+/** Best first, 0 to 1, each text once. A query without words to look for finds the newest, by importance and age. */
+export async function findMemories(query: Query, space: Space): Promise<Found[]> {
+  const hits = (await answersTo(query, space)).map((found) => ({
+    found,
+    score: found.score,
+    terms: new Set(found.terms),
+    text: plainText(found.memory.content),
+  }))
+  return diverse(hits, query.limit).map(({ found }) => found)
+}
+
+/** Everything that answers a query well enough, in no order: in its exact reading, else in the next. */
+export async function answersTo(query: Query, space: Space): Promise<Found[]> {
+  await space.index.syncMemories(space.caller)
+  for (const wanted of readings(query.query)) {
+    const answers = answersOf(wanted.slice(0, MOST_TERMS), query, space)
+    if (answers.length > 0) return answers
+  }
+  return []
+}
+
+function answersOf(wanted: readonly string[], query: Query, { index, agentId }: Space): Found[] {
   const now = Date.now()
-  const wanted = [...new Set(terms(query.query))].slice(0, MOST_TERMS)
   const candidates =
     wanted.length > 0
       ? index.memories.matching(agentId, wanted, query, now, Math.max(CANDIDATES, 2 * query.limit))
       : index.memories.newest(agentId, query, now, Math.max(CANDIDATES, 2 * query.limit))
   const statistics = index.memories.statistics(wanted)
   const leastScore = query.minScore ?? (wanted.length > 0 ? LEAST_SCORE : 0)
-  const scored = candidates.flatMap((candidate) => {
+  return candidates.flatMap((candidate) => {
     const relevance = fusedRelevance(lexicalRelevance(wanted, candidate.terms, statistics))
     const score = Math.round(recallScore(relevance, candidate.memory, now) * 10_000) / 10_000
     const answers = wanted.length === 0 || relevance >= LEAST_RELEVANCE
     return answers && score >= leastScore ? [{ ...candidate, score }] : []
   })
-  return diverse(
-    scored.map((found) => ({ found, score: found.score, terms: new Set(found.terms) })),
-    query.limit,
-  ).map(({ found }) => found)
 }
 
 export async function searchMemories(query: Query, space: Space): Promise<MemoryHit[]> {

@@ -2,9 +2,10 @@ import { forget, list, recall, search, store, update } from '@agentos/contracts/
 import type { InputOf, OutputOf } from '@agentos/sdk'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { forgetMemories, updateMemory } from './change.ts'
-import { requireMemory } from './entries.ts'
+import { insertMemory, newMemory, requireMemory } from './entries.ts'
 import { FakeEngine } from './fake-engine.ts'
 import { listMemories, recallMemories, searchMemories } from './find.ts'
+import { contentHash } from './similarity.ts'
 import { agentOf } from './spaces.ts'
 import { storeMemory } from './store.ts'
 
@@ -68,6 +69,29 @@ describe('what was stored is found', () => {
     }
   })
 
+  test.each([
+    ['저는 서울에 살아요', '서울'],
+    ['우리 집에 개가 있어요', '개'],
+    ['고양이는 귀엽다', '고양이가'],
+    ['我的狗叫小白', '狗'],
+    ['我的狗叫小白', '你知道我的狗叫什么名字吗？'],
+    ['我的狗叫小白', '小狗'],
+    ['我用iPhone拍照', 'iphone'],
+    ['私の犬は白い', '犬の名前'],
+    ['Die Straße ist lang', 'strasse'],
+    ['in Maßen', 'Massen'],
+    ['Mieszkam w Łodzi, czyli łódź', 'lodz'],
+    ['Bodø ligger i nord', 'bodo'],
+    ["Je vais à l'école", 'ecole'],
+    ['मैं हिन्दी बोलता हूँ', 'हिन्दी'],
+    ['ผมชอบภาษาไทย', 'ภาษา'],
+  ])('%s is found by %s', async (fact, query) => {
+    await remember(fact)
+    await remember('Paris is the capital of France')
+    await remember('車は赤い')
+    expect(texts(await find(query))).toEqual([fact])
+  })
+
   test('filters narrow by session, role, type, tag and time', async () => {
     await remember('dog one', { sessionId: 's1', tags: ['pet', 'home'] })
     await remember('dog two', { role: 'assistant', type: 'fact' })
@@ -81,7 +105,7 @@ describe('what was stored is found', () => {
 
   test('hits that say the same are shown once', async () => {
     await remember('The deployment of the shop runs on Monday at night')
-    await remember('the deployment of the shop runs on monday, at night', { role: 'assistant' })
+    await remember('the deployment of the shop  runs on monday at night', { role: 'assistant' })
     expect(await find('shop deployment')).toHaveLength(1)
   })
 
@@ -104,18 +128,60 @@ describe('what was stored is found', () => {
 
 describe('storing', () => {
   test('the same text strengthens what is there, another role is another memory', async () => {
-    const first = await remember('Yes, do it.', { importance: 0.3 })
-    const again = await remember('yes, do it', { importance: 0.8, tags: ['plan'] })
+    const first = await remember('Yes, do it', { importance: 0.3 })
+    const again = await remember('  yes,  DO it\n', { importance: 0.8, tags: ['plan'] })
     expect(again).toEqual({ deduplicated: true, id: idOf(first) })
     expect(await read(idOf(first))).toMatchObject({ importance: 0.8, tags: ['plan'], accessCount: 1 })
     expect(await remember('yes, do it', { role: 'assistant' })).toMatchObject({ stored: true })
   })
 
-  test('a near-duplicate strengthens, a text with another name does not', async () => {
-    const first = await remember('User prefers dark mode in the editor')
-    expect(await remember('The user prefers dark mode in the editor')).toEqual({ deduplicated: true, id: idOf(first) })
-    await remember('my dog is called Rex')
-    expect(await remember('my dog is called Max')).toMatchObject({ stored: true })
+  const long = (when: string) =>
+    `The nurse who looks after my mother in the small house behind the old harbour comes by bicycle from the next village, brings fresh bread and the newspaper, and gives her the blue pills with a full glass of water every ${when}`
+  test.each([
+    ['It was -18 degrees', 'It was 18 degrees'],
+    ['The flight costs 500 $', 'The flight costs 500 €'],
+    ['I write C++', 'I write C#'],
+    ['ship when load > 5', 'ship when load < 5'],
+    ['the release made me 😀', 'the release made me 😡'],
+    ['😀', '😡'],
+    ['パパ', 'ハハ'],
+    ['my papá called', 'my papa called'],
+    ['The door is open.', 'The door is open?'],
+    ['10 m² of tiles', '10 m2 of tiles'],
+    ['User prefers dark mode', 'The user prefers dark mode'],
+    ['Anna likes Bob', 'Bob likes Anna'],
+    ['in Maßen', 'in Massen'],
+    [long('morning'), long('evening')],
+  ])('%s is another memory than %s, and both are found', async (one, other) => {
+    const first = await remember(one)
+    const second = await remember(other)
+    expect(second).toMatchObject({ stored: true })
+    expect(idOf(second)).not.toBe(idOf(first))
+    for (const text of [one, other]) expect(texts(await find(text))).toContain(text)
+  })
+
+  test('what is nearly the same is stored with a link to what it is like', async () => {
+    const morning = idOf(await remember(long('morning')))
+    await remember('The nurse has a bicycle')
+    const evening = await remember(long('evening'))
+    expect(evening).toEqual({ id: expect.any(String), stored: true, similarTo: [morning] })
+    expect(await read(idOf(evening))).toMatchObject({ content: long('evening'), similarTo: [morning] })
+    expect(await remember('A fact of its own')).not.toHaveProperty('similarTo')
+  })
+
+  test('a text that an older version took for the same is another memory', async () => {
+    const old = idOf(await remember('It is done.'))
+    await engine.caller().state.set('memory:default', contentHash('user', 'It is done'), { id: old, timestamp: 1 })
+    const next = await remember('It is done')
+    expect(next).toMatchObject({ stored: true })
+    expect(await remember('it is done')).toEqual({ deduplicated: true, id: idOf(next) })
+    expect(await remember('it is done.')).toEqual({ deduplicated: true, id: old })
+  })
+
+  test('a text whose claim is of an older form is known all the same', async () => {
+    const old = newMemory({ id: 'old', agentId: 'default', role: 'user', content: 'Tea, please!', importance: 0.5 })
+    await engine.use('default', (space) => insertMemory(space, { ...old, hash: 'of an older form' }))
+    expect(await remember('tea, please!')).toEqual({ deduplicated: true, id: 'old' })
   })
 
   test('many at once store one text once', async () => {
@@ -187,6 +253,14 @@ describe('changing', () => {
     expect(await drop({ query: 'dog' })).toMatchObject({ forgotten: 1 })
     expect(await find('dog')).toEqual([])
     expect(await find('cat')).toHaveLength(1)
+  })
+
+  test('forgetting by query takes along what a search shows once', async () => {
+    await remember('my dog is called Rex')
+    await remember('My dog is called Rex', { role: 'assistant' })
+    expect(await find('dog')).toHaveLength(1)
+    expect(await drop({ query: 'dog' })).toMatchObject({ forgotten: 2 })
+    expect(await find('dog')).toEqual([])
   })
 
   test('without id and query, or with both, nothing is forgotten', async () => {

@@ -4,19 +4,22 @@ import { insertMemory, type Marker, newMemory } from './entries.ts'
 import { estimateImportance } from './importance.ts'
 import { withoutSecrets } from './redaction.ts'
 import { memoryScope } from './scopes.ts'
-import { fingerprint, isNearDuplicate } from './similarity.ts'
+import { contentHash, jaccard } from './similarity.ts'
 import type { Space } from './spaces.ts'
 import { terms } from './terms.ts'
 import { isConflict, revise } from './truth.ts'
 
-/** Rarest terms by which near-duplicates are looked for, and how many candidates are compared. */
+/** Rarest terms by which similar memories are looked for, how many are compared, and how many are linked. */
 const PROBES = 3
 const CANDIDATES = 12
+const MOST_LINKS = 5
+/** Share of the terms of two memories that makes them similar. */
+const SIMILAR = 0.8
 const ATTEMPTS = 8
 
 type Stored = OutputOf<typeof store>
 
-/** A memory that says the same, as it was when it was found. */
+/** The memory of the same text, as it was when it was found. */
 interface Known {
   id: string
   version: number
@@ -27,9 +30,11 @@ interface StorePlan {
   id: string
   at: number
   known?: Known
+  /** Memories that say something similar, most similar first. */
+  similarTo?: string[]
 }
 
-/** Stores a text, or strengthens the memory that says the same already. */
+/** Stores a text with links to what is similar, or strengthens the memory that has the same text already. */
 export async function storeMemory(
   input: ParsedInputOf<typeof store>,
   space: Space,
@@ -38,7 +43,7 @@ export async function storeMemory(
   const content = withoutSecrets(input.content.trim())
   if (content === '') throw new AgentError('invalid_input', 'There is nothing to remember: give `content` some text')
   const redacted = content !== input.content.trim()
-  const memoryOf = ({ id, at }: StorePlan): Memory =>
+  const memoryOf = ({ id, at, similarTo }: StorePlan): Memory =>
     newMemory({
       id,
       agentId: space.agentId,
@@ -54,13 +59,20 @@ export async function storeMemory(
       ...(input.ttlMs ? { expiresAt: at + input.ttlMs } : {}),
       ...provenance(input.source ?? undefined, ctx.run),
       ...(redacted ? { redacted } : {}),
+      ...(similarTo ? { similarTo } : {}),
     })
   return space.exclusive('store', () =>
     space.once<StorePlan, Stored>(input, {
       plan: () => planStore(space, memoryOf({ id: newId('mem'), at: Date.now() })),
       carryOut: async (plan, again) => {
         const memory = memoryOf(plan)
-        const stored: Stored = { id: memory.id, stored: true, ...(redacted ? { redacted } : {}) }
+        const { similarTo } = plan
+        const stored: Stored = {
+          id: memory.id,
+          stored: true,
+          ...(redacted ? { redacted } : {}),
+          ...(similarTo ? { similarTo } : {}),
+        }
         if (again && (await isStored(space, memory.id))) return stored
         const known = plan.known ?? (await claim(space, memory))
         if (known) {
@@ -79,10 +91,21 @@ async function planStore(space: Space, memory: Memory): Promise<StorePlan> {
   await space.index.syncMemories(space.caller)
   const { state } = space.caller
   const scope = memoryScope(space.agentId)
-  const plan: StorePlan = { id: memory.id, at: memory.timestamp }
-  const same = nearDuplicate(space, memory) ?? (await state.get<Marker>(scope, memory.hash))?.id
+  const similar = similarMemories(space, memory)
+  // What an older version of this worker stored is claimed under another hash, so the index is asked too.
+  const same =
+    similar.find((candidate) => hasTextOf(candidate, memory))?.id ?? (await state.get<Marker>(scope, memory.hash))?.id
   const known = same === undefined ? undefined : await state.getWithVersion<Memory>(scope, same)
-  return known && isAlive(known.value) ? { ...plan, known: { id: known.key, version: known.version } } : plan
+  const plan: StorePlan = { id: memory.id, at: memory.timestamp }
+  if (known && isAlive(known.value) && hasTextOf(known.value, memory)) {
+    return { ...plan, known: { id: known.key, version: known.version } }
+  }
+  const similarTo = similar.slice(0, MOST_LINKS).map(({ id }) => id)
+  return similarTo.length > 0 ? { ...plan, similarTo } : plan
+}
+
+function hasTextOf(known: Memory, memory: Memory): boolean {
+  return contentHash(known.role, known.content) === memory.hash
 }
 
 async function isStored({ caller: { state }, agentId }: Space, id: string): Promise<boolean> {
@@ -94,18 +117,20 @@ function provenance(source: string | undefined, run: string | undefined): Pick<M
   return { provenance: { ...(source === undefined ? {} : { source }), ...(run === undefined ? {} : { run }) } }
 }
 
-/** A memory of the same role that says the same in nearly the same words. */
-function nearDuplicate({ index, agentId }: Space, memory: Memory): string | undefined {
-  const wanted = [...new Set(terms(memory.content))]
-  const frequency = index.memories.frequencies(wanted)
-  const known = wanted.filter((term) => frequency.has(term))
-  // Near-duplicates share nine of ten features: with more words that nobody used before there can be none.
-  if (known.length === 0 || known.length < wanted.length * 0.85) return undefined
+/** Memories of the same role in nearly the same words, most similar first. */
+function similarMemories({ index, agentId }: Space, memory: Memory): Memory[] {
+  const wanted = new Set(terms(memory.content))
+  const frequency = index.memories.frequencies([...wanted])
+  const known = [...wanted].filter((term) => frequency.has(term))
+  // With more words that nobody used before there can be none.
+  if (known.length === 0 || known.length < wanted.size * SIMILAR) return []
   const probes = known.sort((a, b) => frequency.get(a)! - frequency.get(b)!).slice(0, PROBES)
-  const print = fingerprint(memory.content)
   return index.memories
     .matching(agentId, probes, { role: memory.role }, Date.now(), CANDIDATES)
-    .find((candidate) => isNearDuplicate(print, fingerprint(candidate.memory.content)))?.memory.id
+    .map((candidate) => ({ memory: candidate.memory, likeness: jaccard(wanted, new Set(candidate.terms)) }))
+    .filter(({ likeness }) => likeness >= SIMILAR)
+    .sort((a, b) => b.likeness - a.likeness)
+    .map((candidate) => candidate.memory)
 }
 
 /** Claims the text for this memory with one set-if-absent, or answers whose it has become meanwhile. */
@@ -123,7 +148,7 @@ async function claim({ caller: { state }, agentId }: Space, memory: Memory): Pro
 }
 
 /**
- * False where the memory is gone, has expired or was replaced: then the text is stored anew. What is done again where
+ * False where the memory is gone, has expired, was replaced or has another text: then this one is stored anew. What is done again where
  * the memory changed since the plan may have been done already: it is merged, which alters nothing, and not counted.
  */
 async function reinforce(
@@ -135,7 +160,7 @@ async function reinforce(
   const scope = memoryScope(agentId)
   for (let attempt = 1; ; attempt++) {
     const found = await state.getWithVersion<Memory>(scope, known.id)
-    if (!found || !isAlive(found.value)) return false
+    if (!found || !isAlive(found.value) || !hasTextOf(found.value, memory)) return false
     const merged = mergedWith(found.value, memory)
     const isCounted = again && found.version !== known.version
     const next = isCounted ? merged : strengthened(merged, memory.timestamp)
@@ -175,7 +200,7 @@ function isAlive(memory: Memory): boolean {
   return memory.expiresAt === undefined || memory.expiresAt > Date.now()
 }
 
-/** The text is this memory's from now on: whoever had it is gone, has expired or was replaced. */
+/** The text is this memory's from now on: whoever had it is gone, has expired, was replaced or says something else. */
 async function takeOver(space: Space, memory: Memory): Promise<void> {
   const mine: Marker = { id: memory.id, timestamp: memory.timestamp }
   await revise<Marker>(space.caller.state, memoryScope(space.agentId), memory.hash, () => mine)

@@ -1,4 +1,9 @@
+import { fold } from './folding.ts'
 import { stem } from './stemmer.ts'
+import { indexedTerms, looseTerms, piecesOf, strictTerms } from './unspaced.ts'
+
+/** The form of the terms, 1 to 999. Raised when a text gives other terms: an index that holds the old ones is made anew. */
+export const ANALYSER = 2
 
 /** Words that say nothing about what a text is about; they are neither stored in the index nor searched. */
 const STOP_WORDS = new Set(
@@ -15,39 +20,33 @@ const STOP_WORDS = new Set(
   ),
 )
 
-/** Scripts that put no spaces between words: searched by pairs of characters. */
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u
-const WORD = /[\p{L}\p{N}]+(?:'\p{L}+)*/gu
+const WORD = /[\p{L}\p{N}][\p{L}\p{N}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*/gu
+/** What English puts behind an apostrophe; in other languages the word may be there (l'école). */
+const ENDING = /'(?:s|t|d|m|ll|re|ve)$/
 const MAX_TERM = 64
 
-/** Lower case, one form of each character, no accents. */
-export function fold(text: string): string {
-  return text
-    .normalize('NFKD')
-    .replace(/\p{M}+/gu, '')
-    .replace(/[’ʼ]/g, "'")
-    .toLowerCase()
-    .normalize('NFC')
-}
-
-/** All words, folded, in order, small words included. */
-export function words(text: string): string[] {
-  return fold(text).match(WORD) ?? []
-}
-
-/** What a text is indexed and searched by: folded, without small words, stemmed, in order, repetitions kept. */
+/** What a text is indexed by: folded, without small words, stemmed, in order, repetitions kept. */
 export function terms(text: string): string[] {
-  const found: string[] = []
-  for (const word of words(text)) {
-    if (STOP_WORDS.has(word)) continue
-    if (UNSPACED.test(word)) found.push(...pairs(word))
-    else found.push(stem(word.replace(/'.*$/, '')).slice(0, MAX_TERM))
-  }
-  return found
+  return analyse(text, indexedTerms)
 }
 
-function pairs(word: string): string[] {
-  const characters = Array.from(word)
-  if (characters.length === 1) return characters
-  return characters.slice(1).map((character, i) => characters[i]! + character)
+/** What a query is searched by, the exact reading first; the next is for when that finds nothing. */
+export function readings(query: string): string[][] {
+  const strict = [...new Set(analyse(query, strictTerms))]
+  const loose = [...new Set(analyse(query, looseTerms))]
+  return strict.join(' ') === loose.join(' ') ? [strict] : [strict, loose]
+}
+
+function analyse(text: string, unspacedTerms: (piece: string) => string[]): string[] {
+  return (fold(text).match(WORD) ?? []).flatMap((word) => {
+    if (STOP_WORDS.has(word)) return []
+    return piecesOf(word).flatMap((piece) => (piece.unspaced ? unspacedTerms(piece.text) : stems(piece.text)))
+  })
+}
+
+function stems(word: string): string[] {
+  const parts = word.replace(ENDING, '').split("'")
+  // An article before an apostrophe is none of the word.
+  const words = parts.length === 1 ? parts : parts.filter((part) => part.length > 1)
+  return words.map((part) => stem(part).slice(0, MAX_TERM))
 }

@@ -10,7 +10,9 @@ const message = (
   content: Message['content'] = `${role} says`,
   changes: Partial<TranscriptMessage> = {},
 ): TranscriptMessage => ({ id: `m-${++ids}`, sequence: ids, timestamp: 1_000, role, content, ...changes })
-const call = (callId: string): Message['content'] => [{ type: 'toolCall', callId, id: 'a::b', arguments: {} }]
+const calls = (...callIds: string[]): Message['content'] =>
+  callIds.map((callId) => ({ type: 'toolCall', callId, id: 'a::b', arguments: {} }))
+const call = (callId: string): Message['content'] => calls(callId)
 const result = (callId: string): Message['content'] => [{ type: 'toolResult', callId, content: 'ok' }]
 
 test('a sound transcript stays as it is', () => {
@@ -60,6 +62,35 @@ test('a result without its call is dropped, a call without result is answered wi
   expect(stats).toMatchObject({ orphanedRefs: 1, callsAnswered: 1 })
   expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'user'])
   expect(messages[2]!.content).toMatchObject([{ type: 'toolResult', callId: '1', isError: true }])
+})
+
+test('calls of one answer that share an id get ids of their own, each with the result in its place', () => {
+  const twice = calls('c1', 'c1')
+  const results = ['rain', 'snow'].map((content) => ({ type: 'toolResult' as const, callId: 'c1', content }))
+  const broken = [message('user'), message('assistant', twice), message('tool', results)]
+  const { messages, stats } = repaired(broken, newId)
+  expect(stats).toMatchObject({ sharedCallIds: 1, orphanedRefs: 0, callsAnswered: 0 })
+  const [, asked, answered] = messages
+  expect(asked!.content).toMatchObject([{ callId: 'c1' }, { callId: 'c1_2' }])
+  expect(answered!.content).toMatchObject([
+    { callId: 'c1', content: 'rain' },
+    { callId: 'c1_2', content: 'snow' },
+  ])
+  expect(findings(repaired(messages, newId).stats)).toBe(0)
+})
+
+test('of calls that share an id, one without a result is answered with an error', () => {
+  const twice = calls('c1', 'c1', 'c1_2')
+  const { messages, stats } = repaired(
+    [message('user'), message('assistant', twice), message('tool', result('c1'))],
+    newId,
+  )
+  expect(stats).toMatchObject({ sharedCallIds: 1, orphanedRefs: 0, callsAnswered: 2 })
+  expect(messages.slice(2).flatMap(({ content }) => [...content])).toMatchObject([
+    { callId: 'c1', content: 'ok' },
+    { callId: 'c1_3', isError: true },
+    { callId: 'c1_2', isError: true },
+  ])
 })
 
 test('an oversized text is split without loss, and a second repair finds nothing', () => {

@@ -1,4 +1,5 @@
 import type { RepairStats, TranscriptMessage } from '@agentos/contracts/memory'
+import type { Part } from '@agentos/contracts/message'
 import { chunk } from './chunking.ts'
 
 const OVERSIZED = 500_000
@@ -24,6 +25,7 @@ export function repaired(messages: readonly TranscriptMessage[], newId: () => st
     reordered: 0,
     oversizedDetected: 0,
     callsAnswered: 0,
+    sharedCallIds: 0,
   }
   let list = withoutEmpty(messages, stats)
   list = withoutDuplicates(list, stats)
@@ -56,37 +58,80 @@ function withoutDuplicates(messages: readonly TranscriptMessage[], stats: Repair
   })
 }
 
-/** Every tool result follows the call that it answers, and every call has a result before the talk goes on. */
+interface OpenCall {
+  /** The function's id. */
+  id: string
+  /** As the transcript has it; calls of one answer may share it. */
+  given: string
+  callId: string
+}
+
+/**
+ * Every tool result follows the call that it answers, and every call has a result before the talk goes on. Of calls that
+ * share an id the later ones get another, and so do the results that stand in their places.
+ */
 function withPairs(messages: readonly TranscriptMessage[], stats: RepairStats, newId: () => string) {
   const list: TranscriptMessage[] = []
-  const open = new Map<string, string>()
+  let open: OpenCall[] = []
   const answerOpen = (after: TranscriptMessage) => {
-    if (open.size === 0) return
-    const content = [...open].map(([callId, id]) => ({
+    if (open.length === 0) return
+    const content = open.map(({ callId, id }) => ({
       type: 'toolResult' as const,
       callId,
       id,
       content: NO_RESULT,
       isError: true,
     }))
-    stats.callsAnswered += open.size
-    open.clear()
+    stats.callsAnswered += open.length
+    open = []
     list.push({ id: newId(), sequence: after.sequence, timestamp: after.timestamp, role: 'tool', content })
   }
   for (const message of messages) {
     if (message.role !== 'tool' && list.length > 0) answerOpen(list.at(-1)!)
-    const parts = typeof message.content === 'string' ? [] : message.content
-    for (const part of parts) if (part.type === 'toolCall') open.set(part.callId, part.id)
-    if (message.role !== 'tool') {
-      list.push(message)
+    if (typeof message.content === 'string') {
+      if (message.role === 'tool') stats.orphanedRefs++
+      else list.push(message)
       continue
     }
-    const kept = parts.filter((part) => part.type === 'toolResult' && open.delete(part.callId))
-    stats.orphanedRefs += Math.max(1, parts.length) - kept.length
+    if (message.role !== 'tool') {
+      const calls = callsOf(message.content)
+      stats.sharedCallIds += calls.filter(({ given, callId }) => given !== callId).length
+      open = [...calls]
+      list.push(calls.every(({ given, callId }) => given === callId) ? message : renamed(message, calls))
+      continue
+    }
+    const kept = message.content.flatMap((part) => {
+      const at = part.type === 'toolResult' ? open.findIndex(({ given }) => given === part.callId) : -1
+      const [call] = at < 0 ? [] : open.splice(at, 1)
+      return call ? [{ ...part, callId: call.callId }] : []
+    })
+    stats.orphanedRefs += Math.max(1, message.content.length) - kept.length
     if (kept.length > 0) list.push({ ...message, content: kept })
   }
   if (list.length > 0) answerOpen(list.at(-1)!)
   return list
+}
+
+function callsOf(parts: readonly Part[]): OpenCall[] {
+  const calls = parts.filter((part) => part.type === 'toolCall')
+  const used = new Set(calls.map(({ callId }) => callId))
+  const seen = new Set<string>()
+  return calls.map(({ id, callId: given }) => {
+    let callId = given
+    for (let count = 2; seen.has(given) && used.has(callId); count++) callId = `${given}_${count}`
+    seen.add(given)
+    used.add(callId)
+    return { id, given, callId }
+  })
+}
+
+function renamed(message: TranscriptMessage, calls: readonly OpenCall[]): TranscriptMessage {
+  if (typeof message.content === 'string') return message
+  let at = 0
+  const content = message.content.map((part) =>
+    part.type === 'toolCall' ? { ...part, callId: calls[at++]!.callId } : part,
+  )
+  return { ...message, content }
 }
 
 /** Neighbours of one role become one message with the text of both. System messages and tool results stay apart. */

@@ -81,12 +81,20 @@ describe('consolidation', () => {
     expect((await read('read')).confidence).toBe(1)
   })
 
-  test('merges near-duplicates into the one most used', async () => {
+  test('merges what says the same into the one most used', async () => {
     await put('a', { content: 'User prefers dark mode', tags: ['ui'] })
-    await put('b', { content: 'The user prefers dark mode!', accessCount: 3, tags: ['editor'] })
-    await put('c', { content: 'User prefers light mode' })
+    await put('b', { content: 'user prefers  dark mode', accessCount: 3, tags: ['editor'] })
     expect(await runConsolidate()).toMatchObject({ memoriesMerged: 1 })
-    expect(engine.keys('memory:default')).toEqual(['b', 'c'])
+    expect(engine.keys('memory:default')).toEqual(['b'])
     expect(await read('b')).toMatchObject({ tags: ['editor', 'ui'], mergedFrom: ['a'], accessCount: 3 })
+  })
+
+  test('leaves what only says nearly the same', async () => {
+    await put('a', { content: 'It was -18 degrees' })
+    await put('b', { content: 'It was 18 degrees' })
+    await put('c', { content: 'User prefers dark mode' })
+    await put('d', { content: 'The user prefers dark mode!' })
+    expect(await runConsolidate()).toMatchObject({ memoriesMerged: 0 })
+    expect(engine.keys('memory:default')).toEqual(['a', 'b', 'c', 'd'])
   })
 })

@@ -6,11 +6,11 @@ import { decayed } from './decay.ts'
 import { deleteMemories, replaceMemory } from './entries.ts'
 import { planEviction } from './eviction.ts'
 import type { IndexedMemory } from './index/memories.ts'
-import { buckets, type Fingerprint, fingerprint, isNearDuplicate } from './similarity.ts'
+import { contentHash } from './similarity.ts'
 import type { Space } from './spaces.ts'
 
 const MOST_SHOWN = 1_000
-/** Texts compared before other calls get their turn. */
+/** Texts hashed before other calls get their turn. */
 const SLICE = 200
 
 type Evicted = OutputOf<typeof evict>
@@ -74,7 +74,6 @@ export async function consolidateMemories(
 
 interface Group {
   best: IndexedMemory
-  print: Fingerprint
   others: Memory[]
 }
 
@@ -90,28 +89,22 @@ async function merge(space: Space): Promise<number> {
   return merged
 }
 
-/** Near-duplicates of one role, each group with the one that stays. */
+/** The memories of each text and role, with the one that stays. */
 async function group(all: readonly IndexedMemory[]): Promise<Group[]> {
   const candidates = all
     // What ends by itself is not merged: what stays would end with it, or what ends would stay.
     .filter(({ memory: { supersededBy, expiresAt, type } }) => !supersededBy && !expiresAt && type !== 'summary')
     .sort((a, b) => worth(b.memory) - worth(a.memory) || a.memory.timestamp - b.memory.timestamp)
-  const groups: Group[] = []
-  const byBucket = new Map<string, Group[]>()
+  const groups = new Map<string, Group>()
   for (const [position, candidate] of candidates.entries()) {
     if (position % SLICE === SLICE - 1) await setImmediate()
-    const print = fingerprint(candidate.memory.content)
-    const keys = buckets(print).map((bucket) => `${candidate.memory.role} ${bucket}`)
-    const near = keys.flatMap((key) => byBucket.get(key) ?? []).find((one) => isNearDuplicate(one.print, print))
-    if (near && !candidate.memory.pinned) {
-      near.others.push(candidate.memory)
-      continue
-    }
-    const made: Group = { best: candidate, print, others: [] }
-    groups.push(made)
-    for (const key of keys) byBucket.set(key, [...(byBucket.get(key) ?? []), made])
+    const { role, content } = candidate.memory
+    const hash = contentHash(role, content)
+    const same = groups.get(hash)
+    if (!same) groups.set(hash, { best: candidate, others: [] })
+    else if (!candidate.memory.pinned) same.others.push(candidate.memory)
   }
-  return groups
+  return [...groups.values()]
 }
 
 function worth({ pinned, accessCount, importance }: Memory): number {

@@ -55,20 +55,29 @@ export async function answerStreamed(
   })()
   // The one for whom the frames are may go away first: then nobody wants the rest of the answer.
   pump.catch((error: unknown) => gone.abort(error))
-  try {
-    const signal = AbortSignal.any([options.signal, gone.signal])
-    const result = await answer(request, ctx, { ...options, signal, stream: refs.writer })
+  const signal = AbortSignal.any([options.signal, gone.signal])
+  const handOnAll = async () => {
     const writer = ctx.openWriter(refs.writer)
     await writer.sendMessage(END)
     await writer.close()
     await pump
+  }
+  try {
+    const result = await answer(request, ctx, { ...options, signal, stream: refs.writer })
+    await handOnAll()
     if (result.content.startsWith(sent) && result.content.length > sent.length) {
       await options.onFrame({ type: 'text', text: result.content.slice(sent.length) })
     }
     return result
   } catch (error) {
+    // What was said before it failed is on its way, and belongs to the client.
+    if (!signal.aborted) await Promise.race([handOnAll(), aborted(signal)]).catch(() => {})
     throw gone.signal.aborted ? gone.signal.reason : error
   } finally {
     reader.close()
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

@@ -3,7 +3,7 @@ import { parseInput } from './call.ts'
 import { matching } from './functions.ts'
 import { pidsOf } from './pid.ts'
 import { sameAs } from './runs.ts'
-import { mergeStatus } from './status.ts'
+import { clockNote, mergeStatus } from './status.ts'
 
 describe('the input of a call', () => {
   it.each([
@@ -58,6 +58,19 @@ describe('status', () => {
       { name: 'analyst', state: 'up', functions: 2, inFlight: 1, pid: 7 },
       { name: 'memory', state: 'held', restarts: 4, reason: 'exit code 1' },
     ])
+  })
+})
+
+describe('a clock that was set back', () => {
+  const at_ms = Date.parse('2026-10-23T18:00:30.500Z')
+  it.each([
+    [30 * 24 * 3_600_000, '30 days'],
+    [5 * 3_600_000, '5 hours'],
+    [90 * 60_000, '90 minutes'],
+    [2_000, '1 minute'],
+  ])('is told in status: by %i ms', (by_ms, words) => {
+    const told = `the clock was set back by ${words}, to 2026-10-23 18:00:30 UTC; schedules go on from there`
+    expect(clockNote({ at_ms, by_ms })).toBe(told)
   })
 })
 

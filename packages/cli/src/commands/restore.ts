@@ -32,7 +32,7 @@ function refusalOf(error: unknown): unknown {
   if (code === undefined || message === undefined) return error
   const advice: Record<string, string> = {
     data_too_new: 'Update AgentOS to the version that made it, then restore again.',
-    store_unavailable: 'Stop what runs on this data folder, then restore again.',
+    store_in_use: 'Stop what runs on this data folder, then restore again.',
     corrupt_record: 'Use another backup; this one would bring damage with it.',
     not_found: 'Name the backup’s file; its manifest has the same name with .json behind it.',
   }

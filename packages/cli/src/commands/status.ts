@@ -56,6 +56,25 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
   )
 }
 
+/** What `engine::cron::list` says of a clock that was set back since the engine started. */
+interface ClockSetBack {
+  at_ms: number
+  by_ms: number
+}
+
+/** Exported for its test. */
+export function clockNote({ at_ms, by_ms }: ClockSetBack): string {
+  const minutes = Math.round(by_ms / 60_000)
+  const [count, unit] =
+    minutes >= 2 * 24 * 60
+      ? [Math.round(minutes / 24 / 60), 'days']
+      : minutes >= 120
+        ? [Math.round(minutes / 60), 'hours']
+        : [Math.max(1, minutes), minutes <= 1 ? 'minute' : 'minutes']
+  const when = new Date(at_ms).toISOString().slice(0, 19).replace('T', ' ')
+  return `the clock was set back by ${count} ${unit}, to ${when} UTC; schedules go on from there`
+}
+
 export function addStatus(program: Command): void {
   program
     .command('status')
@@ -63,11 +82,14 @@ export function addStatus(program: Command): void {
     .action(async (_options: object, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
       const { api, paths } = connect()
-      const [ready, { workers }, { functions }] = await Promise.all([
-        api.probe('/ready'),
+      const [ready, { workers }, { functions }, cron] = await Promise.all([
+        api.probe('/v1/engine/ready'),
         api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
         api.get<{ functions: unknown[] }>('/v1/engine/functions'),
+        // Not there where config.yaml lists no cron.
+        api.call<{ clock_set_back: ClockSetBack | null }>('engine::cron::list', {}).catch(() => undefined),
       ])
+      const setBack = cron?.clock_set_back ?? null
       const supervisor = runningSupervisor(paths.data) ? readStatus(paths.data) : undefined
       const list = mergeStatus(workers, supervisor?.processes ?? [])
       const isReady = ready.status === 200
@@ -80,12 +102,14 @@ export function addStatus(program: Command): void {
           functions: functions.length,
           workers: list,
           supervisor: supervisor?.pid ?? null,
+          clockSetBack: setBack,
         })
         return
       }
       print(
         `${isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)}  ${api.base}/  ${functions.length} functions`,
       )
+      if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))
     })
 }

@@ -7,7 +7,10 @@ export const DATA_FORMAT = 2
 
 const LEAST_FREE_MB = 100
 
-/** Creates the folder, and refuses where it cannot be written, is nearly full, or was made by a newer version. */
+/**
+ * Creates the folder, and refuses where it cannot be written, is nearly full, or was made by a newer version. Its
+ * format is written by the engine, when there is a store.
+ */
 export function prepareDataFolder(data: string): void {
   try {
     mkdirSync(join(data, 'logs'), { recursive: true, mode: 0o700 })
@@ -52,7 +55,6 @@ function assertFormat(data: string): void {
   try {
     text = readFileSync(path, 'utf8').trim()
   } catch {
-    writeFileSync(path, `${DATA_FORMAT}\n`)
     return
   }
   const format = Number(text)

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,10 +24,10 @@ const refusal = async (run: () => unknown): Promise<Refusal> => {
 }
 
 describe('data folder', () => {
-  it('is created with its format number', () => {
+  it('is created, and has no format before it has a store', () => {
     const data = join(folder(), 'data')
     prepareDataFolder(data)
-    expect(readFileSync(join(data, 'format'), 'utf8')).toBe(`${DATA_FORMAT}\n`)
+    expect(readdirSync(data)).toEqual(['logs'])
   })
 
   it('has the format that the engine writes', () => {

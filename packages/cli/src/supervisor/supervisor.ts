@@ -183,7 +183,7 @@ export class Supervisor {
   private async becomesReady(): Promise<void> {
     const deadline = Date.now() + 5000
     while (!this.stopping && this.upCount() === this.expected().length && Date.now() < deadline) {
-      const answer = await this.options.api.probe('/ready').catch(() => undefined)
+      const answer = await this.options.api.probe('/v1/engine/ready').catch(() => undefined)
       if (answer?.status === 200) return
       await sleep(25)
     }

@@ -33,6 +33,11 @@ describe('the event parser', () => {
     expect(new EventParser().push(': hello\ndata: [1,\ndata: 2]\n\n')).toEqual([{ event: 'message', data: [1, 2] }])
   })
 
+  it('takes a byte order mark and empty events', () => {
+    const parser = new EventParser()
+    expect(parser.push('\uFEFFdata: 1\n\ndata:\n\ndata: 2\n\n').map(({ data }) => data)).toEqual([1, 2])
+  })
+
   it('drops an event that was cut off', () => {
     expect(new EventParser().push('event: text\ndata: {"text":"half"}\n')).toEqual([])
   })

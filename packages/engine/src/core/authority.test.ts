@@ -116,6 +116,16 @@ describe('an owner’s function', () => {
     expect(theirs.code(call)).toBe('forbidden')
   })
 
+  it('is not registered by a guest, who is told so', () => {
+    const caller = system().guest()
+    caller.tell({ type: 'registerfunction', id: 'w::owned' })
+    expect(caller.received.at(-1)).toMatchObject({
+      type: 'functionregistrationresult',
+      id: 'w::owned',
+      error: { code: 'forbidden' },
+    })
+  })
+
   it('is not bound to a trigger by a guest', () => {
     const { core, guest } = system()
     const caller = guest()

@@ -119,7 +119,8 @@ export class Authority {
   assertMayTouch(kind: OwnedKind, name: string, caller: CallerIdentity): void {
     const owner = this.catalogue.ownerOf(kind, name)
     if (owner === undefined || caller.worker === owner) return
-    throw new EngineError('forbidden', `${name} belongs to the worker ${owner}; call one of its functions instead`)
+    const message = `${name} belongs to the worker ${owner}; call one of its functions instead`
+    throw new EngineError('forbidden', message, { details: { owner } })
   }
 
   /** Realm under which a scope's data is kept. */

@@ -12,7 +12,7 @@ import { attemptSpan, callSpan } from './call-spans.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
-import { type FunctionFacts, factsOf, isRepeatable } from './function-facts.ts'
+import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
 import type { Limits } from './limits.ts'
 import type {
@@ -260,7 +260,11 @@ export class Calls {
   }
 
   private keyed(call: Call): KeyedCall {
-    return { request: call.request, repeatable: () => this.isRepeatable(call) }
+    return {
+      request: call.request,
+      repeatable: () => this.isRepeatable(call),
+      reachesOutside: () => reachesOutside(this.factsOf(call), call.request),
+    }
   }
 
   private isRepeatable(call: Call): boolean {
@@ -320,6 +324,8 @@ export class Calls {
 
   private notFound(functionId: string): EngineError {
     const worker = this.catalogue.missingWorkerOf(functionId)
+    const unsupported = this.registry.whyUnsupported(functionId)
+    if (unsupported !== undefined) return new EngineError('unsupported_feature', unsupported)
     if (worker === undefined) return new EngineError('function_not_found', `Function ${functionId} not found`)
     // A caller that can do without the worker tells this from one that is down.
     const details = { worker, installed: false }

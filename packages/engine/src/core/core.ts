@@ -17,6 +17,7 @@ import { Catalogue } from './catalogue.ts'
 import { Connection, type Grant } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
+import type { Fate } from './gate.ts'
 import { assertKey } from './keys.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import type {
@@ -351,25 +352,27 @@ export class Core implements ModuleHost {
     return this.catalogue.workers.has(worker)
   }
 
+  askAbout(requestId: string, context: CallContext, done: (fate: Fate) => void): void {
+    const { gate } = this.calls
+    const question = gate.questionAbout(requestId, context)
+    if (question) this.calls.invoke({ ...question, onResult: (result) => done(gate.fateOf(result)) })
+    else done({ is: 'none' })
+  }
+
   registerTriggerType(type: BuiltinTriggerType): void {
     this.triggers.addBuiltin(type)
   }
 
   private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
     if (this.full(connection)) return
-    if (frame.invocation) {
-      this.ports.log.warn(
-        { function_id: frame.id },
-        'Dropped a function that is invoked over HTTP: not in this release',
-      )
-      return
-    }
     const outcome = this.registry.register(connection, frame)
     if (!outcome.ok) {
       this.ports.log.warn(
         { function_id: frame.id, code: outcome.code, connection: connection.id, address: connection.address },
         outcome.message,
       )
+      const error = { code: outcome.code, message: outcome.message }
+      this.tell(connection, JSON.stringify({ type: 'functionregistrationresult', id: frame.id, error }))
       return
     }
     connection.account('function', frame.id, this.frameBytes)

@@ -1,4 +1,4 @@
-import { type Effects, EngineError, effectsOf, type Principal, payloadValue } from '@agentos/protocol'
+import { type Effects, EngineError, effectsOf, isRetryable, type Principal, payloadValue } from '@agentos/protocol'
 import type { Call } from './call.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { CallContext } from './context.ts'
@@ -12,6 +12,13 @@ const ENGINE: Principal = { kind: 'system', id: 'engine' }
 const ANSWER_MS = 30_000
 /** What the gate itself may say; its other failures only mean that it could not be asked. */
 const ANSWERS = new Set(['approval_denied', 'approval_expired', 'overloaded', 'invalid_input', 'worker_unavailable'])
+
+/** What became of a request for approval. `unknown`: it could not be asked now. `none`: nobody will ever say. */
+export type Fate =
+  | { is: 'decided'; value: { decision: string; reason?: unknown } }
+  | { is: 'pending'; expiresAt: number }
+  | { is: 'unknown' }
+  | { is: 'none' }
 
 /** The agent on whose behalf a call runs, or whose call caused it. */
 export function agentOf({ principal, agent }: CallContext): string | undefined {
@@ -91,6 +98,32 @@ export class Gate {
       `${functionId} waits for the approval ${requestId}; once a person has approved it, make the same call again`,
       { details: { requestId, expiresAt } },
     )
+  }
+
+  /** Asks what became of a request, and changes nothing; nothing where no worker is the gate. */
+  questionAbout(requestId: string, context: CallContext): Omit<InvokeRequest, 'onResult'> | undefined {
+    const { gate } = this.catalogue
+    if (gate === undefined) return undefined
+    const { realm, traceId, parentSpanId } = context
+    return {
+      functionId: gate,
+      payload: { value: { requestId } },
+      context: {
+        realm,
+        principal: ENGINE,
+        traceId,
+        ...(parentSpanId === undefined ? {} : { parentSpanId }),
+        deadline: this.ports.clock.monotonic() + ANSWER_MS,
+      },
+    }
+  }
+
+  fateOf(result: CallResult): Fate {
+    if (!result.ok) return result.lost || isRetryable(result.error.code) ? { is: 'unknown' } : { is: 'none' }
+    const { pending, expiresAt, decision, reason } = answerOf(result)
+    if (pending === true && typeof expiresAt === 'number') return { is: 'pending', expiresAt }
+    if (typeof decision !== 'string') return { is: 'none' }
+    return { is: 'decided', value: reason === undefined ? { decision } : { decision, reason } }
   }
 
   /** Can any input make it reach outside? Spares the reading of the input in nearly every call below an agent's. */

@@ -1,6 +1,7 @@
 import type { Action, ChannelRef, ErrorBody, FunctionDescriptor, Payload, Principal } from '@agentos/protocol'
 import type { CallContext } from './context.ts'
 import type { FunctionFacts } from './function-facts.ts'
+import type { Fate } from './gate.ts'
 import type { Ports } from './ports.ts'
 import type { Ending, RetryPolicy } from './retries.ts'
 import type { Span, SpanFeed } from './spans.ts'
@@ -138,6 +139,8 @@ export interface KeyedCall {
   readonly request: InvokeRequest
   /** Repeating it is harmless, whatever became of an earlier one. */
   repeatable(): boolean
+  /** It may change something outside of this system. */
+  reachesOutside(): boolean
 }
 
 /** What becomes of a call with an idempotency key; one of them runs, once. */
@@ -194,6 +197,8 @@ export interface ModuleHost {
   onKeyedCall(keeper: KeyKeeper): void
   /** Is a worker of this name installed? What it left behind outlives it. */
   isInstalled(worker: string): boolean
+  /** Asks whoever gives approvals what became of a request, on behalf of what waits for it. */
+  askAbout(requestId: string, context: CallContext, done: (fate: Fate) => void): void
   /** The context in which a trigger fires: its grant, a deadline, a new trace or the given one. */
   contextFor(trigger: TriggerBinding, options?: TriggerOptions): CallContext
   /** May this caller touch a scope, stream or topic? Throws `forbidden` where another worker owns it. */

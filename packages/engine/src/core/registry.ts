@@ -11,12 +11,14 @@ export interface Registration {
 
 export type RegisterOutcome =
   | { ok: true; replaced: Registration[] }
-  | { ok: false; code: 'id_taken' | 'forbidden'; message: string }
+  | { ok: false; code: 'id_taken' | 'forbidden' | 'unsupported_feature'; message: string }
 
 /** Which ids are served, and by whom. A dead connection's clean-up can only remove what its own epoch registered. */
 export class Registry {
   private readonly served = new Map<string, Registration[]>()
   private readonly builtins = new Map<string, BuiltinFunction>()
+  /** Functions that cannot be served in the way their registrant wants, with the reason that callers hear. */
+  private readonly unsupported = new Map<string, { connection: Connection; message: string }>()
   private readonly catalogue: Catalogue
 
   constructor(catalogue: Catalogue) {
@@ -53,6 +55,7 @@ export class Registry {
       const whose = owner === undefined ? 'the namespace of an installed worker' : `the installed worker ${owner}`
       return { ok: false, code: 'forbidden', message: `${id} belongs to ${whose}; only its credential may register it` }
     }
+    if (frame.invocation) return this.cannotServe(connection, id)
     const group = frame.group ?? connection.grant.worker
     const instance = frame.instance
     const entry: Registration = { connection, frame }
@@ -72,13 +75,30 @@ export class Registry {
     // The newest comes first among equals; the router takes the one with the fewest calls in flight.
     replaced.push(...keep.splice(maxInstances - 1))
     this.served.set(id, [entry, ...keep])
+    this.unsupported.delete(id)
     for (const other of replaced) other.connection.functions.delete(id)
     connection.functions.add(id)
     return { ok: true, replaced }
   }
 
+  /** Why nobody can serve this id, though somebody wanted it served. */
+  whyUnsupported(id: string): string | undefined {
+    return this.served.has(id) ? undefined : this.unsupported.get(id)?.message
+  }
+
+  private cannotServe(connection: Connection, id: string): RegisterOutcome {
+    const message = `${id} is to be called at a URL (\`invocation\`), which this release does not do; register a handler that calls it`
+    this.unsupported.set(id, { connection, message })
+    connection.functions.add(id)
+    return { ok: false, code: 'unsupported_feature', message }
+  }
+
   /** Only effective while this connection still owns the registration. */
   unregister(connection: Connection, id: string): boolean {
+    if (this.unsupported.get(id)?.connection === connection) {
+      this.unsupported.delete(id)
+      connection.functions.delete(id)
+    }
     const existing = this.served.get(id)
     if (!existing) return false
     const rest = existing.filter((registration) => registration.connection !== connection)

@@ -66,7 +66,7 @@ export class Identities {
         return { ok: false, code: 'rate_limited', message, retryAfterMs: taken.retryAfterMs }
       }
     }
-    return this.enter(grant.identity, credentials.realm)
+    return enterRealm(grant.identity, credentials.realm)
   }
 
   private grantOf(credentials: Credentials, foreignTokens: boolean): Identified {
@@ -107,16 +107,22 @@ export class Identities {
         'Guests are switched off here: send `Authorization: Bearer <token>` with the content of data/owner-token',
     }
   }
+}
 
-  private enter(identity: Identity, realm: string | undefined): Identified {
-    if (realm === undefined) return { ok: true, identity }
-    if (identity.principal.kind !== 'owner') {
-      return { ok: false, code: 'forbidden', message: 'Only the owner names a realm with X-AgentOS-Realm' }
-    }
-    const name = realm === 'default' ? DEFAULT_REALM : realm
-    if (!REALM_NAME.test(name)) {
-      return { ok: false, code: 'invalid_input', message: 'X-AgentOS-Realm is not the id of a realm' }
-    }
-    return { ok: true, identity: { ...identity, realm: name } }
+export type Entered<G> = { ok: true; identity: G } | { ok: false; code: 'forbidden' | 'invalid_input'; message: string }
+
+/** The grant within the realm that a client named in `X-AgentOS-Realm`, which only the owner may. */
+export function enterRealm<G extends Pick<Grant, 'principal' | 'realm'>>(
+  grant: G,
+  named: string | undefined,
+): Entered<G> {
+  if (named === undefined) return { ok: true, identity: grant }
+  if (grant.principal.kind !== 'owner') {
+    return { ok: false, code: 'forbidden', message: 'Only the owner names a realm with X-AgentOS-Realm' }
   }
+  const realm = named === 'default' ? DEFAULT_REALM : named
+  if (!REALM_NAME.test(realm)) {
+    return { ok: false, code: 'invalid_input', message: 'X-AgentOS-Realm is not the id of a realm' }
+  }
+  return { ok: true, identity: { ...grant, realm } }
 }

@@ -1,8 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Tokens } from './tokens.ts'
+
+vi.mock('node:fs', { spy: true })
 
 let folder: string
 let time = 0
@@ -54,5 +56,19 @@ describe('tokens', () => {
     expect(tokens.grantOf('old')).toBeDefined()
     time = 1_000
     expect(tokens.grantOf('old')).toBeUndefined()
+  })
+
+  it('that nobody has are compared without reading the files again, while nothing changes', async () => {
+    write('owner-token', 'of-the-owner')
+    write('credentials/realm', 'of-realm')
+    const tokens = open()
+    // Old enough that a change would be seen.
+    const before = new Date(Date.now() - 60_000)
+    for (const file of ['owner-token', 'credentials']) utimesSync(join(folder, file), before, before)
+    tokens.grantOf('wrong')
+    const read = vi.mocked(readFileSync).mock.calls.length
+    for (let n = 0; n < 100; n += 1) expect(tokens.grantOf(`wrong-${n}`)).toBeUndefined()
+    expect(vi.mocked(readFileSync).mock.calls.length).toBe(read)
+    expect(tokens.grantOf('of-realm')?.worker).toBe('realm')
   })
 })

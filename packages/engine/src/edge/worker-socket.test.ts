@@ -24,7 +24,7 @@ async function listening(bufferedBytes = 4 * MIB) {
     channels: { check: () => 404, attach: () => undefined },
     host: '127.0.0.1',
     port: 0,
-    identify: () => GUEST,
+    identify: () => ({ ok: true, identity: GUEST }),
     welcome: () => true,
     ingest: () => undefined,
   })

@@ -5,6 +5,7 @@ import { Heartbeat } from '@agentos/protocol'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
 import type { Core } from '../core/core.ts'
+import type { Entered } from './identity.ts'
 import { SocketLink } from './socket-link.ts'
 
 /** What the socket server needs of the channel table. */
@@ -19,8 +20,8 @@ export interface WorkerSocketOptions {
   channels: ChannelAttachment
   host: string
   port: number
-  /** Who the upgrade request comes from; `undefined` is refused with `AUTH_ERROR`. */
-  identify(request: IncomingMessage): Grant | undefined
+  /** Who the upgrade request comes from, and in which realm; a refusal is told with `AUTH_ERROR`. */
+  identify(request: IncomingMessage): Entered<Grant>
   /** Is this `Host` and, where given, this `Origin` welcome? */
   welcome(request: IncomingMessage): boolean
   /** Telemetry of a client: OTLP JSON. */
@@ -148,10 +149,9 @@ export class WorkerSocketServer {
 
   /** Who this is; whoever is nobody hears why, and is let go. */
   private admit(ws: WebSocket, request: IncomingMessage): Grant | undefined {
-    const grant = this.options.identify(request)
-    if (grant) return grant
-    const message = 'The token is wrong, or guests are not allowed here'
-    ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message } }))
+    const entered = this.options.identify(request)
+    if (entered.ok) return entered.identity
+    ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message: entered.message } }))
     ws.close()
     return undefined
   }

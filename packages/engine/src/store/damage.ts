@@ -5,10 +5,12 @@ import { EngineError } from '@agentos/protocol'
 import { syncFolder } from './data-format.ts'
 import { assertUnused } from './in-use.ts'
 import { beginWalk, checkStructure, type Damage, damagedRecord, walkOn } from './integrity.ts'
+import { isAbsent, knownOf, lossIn, lossWithout } from './loss.ts'
 import { assertSupported, formatOf, migrate } from './migrations.ts'
 import { checksum, checksumOfCounter, type StoredRow } from './record.ts'
 import { COLUMNS, toRow } from './record-database.ts'
-import { markPath, readMark } from './synced-mark.ts'
+import { StoreLock } from './store-lock.ts'
+import { type Mark, markPath, readMark } from './synced-mark.ts'
 import { inspectWal } from './wal.ts'
 
 /** What an examination of a data folder found. */
@@ -27,17 +29,27 @@ const storeOf = (folder: string): string => join(folder, 'store.sqlite')
  */
 export function examine(folder: string, options: { live: boolean }): Examination {
   const path = storeOf(folder)
-  if (!existsSync(path)) throw new EngineError('not_found', `There is no store in ${folder}`)
-  const log = options.live ? [] : logDamage(path)
+  const mark = readMark(path)
+  if (isAbsent(path)) {
+    const damage = lossOf(folder, mark)
+    if (damage.length === 0) throw new EngineError('not_found', `There is no store in ${folder}`)
+    return { records: 0, live: 0, lastSeq: 0, damage }
+  }
+  const log = options.live ? [] : logDamage(path, mark)
   let db: DatabaseSync | undefined
   try {
     db = new DatabaseSync(path, { readOnly: true, timeout: 1_000 })
     assertSupported(db, path)
+    // Behind a damaged log nothing is read, which is said already.
+    const missing = log.length > 0 ? [] : lossOf(folder, mark, db)
+    if (missing.length > 0 && formatOf(db) === 0) {
+      return { records: 0, live: 0, lastSeq: 0, damage: missing }
+    }
     const walk = beginWalk()
     const structure = checkStructure(db)
     walkAll(db, walk)
     const { records, live, lastSeq } = walk
-    return { records, live, lastSeq, damage: [...log, ...structure, ...walk.damage] }
+    return { records, live, lastSeq, damage: [...log, ...missing, ...structure, ...walk.damage] }
   } catch (error) {
     if (error instanceof EngineError) throw error
     const text = error instanceof Error ? error.message : String(error)
@@ -56,8 +68,30 @@ function walkAll(db: DatabaseSync, walk: ReturnType<typeof beginWalk>): void {
   }
 }
 
-function logDamage(path: string): Damage[] {
-  const log = inspectWal(`${path}-wal`, readMark(path))
+/** What is gone altogether; `db` is the folder's database, where there is one. */
+function lossOf(folder: string, mark: Mark | undefined, db?: DatabaseSync): Damage[] {
+  const path = storeOf(folder)
+  const known = knownOf(folder, mark)
+  const text = db ? lossIn(db, path, known) : lossWithout(path, known)
+  return text === undefined ? [] : [{ kind: 'missing', text }]
+}
+
+/** The same of a store at rest; nothing where its database cannot be read, which is damage of another kind. */
+function lossAtRest(folder: string, mark: Mark | undefined): Damage[] {
+  if (isAbsent(storeOf(folder))) return lossOf(folder, mark)
+  let db: DatabaseSync | undefined
+  try {
+    db = new DatabaseSync(storeOf(folder), { readOnly: true })
+    return lossOf(folder, mark, db)
+  } catch {
+    return []
+  } finally {
+    db?.close()
+  }
+}
+
+function logDamage(path: string, mark: Mark | undefined): Damage[] {
+  const log = inspectWal(`${path}-wal`, mark)
   if (log.state === 'clean') return []
   const text =
     log.state === 'flipped'
@@ -75,20 +109,33 @@ export interface Repair {
 
 /**
  * Writes every record that is whole into a new database and puts it in place, after copying the old files into a
- * folder beside them. The system must not run. What cannot be read is named and gone.
+ * folder beside them; where nothing is left it begins anew. The system must not run. What cannot be read is named and
+ * gone, and indexes, which may know more than is left, are made anew.
  */
 export function repair(folder: string, now: number): Repair {
+  const lock = StoreLock.take(folder)
+  try {
+    return repairAlone(folder, now)
+  } finally {
+    lock.release()
+  }
+}
+
+function repairAlone(folder: string, now: number): Repair {
   const path = storeOf(folder)
   assertUnused(path)
   const kept = keepCopy(folder, now)
-  const log = inspectWal(`${path}-wal`, readMark(path))
+  const mark = readMark(path)
+  const log = inspectWal(`${path}-wal`, mark)
   if (log.state !== 'clean') {
     if (log.end === 0) rmSync(`${path}-wal`)
     else truncateSync(`${path}-wal`, log.end)
   }
   const fresh = `${path}.repaired`
   rmSync(fresh, { force: true })
-  const result = salvage(path, fresh)
+  const missing = log.state === 'flipped' ? [] : lossAtRest(folder, mark)
+  const result = salvage(path, fresh, mark?.seq ?? 0, missing)
+  rmSync(join(folder, 'index'), { recursive: true, force: true })
   for (const suffix of ['-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true })
   rmSync(markPath(path), { force: true })
   renameSync(fresh, path)
@@ -116,15 +163,21 @@ export function storeFiles(folder: string): string[] {
   return names.filter((name) => existsSync(join(folder, name)))
 }
 
-function salvage(from: string, to: string): { records: number; lost: Damage[] } {
+/** No sequence up to `lastKnown` is given again, that of a record that is gone neither. */
+function salvage(
+  from: string,
+  to: string,
+  lastKnown: number,
+  missing: readonly Damage[],
+): { records: number; lost: Damage[] } {
   const target = new DatabaseSync(to)
   try {
     target.exec('PRAGMA synchronous = FULL')
     migrate(target)
     const insert = target.prepare(`INSERT INTO records (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
     target.exec('BEGIN')
-    const result = { records: 0, lost: [] as Damage[] }
-    let lastSeq = 0
+    const result = { records: 0, lost: [...missing] }
+    let lastSeq = lastKnown
     const take = (row: StoredRow): void => {
       lastSeq = Math.max(lastSeq, row.seq)
       if (checksum(row) !== row.crc) {
@@ -159,6 +212,7 @@ function readWhatIsThere(path: string, take: (row: StoredRow) => void, lost: Dam
   let reached = -1
   try {
     db = new DatabaseSync(path)
+    if (formatOf(db) === 0 && lost.length > 0) return
     if (formatOf(db) === 0) throw new Error('the database has no records that can be read')
     for (const row of db.prepare(`SELECT ${COLUMNS} FROM records NOT INDEXED ORDER BY seq`).iterate()) {
       take(toRow(row))

@@ -1,24 +1,34 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EngineError } from '@agentos/protocol'
 import { DATA_FORMAT } from './record.ts'
 
 /**
- * Creates the data folder where it is missing, and refuses one that a newer version wrote (`data_too_new`). An older
- * one gets today's number before anything in it is migrated: from then on the older version refuses it.
+ * Whether a data folder was used: it has a format from the moment on that it has a store. Throws `data_too_new` for one
+ * that a newer version wrote.
+ */
+export function wasUsed(folder: string): boolean {
+  const format = readFormat(folder)
+  if (format !== undefined) assertReadable(format, folder)
+  return format !== undefined
+}
+
+/**
+ * Writes today's number into a data folder. An older one gets it before anything in it is migrated: from then on the
+ * older version refuses it. A new one gets it when its store is there: from then on a store that is missing is a loss.
  */
 export function claimDataFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  if (readFormat(folder) === DATA_FORMAT) return
   const file = join(folder, 'format')
-  if (existsSync(file)) {
-    const format = Number(readFileSync(file, 'utf8').trim())
-    assertReadable(format, folder)
-    if (format === DATA_FORMAT) return
-  }
   // In place of the old one only when it is whole: a power cut never leaves an empty number.
   writeFileSync(`${file}.new`, `${DATA_FORMAT}\n`, { flush: true })
   renameSync(`${file}.new`, file)
   syncFolder(folder)
+}
+
+function readFormat(folder: string): number | undefined {
+  const file = join(folder, 'format')
+  return existsSync(file) ? Number(readFileSync(file, 'utf8').trim()) : undefined
 }
 
 export function assertReadable(format: number, place: string): void {

@@ -9,6 +9,8 @@ export type Damage =
   | { kind: 'record'; partition: string; key: string; seq: number; text: string }
   | { kind: 'counter'; name: string; text: string }
   | { kind: 'structure'; text: string }
+  /** Records that were acknowledged are not there at all. */
+  | { kind: 'missing'; text: string }
 
 /** What a walk over records has seen so far; `done` says whether that is all of them. */
 export interface Walk {

@@ -1,12 +1,13 @@
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { EngineError } from '@agentos/protocol'
-import { claimDataFolder } from './data-format.ts'
+import { claimDataFolder, syncFolder } from './data-format.ts'
 import { beginWalk, checkStructure, type Walk, walkOn } from './integrity.ts'
+import { isAbsent, type Known, knownOf, lossIn, lossWithout } from './loss.ts'
 import { assertSupported, formatOf } from './migrations.ts'
 import { RecordDatabase } from './record-database.ts'
-import { readMark } from './synced-mark.ts'
+import { type Mark, readMark } from './synced-mark.ts'
 import { inspectWal } from './wal.ts'
 
 /** Bounds of the check at start: a file up to this size is checked whole, and records for as long as this. */
@@ -17,21 +18,41 @@ const NAMED = 10
 
 /**
  * Opens the records of a data folder: log first, then the database, then as much of its content as the bounds allow.
- * Throws `corrupt_record` with the place for damage that would lose something silently; what was never synced is
- * dropped with a warning, and a record that is not what was written is warned of and never served.
+ * Throws `corrupt_record` with the place for damage that would lose something silently, and `data_missing` where the
+ * records are gone that the folder had; what was never synced is dropped with a warning, and a record that is not what
+ * was written is warned of and never served.
  */
 export function openRecords(folder: string, warnings: string[]): RecordDatabase {
-  claimDataFolder(folder)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const path = join(folder, 'store.sqlite')
-  checkLog(path, warnings)
+  const mark = readMark(path)
+  const known = knownOf(folder, mark)
+  if (isAbsent(path)) assertComplete(lossWithout(path, known), path)
+  checkLog(path, mark, warnings)
   // A journal is there only where the power went while the file was being made: it has to be rolled back first.
-  if (existsSync(path) && !existsSync(`${path}-journal`)) checkContent(path, warnings)
-  return new RecordDatabase(path)
+  if (existsSync(path) && !existsSync(`${path}-journal`)) checkContent(path, known, warnings)
+  if (known.used) claimDataFolder(folder)
+  const records = new RecordDatabase(path)
+  if (!known.used) {
+    syncFolder(folder)
+    claimDataFolder(folder)
+  }
+  return records
 }
 
-function checkLog(storePath: string, warnings: string[]): void {
+function assertComplete(loss: string | undefined, path: string): void {
+  if (loss === undefined) return
+  throw new EngineError(
+    'data_missing',
+    `${loss}. Nothing was changed: put the files back, restore a backup (\`agentos restore\`), or see with ` +
+      '`agentos doctor --repair` what is left; with --yes it begins anew with that',
+    { details: { path } },
+  )
+}
+
+function checkLog(storePath: string, mark: Mark | undefined, warnings: string[]): void {
   const path = `${storePath}-wal`
-  const log = inspectWal(path, readMark(storePath))
+  const log = inspectWal(path, mark)
   if (log.state === 'flipped') {
     throw new EngineError(
       'corrupt_record',
@@ -48,13 +69,14 @@ function checkLog(storePath: string, warnings: string[]): void {
   )
 }
 
-function checkContent(path: string, warnings: string[]): void {
+function checkContent(path: string, known: Known, warnings: string[]): void {
   const db = new DatabaseSync(path, { readOnly: true })
   try {
     assertSupported(db, path)
-    if (formatOf(db) === 0) return
+    if (formatOf(db) === 0) return assertComplete(lossIn(db, path, known), path)
     const broken = statSync(path).size <= CHECK.structureBytes ? checkStructure(db) : []
     if (broken.length > 0) throw damaged(path, broken[0]?.text ?? '')
+    assertComplete(lossIn(db, path, known), path)
     const until = performance.now() + CHECK.recordsMs
     const walk = beginWalk()
     while (!walk.done && performance.now() < until) walkOn(db, walk)

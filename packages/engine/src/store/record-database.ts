@@ -18,6 +18,8 @@ export class RecordDatabase {
   private db: DatabaseSync
   private statements: Map<string, StatementSync> = new Map()
   private broken = false
+  /** Highest sequence that the transaction under way has written. */
+  private written = 0
   private readonly mark: SyncedMark
 
   /** Migrates what an older version wrote. Throws `data_too_new` for a database of a newer version. */
@@ -47,9 +49,10 @@ export class RecordDatabase {
     try {
       if (this.broken) this.reopen()
       this.db.exec('BEGIN IMMEDIATE')
+      this.written = 0
       const outcomes = batches.map((batch) => this.apply(batch, now))
       this.db.exec('COMMIT')
-      this.mark.advance()
+      this.mark.advance(this.written)
       return outcomes
     } catch (error) {
       this.rollback()
@@ -70,6 +73,7 @@ export class RecordDatabase {
       const { key, json: value, seq, expires } = write
       const row = seal({ partition: batch.partition, key, value, version: verdict.versions[index] ?? 0, seq, expires })
       put.run(row.seq, row.partition, row.key, row.value, row.version, row.expires, row.crc)
+      this.written = Math.max(this.written, row.seq)
     })
     return { ok: true, versions: verdict.versions }
   }
@@ -142,7 +146,7 @@ export class RecordDatabase {
       this.setCounter('pruned_seq', Number(oldest.seq))
       this.setCounter('last_seq', last)
       this.db.exec('COMMIT')
-      this.mark.advance()
+      this.mark.advance(last)
     } catch (error) {
       this.rollback()
       throw error

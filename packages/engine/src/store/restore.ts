@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BackupManifest, syncFile, verifyBackup } from './backup.ts'
 import { storeFiles } from './damage.ts'
@@ -6,6 +6,7 @@ import { syncFolder } from './data-format.ts'
 import { assertUnused } from './in-use.ts'
 import { openRecords } from './open-records.ts'
 import { DATA_FORMAT } from './record.ts'
+import { StoreLock } from './store-lock.ts'
 
 export interface Restored {
   manifest: BackupManifest
@@ -19,9 +20,17 @@ export interface Restored {
  * not run. Secrets, credentials and logs of the folder stay; traces and indexes go, they told of other records.
  */
 export async function restoreBackup(file: string, folder: string, now: number): Promise<Restored> {
+  const lock = StoreLock.take(folder)
+  try {
+    return await restoreAlone(file, folder, now)
+  } finally {
+    lock.release()
+  }
+}
+
+async function restoreAlone(file: string, folder: string, now: number): Promise<Restored> {
   assertUnused(join(folder, 'store.sqlite'))
   const manifest = await verifyBackup(file)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const incoming = join(folder, 'store.sqlite.restoring')
   try {
     copyFileSync(file, incoming)
@@ -44,7 +53,8 @@ export async function restoreBackup(file: string, folder: string, now: number): 
 
 /** Keeps the records that are there in a folder of their own and leaves the database alone, without its log. */
 function keepOld(folder: string, now: number): string | undefined {
-  if (!existsSync(join(folder, 'store.sqlite'))) return undefined
+  // A log or a mark without its database counts too: it would be taken for that of the new one.
+  if (!storeFiles(folder).some((name) => name !== 'format')) return undefined
   foldLog(folder)
   const kept = join(folder, `before-restore-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`)
   mkdirSync(kept, { mode: 0o700 })

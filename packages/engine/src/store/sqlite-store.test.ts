@@ -82,7 +82,7 @@ describe('SqliteStore and damaged data', () => {
   it('refuses a folder and a database of a newer version with a sentence that says what to do', async () => {
     writeFileSync(join(folder, 'format'), '3\n')
     await expect(open()).rejects.toMatchObject({ code: 'data_too_new', message: expect.stringMatching(/AGENTOS_DATA/) })
-    writeFileSync(join(folder, 'format'), '1\n')
+    rmSync(join(folder, 'format'))
     await close(await open())
     const db = new DatabaseSync(join(folder, 'store.sqlite'))
     db.exec('PRAGMA user_version = 99')

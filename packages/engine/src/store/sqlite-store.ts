@@ -10,6 +10,7 @@ import { Overlay } from './overlay.ts'
 import { isExpired, isLive, type StoredRow, toChange, toRecord, verify } from './record.ts'
 import type { BatchOutcome } from './record-database.ts'
 import { SqliteTraceStore } from './sqlite-trace-store.ts'
+import { StoreLock } from './store-lock.ts'
 import { StoreThread } from './store-thread.ts'
 import { DEFAULT_TRACE_BOUNDS, type TraceBounds } from './trace-store.ts'
 
@@ -51,11 +52,20 @@ interface Queued {
   done: ((outcome: StoreOutcome) => void) | undefined
 }
 
-/** Opens the data folder. Rejects with `data_too_new`, `corrupt_record` or `store_unavailable`, each with its place. */
+/**
+ * Opens the data folder, which is then locked until the store is closed or its process ends. Rejects with `store_in_use`,
+ * `data_too_new`, `data_missing`, `corrupt_record` or `store_unavailable`, each with its place.
+ */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
   const data = { folder: options.folder, traces: { ...DEFAULT_TRACE_BOUNDS, ...options.traces } }
-  const { thread, lastSeq } = await StoreThread.start(options.threadUrl, data, options.log)
-  return new SqliteStore(options, thread, lastSeq)
+  const lock = StoreLock.take(options.folder)
+  try {
+    const { thread, lastSeq } = await StoreThread.start(options.threadUrl, data, options.log)
+    return new SqliteStore(options, lock, thread, lastSeq)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
 }
 
 /**
@@ -68,6 +78,7 @@ export class SqliteStore implements Store {
   private readonly clock: Clock
   private readonly log: Log
   private readonly limits: StoreLimits
+  private readonly lock: StoreLock
   private readonly thread: StoreThread
   private readonly reader: DatabaseSync
   private readonly byKey: StatementSync
@@ -80,10 +91,11 @@ export class SqliteStore implements Store {
   private closed = false
   private seq: number
 
-  constructor(options: SqliteStoreOptions, thread: StoreThread, lastSeq: number) {
+  constructor(options: SqliteStoreOptions, lock: StoreLock, thread: StoreThread, lastSeq: number) {
     this.clock = options.clock
     this.log = options.log
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.lock = lock
     this.thread = thread
     this.seq = lastSeq
     this.traces = new SqliteTraceStore(thread, options.clock, options.log)
@@ -176,6 +188,7 @@ export class SqliteStore implements Store {
     )
     this.reader.close()
     await this.thread.close()
+    this.lock.release()
   }
 
   private accept(writes: StoreWrite[], done: (outcome: StoreOutcome) => void, relaxed: boolean): void {

@@ -14,15 +14,19 @@ import { inspectWal, type Synced } from './wal.ts'
 
 const HEADER = 32
 const FRAME_HEADER = 24
-/** Salts of the log, how far it is synced, and a checksum over both: less than a sector, so written whole or not. */
-const LENGTH = 20
+/**
+ * Salts of the log, how far it is synced, and a checksum over both; then the highest sequence that was synced, and a
+ * checksum over all of it: less than a sector, so written whole or not. Older versions wrote and read the first part.
+ */
+const LOG_PART = 20
+const LENGTH = 32
 
 /** How long the mark itself may stay unsynced. */
 const SYNC_AFTER_MS = 1_000
 
 /**
  * Remembers beside the log how far it was synced, so that damage in the very last commit can be told from a commit
- * that the power cut short: both look the same in the log. Written after each commit and synced a moment later, so it
+ * that the power cut short: both look the same in the log. It also knows a log that is gone altogether. Written after each commit and synced a moment later, so it
  * may lag behind and never runs ahead. What it cannot write it leaves: an old mark is still true.
  */
 export class SyncedMark {
@@ -35,6 +39,7 @@ export class SyncedMark {
   private readonly mark = Buffer.alloc(LENGTH)
   private salts: Buffer = Buffer.alloc(0)
   private end = 0
+  private seq = 0
   private timer: NodeJS.Timeout | undefined
 
   /** `storePath` is the database's; its log has been inspected already. */
@@ -43,8 +48,9 @@ export class SyncedMark {
     this.path = markPath(storePath)
   }
 
-  /** To be called after a commit has returned, once for each. */
-  advance(): void {
+  /** To be called after a commit has returned, once for each, with the highest sequence in it. */
+  advance(seq: number): void {
+    this.seq = Math.max(this.seq, seq)
     try {
       this.wal ??= openSync(this.walPath, 'r')
       if (this.follow(this.wal)) this.write()
@@ -100,6 +106,8 @@ export class SyncedMark {
     this.salts.copy(mark, 0)
     mark.writeBigUInt64BE(BigInt(this.end), 8)
     mark.writeUInt32BE(crc32(mark.subarray(0, 16)), 16)
+    mark.writeBigUInt64BE(BigInt(this.seq), LOG_PART)
+    mark.writeUInt32BE(crc32(mark.subarray(0, 28)), 28)
     writeSync(this.file, mark, 0, LENGTH, 0)
     this.timer ??= setTimeout(() => this.sync(), SYNC_AFTER_MS).unref()
   }
@@ -118,11 +126,22 @@ export function markPath(storePath: string): string {
   return `${storePath}-synced`
 }
 
-/** What the mark of a store says; nothing where there is none or it is not whole. */
-export function readMark(storePath: string): Synced | undefined {
+/** What the mark of a store says; `seq` is 0 where an older version wrote it. */
+export interface Mark extends Synced {
+  /** Records up to this sequence were synced. */
+  seq: number
+}
+
+/** The mark of a store; nothing where there is none or it is not whole. */
+export function readMark(storePath: string): Mark | undefined {
   const path = markPath(storePath)
   if (!existsSync(path)) return undefined
   const mark = readFileSync(path)
-  if (mark.length < LENGTH || crc32(mark.subarray(0, 16)) !== mark.readUInt32BE(16)) return undefined
-  return { salts: mark.subarray(0, 8), length: Number(mark.readBigUInt64BE(8)) }
+  if (mark.length < LOG_PART || crc32(mark.subarray(0, 16)) !== mark.readUInt32BE(16)) return undefined
+  const hasSeq = mark.length >= LENGTH && crc32(mark.subarray(0, 28)) === mark.readUInt32BE(28)
+  return {
+    salts: mark.subarray(0, 8),
+    length: Number(mark.readBigUInt64BE(8)),
+    seq: hasSeq ? Number(mark.readBigUInt64BE(LOG_PART)) : 0,
+  }
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Core } from '../../src/core/core.ts'
 import type { Timers } from '../../src/core/ports.ts'
 import { createEngineModule } from '../../src/modules/engine/functions.ts'
+import { createKeysModule } from '../../src/modules/keys/module.ts'
 import { createQueueModule } from '../../src/modules/queue/module.ts'
 import { DEFAULT_SETTINGS } from '../../src/modules/queue/settings.ts'
 import { MemoryDisk, MemoryStore } from '../../src/store/memory-store.ts'
@@ -15,6 +16,9 @@ const CALM_MS = CHAOS_MS + 120_000
 const MAX_ATTEMPTS = 3
 const GROUPS = ['ada', 'bob', 'eve']
 const TOPIC = 'news'
+/** What is published here has an idempotency key, and is published again until it is accepted. */
+const KEYED = 'inbox'
+const AGAIN_MS = 100
 
 const FAST = { ...DEFAULT_SETTINGS, maxAttempts: MAX_ATTEMPTS, backoffMs: 20, leaseMs: 300, concurrency: 2 }
 const QUEUES = new Map([
@@ -24,6 +28,7 @@ const QUEUES = new Map([
 const REGISTRATIONS = [
   { type: 'registerfunction', id: 'work::do' },
   { type: 'registerfunction', id: 'work::hear' },
+  { type: 'registerfunction', id: 'work::read' },
   {
     type: 'registertrigger',
     id: 'hear',
@@ -33,6 +38,13 @@ const REGISTRATIONS = [
       topic: TOPIC,
       queue_config: { type: 'fifo', maxRetries: MAX_ATTEMPTS - 1, backoffDelayMs: 20, visibilityTimeout: 1 },
     },
+  },
+  {
+    type: 'registertrigger',
+    id: 'read',
+    trigger_type: 'durable:subscriber',
+    function_id: 'work::read',
+    config: { topic: KEYED, queue_config: { maxRetries: MAX_ATTEMPTS - 1, backoffDelayMs: 20, visibilityTimeout: 1 } },
   },
 ]
 
@@ -50,10 +62,12 @@ class QueueWorld {
   private readonly disk = new MemoryDisk()
   private readonly producer: QueueClient
   private readonly workers: QueueClient[]
+  private readonly taken = new Set<number>()
   private readonly asked = new Map<string, JobData & { queue: string }>()
   private core: Core | undefined
   private life = 0
   private n = 0
+  private calls = 0
   private calm = false
 
   constructor(seed: number) {
@@ -95,6 +109,15 @@ class QueueWorld {
     return [...this.asked.values()].find((job) => job.n === n)?.queue
   }
 
+  /** What was published under a key. */
+  get keyed(): number[] {
+    return [...new Set([...this.asked.values()].filter(({ queue }) => queue === KEYED).map(({ n }) => n))]
+  }
+
+  isAccepted(n: number): boolean {
+    return this.taken.has(n)
+  }
+
   private disturb(): void {
     const { world } = this
     const dice = world.random()
@@ -109,18 +132,26 @@ class QueueWorld {
   private put(): void {
     this.n += 1
     // A message without subscribers is dropped, as the protocol has it.
-    const subscribed = this.disk.partitions.has('queue-subscriptions')
-    const queue = ['standard', 'fifo', TOPIC][this.world.between(0, subscribed ? 2 : 1)]!
-    const data = { n: this.n, group: GROUPS[this.world.between(0, 2)]!, poison: this.world.chance(0.1) }
-    const invocation_id = `10000000-0000-4000-8000-${this.n.toString(16).padStart(12, '0')}`
-    this.asked.set(invocation_id, { ...data, queue })
+    const subscribed = (this.disk.partitions.get('queue-subscriptions')?.size ?? 0) > 1
+    const queue = ['standard', 'fifo', TOPIC, KEYED][this.world.between(0, subscribed ? 3 : 1)]!
+    this.send({ n: this.n, group: GROUPS[this.world.between(0, 2)]!, poison: this.world.chance(0.1), queue })
+  }
+
+  private send(job: JobData & { queue: string }): void {
+    const { queue, ...data } = job
+    this.calls += 1
+    const invocation_id = `10000000-0000-4000-8000-${this.calls.toString(16).padStart(12, '0')}`
+    this.asked.set(invocation_id, job)
+    const key = queue === KEYED ? { idempotency_key: `key-${data.n}` } : {}
+    if (queue === KEYED) this.world.after(AGAIN_MS, () => !this.isAccepted(data.n) && this.send(job))
     this.producer.send(
-      queue === TOPIC
+      queue === TOPIC || queue === KEYED
         ? {
             type: 'invokefunction',
             invocation_id,
             function_id: 'iii::durable::publish',
-            data: { topic: TOPIC, data },
+            data: { topic: queue, data },
+            ...key,
           }
         : { type: 'invokefunction', invocation_id, function_id: 'work::do', data, action: { type: 'enqueue', queue } },
     )
@@ -129,6 +160,7 @@ class QueueWorld {
   private receipt(frame: Incoming): void {
     const job = this.asked.get(frame.invocation_id)
     if (frame.type !== 'invocationresult' || !job || frame.error) return
+    this.taken.add(job.n)
     this.accepted.push({ ...job, id: frame.result?.messageReceiptId })
   }
 
@@ -136,7 +168,7 @@ class QueueWorld {
     if (frame.type !== 'invokefunction') return
     const { world, calm } = this
     const { data, invocation_id, function_id, context } = frame
-    const queue = function_id === 'work::hear' ? TOPIC : 'work'
+    const queue = { 'work::hear': TOPIC, 'work::read': KEYED }[function_id] ?? 'work'
     const delivery: Delivery = { ...data, queue, key: context.idempotency_key, answered: false }
     this.deliveries.push(delivery)
     // Frozen: its lease runs out.
@@ -166,11 +198,12 @@ class QueueWorld {
     store.write = (batch, done, options) => {
       const refused = !this.calm && batch[0]?.partition.startsWith('queue/') && world.chance(0.03)
       if (!refused) return write(batch, done, options)
-      timers.set(1, () => done({ ok: false, error: { code: 'storage_error', message: 'The disk is full' } }))
+      timers.set(1, () => done({ ok: false, error: { code: 'store_unavailable', message: 'The disk is full' } }))
     }
     const core = new Core({ ports: { ...ports, timers, store } })
     this.core = core
-    core.start([createEngineModule(core), createQueueModule({ queues: QUEUES })])
+    const keys = createKeysModule({ kept: 10_000, bytes: 10_000_000, maxResultBytes: 1_000 })
+    core.start([createEngineModule(core), keys, createQueueModule({ queues: QUEUES })])
     for (const client of [this.producer, ...this.workers]) world.after(world.between(0, 100), () => this.join(client))
   }
 
@@ -200,7 +233,7 @@ describe('queues under killed engines, killed workers and frozen ones', () => {
       world.run()
       const done = new Set(world.deliveries.filter((delivery) => delivery.answered).map(({ n }) => n))
       const dead = new Map<number, Letter>()
-      for (const topic of ['standard', 'fifo', TOPIC]) {
+      for (const topic of ['standard', 'fifo', TOPIC, KEYED]) {
         const stats = world.ask('engine::queue::topic_stats', { topic })
         expect(stats, `nothing is stuck in ${topic}, ${where}`).toMatchObject({ depth: 0 })
         for (const letter of world.ask('engine::queue::dlq_messages', { topic, limit: 1_000 }) as Letter[]) {
@@ -212,6 +245,7 @@ describe('queues under killed engines, killed workers and frozen ones', () => {
         expect(done.has(job.n) || dead.has(job.n), `job ${job.n} was accepted and is not lost, ${where}`).toBe(true)
         if (job.poison) expect(dead.has(job.n), `poison ends as a dead letter, ${where}`).toBe(true)
       }
+      for (const n of world.keyed) expect(world.isAccepted(n), `message ${n} was taken in the end, ${where}`).toBe(true)
       const lanes = new Map<string, number>()
       const keys = new Map<number, string | undefined>()
       const seen = new Set<number>()

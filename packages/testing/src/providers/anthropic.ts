@@ -238,8 +238,16 @@ function checkOrder(messages: MessagesBody['messages']): void {
   if (messages[0]?.role !== 'user')
     throw new Refused(400, error(400, 'messages: first message must use the "user" role'))
   let open: string[] = []
+  const used = new Set<string>()
   for (const [index, { role, content }] of messages.entries()) {
     const blocks = typeof content === 'string' ? [] : content
+    for (const [at, block] of blocks.entries()) {
+      if (block.type !== 'tool_use') continue
+      if (used.has(block.id)) {
+        throw new Refused(400, error(400, `messages.${index}.content.${at}: \`tool_use\` ids must be unique`))
+      }
+      used.add(block.id)
+    }
     const results = blocks.flatMap((block) => (block.type === 'tool_result' ? [block.tool_use_id] : []))
     const missing = open.filter((id) => !results.includes(id))
     if (missing.length > 0) {

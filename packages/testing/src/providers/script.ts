@@ -28,6 +28,10 @@ export interface SimulatedAnswer {
   stop?: 'stop' | 'length' | 'content_filter'
   usage?: { input: number; output: number; cached?: number; reasoning?: number }
   fault?: Fault
+  /** Sent in this form, whatever the request asked for. */
+  form?: 'whole' | 'streamed'
+  /** Rewrites the text of the body, which is then sent in one piece. */
+  rewritten?: (body: string) => string
   /** Between two streamed events. @default 0 */
   delayMs?: number
   /** Waited for after half of a streamed answer, before a whole one. */

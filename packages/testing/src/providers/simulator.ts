@@ -163,10 +163,11 @@ async function reply(
   dialect: Dialect,
   answer: SimulatedAnswer,
   request: RecordedRequest,
-  stream: boolean,
+  asked: boolean,
   response: ServerResponse,
 ): Promise<void> {
-  const { fault, delayMs = 0 } = answer
+  const { fault, form, delayMs = 0 } = answer
+  const stream = form ? form === 'streamed' : asked
   if (fault?.kind === 'hang') return
   if (fault?.kind === 'status') {
     const { status, retryAfterSeconds, type, message = `simulated ${status}` } = fault
@@ -179,6 +180,7 @@ async function reply(
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const events = dialect.events(answer, request)
+  if (answer.rewritten) return void response.end(answer.rewritten(events.map(written).join('')))
   const half = Math.max(1, Math.floor(events.length / 2))
   for (const [index, event] of events.entries()) {
     if (index === half && fault && fault.kind !== 'stream-error') return breakOff(fault.kind, response)
@@ -194,6 +196,7 @@ async function reply(
 function whole(dialect: Dialect, answer: SimulatedAnswer, request: RecordedRequest, response: ServerResponse): void {
   const text = JSON.stringify(dialect.whole(answer, request))
   response.setHeader('content-type', 'application/json')
+  if (answer.rewritten) return void response.end(answer.rewritten(text))
   switch (answer.fault?.kind) {
     case undefined:
       return void response.end(text)

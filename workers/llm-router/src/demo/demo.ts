@@ -20,7 +20,7 @@ export async function askDemo(
   // A function that the user names is called by its name; the agent's grants decide.
   const known = calls.map((call) => call.id)
   const names = new ToolNames(known)
-  const builder = new AnswerBuilder(names, new Set(known), (frame) => frames.push(frame))
+  const builder = new AnswerBuilder(names, { offered: new Set(known), used: [] }, (frame) => frames.push(frame))
   const say = async (speak: () => void) => {
     signal.throwIfAborted()
     speak()

@@ -17,7 +17,12 @@ function sentence(outcome: ToolOutcome): string {
   const { id, text, failed } = outcome
   if (failed) return `${id} failed: ${shown(text)}`
   const value = parsed(text)
-  if (id === 'memory::store') return `I will remember: ${String(outcome.arguments.content)}`
+  if (id === 'memory::store' && isObject(value)) {
+    const content = String(outcome.arguments.content)
+    if (value.deduplicated === true) return `I knew that already: ${content}`
+    if (value.redacted === true) return 'I will remember that, without what looks like a key or a password in it.'
+    if (value.stored === true) return `I will remember: ${content}`
+  }
   if (id === 'memory::search' || id === 'memory::recall') return memories(outcome, value)
   if (id === 'agent::find_functions') return functions(outcome, value)
   return `${id} answered:\n${shown(value === undefined ? text : JSON.stringify(value, null, 2))}`
@@ -39,6 +44,10 @@ function functions({ arguments: { query } }: ToolOutcome, value: unknown): strin
   if (!Array.isArray(found) || found.length === 0) return `I found no function for "${String(query)}".`
   const lines = found.map(({ id, description, summary }) => `- ${String(id)}: ${String(description ?? summary ?? '')}`)
   return `These functions fit "${String(query)}":\n${lines.join('\n')}`
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 function parsed(text: string): unknown {

@@ -107,6 +107,37 @@ describe('the rules demo', () => {
     expect(stopReason).toBe('stop')
   })
 
+  it.each([
+    ['What is 17 times 23? Reply with just the number.', '17 × 23 = 391'],
+    ['Hi there! I have a small question: what is 17 times 23, please?', '17 × 23 = 391'],
+    ['Reply with just the number. What is 1,000 minus 0.5?', '1,000 - 0.5 = 999.5'],
+    ['Reply with the number only: 17 * 23', '17 × 23 = 391'],
+    ['I am doing my homework.\n17 * 23 = ?\nNo explanation', '17 × 23 = 391'],
+    ['17 + 23? Thank you.', '17 + 23 = 40'],
+    ['What is 2 + 2? And what is 3 times 3?', '2 + 2 = 4\n3 × 3 = 9'],
+    ['Could you tell me what 17 times 23 is? Thanks!', '17 × 23 = 391'],
+    ['What is 1 / 0? Be brief.', '1 ÷ 0: nothing can be divided by zero'],
+  ])('finds the sum among other sentences: %s', async (question, sum) => {
+    expect((await ask(question)).text.toLowerCase()).toContain(sum.toLowerCase())
+  })
+
+  it.each([
+    'I have 3 cats and 4 dogs. What are they called?',
+    'Call me at 555-1234. Thanks.',
+    'The meeting is on 2024-01-02, in room 3/4. Who comes?',
+    'I need lumber, 2 x 4, and nails.',
+    'What is 17? Reply with just the number.',
+  ])('finds no sum in: %s', async (text) => {
+    expect((await ask(text)).text).toContain('I follow a few fixed rules')
+  })
+
+  it('does what it is told before it looks for sums inside', async () => {
+    expect((await ask('call memory::search {"query": "What is 2 + 2? Hm."}')).calls).toEqual([
+      { id: 'memory::search', arguments: { query: 'What is 2 + 2? Hm.' } },
+    ])
+    expect((await ask('Remember that I ask: what is 2 + 2?')).calls).toMatchObject([{ id: 'memory::store' }])
+  })
+
   it('streams word by word what it answers', async () => {
     const { frames, text } = await ask('hello there')
     expect(frames.length).toBeGreaterThan(20)
@@ -123,6 +154,19 @@ describe('the rules demo', () => {
     expect(await answerAfter('remember that my dog is called Rex', { id: 'm', stored: true })).toBe(
       `I will remember: my dog is called Rex\n\n${SIGNATURE}`,
     )
+  })
+
+  it('says that it will remember only what was stored', async () => {
+    const after = (result: unknown) => answerAfter('remember that my dog is called Rex', result)
+    expect(await after({ id: 'm', deduplicated: true })).toBe(
+      `I knew that already: my dog is called Rex\n\n${SIGNATURE}`,
+    )
+    const redacted = await after({ id: 'm', stored: true, redacted: true })
+    expect(redacted).not.toContain('my dog is called Rex')
+    expect(redacted).toContain('without what looks like a key or a password')
+    for (const odd of [{}, [], 'none of it', null]) {
+      expect(await after(odd)).not.toContain('will remember')
+    }
   })
 
   it('finds what it remembered', async () => {

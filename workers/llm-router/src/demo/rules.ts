@@ -1,4 +1,4 @@
-import { compute } from '@agentos/arithmetic'
+import { type Computed, compute, computeWithin } from '@agentos/arithmetic'
 import type { CompletionInput, Tool } from '@agentos/contracts/llm-router'
 import { answerFromResults, type ToolOutcome } from './results.ts'
 
@@ -20,7 +20,15 @@ export interface Reply {
 type Rule = (text: string, tools: readonly Tool[]) => Reply | undefined
 
 /** Tried in this order; the first that knows the message answers it. */
-const RULES: readonly Rule[] = [arithmetic, remember, recollect, callFunction, describeFunction, listFunctions]
+const RULES: readonly Rule[] = [
+  arithmetic,
+  remember,
+  recollect,
+  callFunction,
+  describeFunction,
+  listFunctions,
+  sumsWithin,
+]
 
 /** The reply to a conversation. The same conversation always gets the same reply. */
 export function replyByRules({ messages, tools = [] }: CompletionInput): Reply {
@@ -40,10 +48,18 @@ function replyTo(text: string, tools: readonly Tool[]): Reply {
 
 function arithmetic(text: string): Reply | undefined {
   const computed = compute(text)
-  if (!computed) return undefined
-  if (computed.value === undefined) return say(`${computed.expression}: ${computed.problem}`)
-  const sign = computed.value.startsWith('≈') ? '' : '= '
-  return say(`${computed.expression} ${sign}${computed.value}`)
+  return computed && say(worked(computed))
+}
+
+/** Last, since a message that another rule knows may hold a sum that nobody asked for. */
+function sumsWithin(text: string): Reply | undefined {
+  const sums = computeWithin(text)
+  return sums.length > 0 ? say(sums.map(worked).join('\n')) : undefined
+}
+
+function worked({ expression, value, problem }: Computed): string {
+  if (value === undefined) return `${expression}: ${problem}`
+  return `${expression} ${value.startsWith('≈') ? '' : '= '}${value}`
 }
 
 function remember(text: string, tools: readonly Tool[]): Reply | undefined {

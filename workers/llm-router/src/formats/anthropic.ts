@@ -1,7 +1,6 @@
 import type { FilePart, Part, Reasoning, StopReason, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
+import { isObject, usageOf } from '../answer.ts'
 import {
   argumentsObject,
   cannotSay,
@@ -10,7 +9,6 @@ import {
   jsonInstruction,
   listedModels,
   ProviderFailure,
-  parseEvent,
   refuse,
   type StreamReader,
   said,
@@ -42,6 +40,9 @@ interface Block {
   name?: string
   input?: unknown
 }
+
+/** With the JSON text of a call's input, which comes in pieces. */
+type OpenBlock = Block & { json: string }
 
 interface WireUsage {
   input_tokens?: number | null
@@ -112,7 +113,7 @@ export const anthropic: Format = {
       stop_reason?: string | null
       usage?: WireUsage
     }
-    if (!Array.isArray(content)) return undefined
+    if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
     for (const block of content) addBlock(builder, block)
     builder.stopReason = STOP[stop ?? ''] ?? 'other'
@@ -128,8 +129,8 @@ export const anthropic: Format = {
 
 class MessagesReader implements StreamReader {
   private readonly builder: AnswerBuilder
-  private block: Block = {}
-  private json = ''
+  /** By their index: some servers open the next one before they close the last, or close none. */
+  private readonly blocks = new Map<number, OpenBlock>()
   private usage: WireUsage | undefined
   over = false
 
@@ -137,9 +138,12 @@ class MessagesReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    const event = parseEvent(data) as {
+  done(): void {}
+
+  event(given: Record<string, unknown>): void {
+    const event = given as {
       type?: string
+      index?: number
       message?: { usage?: WireUsage }
       content_block?: Block
       delta?: Block & { partial_json?: string; stop_reason?: string }
@@ -150,15 +154,15 @@ class MessagesReader implements StreamReader {
         this.usage = { ...event.message?.usage }
         break
       case 'content_block_start':
-        this.block = { ...event.content_block }
-        this.json = ''
-        this.builder.text(this.block.type === 'text' ? (this.block.text ?? '') : '')
+        this.endBlock(event.index ?? 0)
+        this.blocks.set(event.index ?? 0, { ...event.content_block, json: '' })
+        if (event.content_block?.type === 'text') this.builder.text(event.content_block.text ?? '')
         break
       case 'content_block_delta':
-        this.delta(event.delta ?? {})
+        this.delta(event.index ?? 0, event.delta ?? {})
         break
       case 'content_block_stop':
-        this.endBlock()
+        this.endBlock(event.index ?? 0)
         break
       case 'message_delta':
         if (event.delta?.stop_reason) this.builder.stopReason = STOP[event.delta.stop_reason] ?? 'other'
@@ -166,6 +170,7 @@ class MessagesReader implements StreamReader {
         this.usage = { ...this.usage, ...withoutNulls(event.usage ?? {}) }
         break
       case 'message_stop':
+        for (const index of [...this.blocks.keys()]) this.endBlock(index)
         this.over = true
         break
       case 'error':
@@ -179,25 +184,28 @@ class MessagesReader implements StreamReader {
     return this.builder.finish()
   }
 
-  private delta(delta: Block & { partial_json?: string }): void {
+  private delta(index: number, delta: Block & { partial_json?: string }): void {
+    const block = this.blocks.get(index) ?? { json: '' }
     if (delta.type === 'text_delta') this.builder.text(delta.text ?? '')
     else if (delta.type === 'thinking_delta') this.builder.reasoning(delta.thinking ?? '')
-    else if (delta.type === 'signature_delta') this.block.signature = (this.block.signature ?? '') + delta.signature
-    else if (delta.type === 'input_json_delta') this.json += delta.partial_json ?? ''
+    else if (delta.type === 'signature_delta') block.signature = (block.signature ?? '') + delta.signature
+    else if (delta.type === 'input_json_delta') block.json += delta.partial_json ?? ''
   }
 
-  private endBlock(): void {
-    const { type } = this.block
-    if (type === 'tool_use') addBlock(this.builder, { ...this.block, input: this.json || (this.block.input ?? {}) })
-    else if (type === 'thinking') addBlock(this.builder, { ...this.block, thinking: '' })
-    else if (type === 'redacted_thinking') addBlock(this.builder, this.block)
-    this.block = {}
+  private endBlock(index: number): void {
+    const block = this.blocks.get(index)
+    if (!block) return
+    this.blocks.delete(index)
+    const { json, ...rest } = block
+    if (rest.type === 'tool_use') addBlock(this.builder, { ...rest, input: json || (rest.input ?? {}) })
+    else if (rest.type === 'thinking') addBlock(this.builder, { ...rest, thinking: '' })
+    else if (rest.type === 'redacted_thinking') addBlock(this.builder, rest)
   }
 }
 
 function addBlock(builder: AnswerBuilder, block: Block): void {
   if (block.type === 'text') builder.text(block.text ?? '')
-  else if (block.type === 'tool_use') builder.toolCall(block.id ?? '', block.name ?? '', block.input ?? {})
+  else if (block.type === 'tool_use') builder.toolCall(block.id, block.name, block.input ?? {})
   else if (block.type === 'thinking') {
     builder.reasoning(block.thinking ?? '')
     builder.endReasoning({ origin: ORIGIN, ...(block.signature ? { signature: block.signature } : {}) })

@@ -12,7 +12,6 @@ import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
 import type { ModelFacts } from '../catalogue.ts'
 import { type Conversation, conversationOf } from '../conversation.ts'
-import type { ServerEvent } from '../server-events.ts'
 import type { Trait } from '../settings.ts'
 import { ToolNames } from '../tool-names.ts'
 
@@ -39,7 +38,9 @@ export interface WireRequest {
 /** Reads one streamed answer, event by event. */
 export interface StreamReader {
   /** Throws a `ProviderFailure` where the event reports an error. */
-  event(event: ServerEvent): void
+  event(event: Record<string, unknown>): void
+  /** The stream says that it is at its end (`[DONE]`). */
+  done(): void
   /** Undefined where the answer has not come to its end. */
   finish(): Answer | undefined
   /** Nothing that belongs to the answer follows. */
@@ -89,10 +90,12 @@ export function translate(
   if (typeof toolChoice === 'object' && !offered.includes(toolChoice.id)) {
     throw new AgentError('invalid_input', `toolChoice: ${toolChoice.id} is not among the tools`)
   }
-  const spoken = conversation.turns.flatMap(({ parts }) =>
-    parts.flatMap((part) => (part.type === 'toolCall' ? [part.id] : [])),
+  const calls = conversation.turns.flatMap(({ parts }) => parts.filter((part) => part.type === 'toolCall'))
+  const names = new ToolNames(
+    offered,
+    calls.map(({ id }) => id),
   )
-  const names = new ToolNames(offered, spoken)
+  const used = calls.map(({ callId }) => callId)
   const short = traits.includes('short-call-ids')
   return {
     model,
@@ -103,7 +106,7 @@ export function translate(
     traits,
     outputLimit,
     callId: (callId) => wireCallId(callId, short),
-    builder: (emit) => new AnswerBuilder(names, new Set(offered), emit),
+    builder: (emit) => new AnswerBuilder(names, { offered: new Set(offered), used }, emit),
   }
 }
 

@@ -1,8 +1,6 @@
 import type { FilePart, ImagePart, Part, Reasoning, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
-import type { ServerEvent } from '../server-events.ts'
 import {
   argumentsObject,
   ContentRefused,
@@ -10,7 +8,6 @@ import {
   describedSchema,
   type Format,
   ProviderFailure,
-  parseEvent,
   refuse,
   resultImages,
   resultText,
@@ -125,9 +122,11 @@ class GeminiReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    if (addChunk(this.builder, parseEvent(data) as WireChunk)) this.finished = true
+  event(event: Record<string, unknown>): void {
+    if (addChunk(this.builder, event as WireChunk)) this.finished = true
   }
+
+  done(): void {}
 
   finish(): Answer | undefined {
     return this.finished ? this.builder.finish() : undefined
@@ -153,7 +152,7 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
   for (const part of candidate?.content?.parts ?? []) {
     if (part.functionCall) {
       const { id, name, args } = part.functionCall
-      builder.toolCall(id ?? newCallId(), name ?? '', args ?? {}, part.thoughtSignature)
+      builder.toolCall(id, name, args ?? {}, part.thoughtSignature)
     } else if (part.thought) builder.reasoning(part.text ?? '')
     else builder.text(part.text ?? '')
   }

@@ -1,8 +1,6 @@
 import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
-import { newCallId } from '../call-ids.ts'
-import type { ServerEvent } from '../server-events.ts'
+import { isObject, usageOf } from '../answer.ts'
 import {
   argumentsText,
   type Format,
@@ -11,7 +9,6 @@ import {
   namedFile,
   namedSchema,
   ProviderFailure,
-  parseEvent,
   resultImages,
   resultText,
   type StreamReader,
@@ -19,12 +16,7 @@ import {
   sampling,
   type Translation,
 } from './format.ts'
-
-interface WireToolCall {
-  index?: number
-  id?: string
-  function?: { name?: string; arguments?: unknown }
-}
+import { type CallPiece, StreamedCalls } from './streamed-calls.ts'
 
 interface WireMessage {
   content?: unknown
@@ -33,7 +25,7 @@ interface WireMessage {
   reasoning_content?: string | null
   /** OpenRouter and Groq. */
   reasoning?: unknown
-  tool_calls?: WireToolCall[] | null
+  tool_calls?: CallPiece[] | null
 }
 
 interface WireUsage {
@@ -49,6 +41,8 @@ interface WireChoice {
   message?: WireMessage
   delta?: WireMessage
   finish_reason?: string | null
+  /** OpenRouter. */
+  error?: unknown
 }
 
 const STOP: Record<string, StopReason> = {
@@ -108,11 +102,13 @@ export const openAiChat: Format = {
   answer(body, translation) {
     const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
     const choice = Array.isArray(choices) ? choices[0] : undefined
-    if (!choice?.message) return undefined
+    failWhereChoiceFailed(choice)
+    const { message } = choice ?? {}
+    if (!choice || !message || !isObject(message)) return undefined
     const builder = translation.builder()
-    addContent(builder, choice.message)
-    for (const call of choice.message.tool_calls ?? []) {
-      builder.toolCall(call.id ?? newCallId(), call.function?.name ?? '', call.function?.arguments ?? '')
+    addContent(builder, message)
+    for (const call of (message as WireMessage).tool_calls ?? []) {
+      builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
     if (usage) builder.usage = readUsage(usage)
@@ -127,7 +123,7 @@ export const openAiChat: Format = {
 
 class ChatReader implements StreamReader {
   private readonly builder: AnswerBuilder
-  private readonly calls = new Map<number, { id: string; name: string; args: string }>()
+  private readonly calls = new StreamedCalls()
   private finished = false
   over = false
 
@@ -135,45 +131,38 @@ class ChatReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    if (data === '[DONE]') {
-      this.over = true
-      return
-    }
-    const chunk = parseEvent(data) as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+  done(): void {
+    this.over = true
+  }
+
+  event(event: Record<string, unknown>): void {
+    const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
     if (chunk.error) throw new ProviderFailure(chunk)
+    failWhereChoiceFailed(chunk.choices?.[0])
     if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
     const choice = chunk.choices?.[0]
     if (!choice) return
     if (choice.delta) {
       addContent(this.builder, choice.delta)
-      for (const call of choice.delta.tool_calls ?? []) this.addCall(call)
+      for (const call of choice.delta.tool_calls ?? []) this.calls.add(call)
     }
-    if (typeof choice.finish_reason === 'string') {
-      this.flushCalls()
+    // Some servers say '' until they know.
+    if (choice.finish_reason) {
+      this.calls.flush(this.builder)
       this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
       this.finished = true
     }
   }
 
   finish(): Answer | undefined {
-    return this.finished ? this.builder.finish() : undefined
+    if (!this.finished) return undefined
+    this.calls.flush(this.builder)
+    return this.builder.finish()
   }
+}
 
-  /** Arguments come in pieces; servers that send whole calls may leave the index out. */
-  private addCall({ index, id, function: called }: WireToolCall): void {
-    const at = index ?? (id === undefined ? Math.max(0, this.calls.size - 1) : this.calls.size)
-    const call = this.calls.get(at) ?? { id: id ?? newCallId(), name: '', args: '' }
-    this.calls.set(at, call)
-    call.name += called?.name ?? ''
-    const args = called?.arguments ?? ''
-    call.args += typeof args === 'string' ? args : JSON.stringify(args)
-  }
-
-  private flushCalls(): void {
-    for (const { id, name, args } of this.calls.values()) this.builder.toolCall(id, name, args)
-    this.calls.clear()
-  }
+function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
+  if (choice?.error) throw new ProviderFailure({ error: choice.error })
 }
 
 /** What servers that know OpenAI's older fields only need not hear of unless it says something. */

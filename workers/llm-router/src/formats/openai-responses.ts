@@ -1,7 +1,6 @@
 import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
-import type { ServerEvent } from '../server-events.ts'
 import {
   argumentsText,
   ContentRefused,
@@ -11,7 +10,6 @@ import {
   namedFile,
   namedSchema,
   ProviderFailure,
-  parseEvent,
   refuse,
   resultText,
   type StreamReader,
@@ -115,8 +113,10 @@ class ResponsesReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event({ data }: ServerEvent): void {
-    const event = parseEvent(data) as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
+  done(): void {}
+
+  event(given: Record<string, unknown>): void {
+    const event = given as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
     switch (event.type) {
       case 'response.output_text.delta':
       case 'response.refusal.delta':
@@ -157,7 +157,7 @@ function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolea
     const signature = item.encrypted_content ? JSON.stringify([item.id, item.encrypted_content]) : undefined
     builder.endReasoning({ origin: ORIGIN, ...(signature === undefined ? {} : { signature }) })
   } else if (item.type === 'function_call') {
-    builder.toolCall(item.call_id ?? item.id ?? '', item.name ?? '', item.arguments ?? '')
+    builder.toolCall(item.call_id ?? item.id, item.name, item.arguments ?? '')
   }
 }
 

@@ -1,14 +1,14 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { SCHEMA, TABLES } from './schema.ts'
+import { TABLES, VERSION } from './schema.ts'
 
 type Row = Record<string, unknown>
 
 /** SQLite's codes of a file that cannot be read any more: corrupt, or not a database. */
 const BROKEN = new Set([11, 26])
 
-/** One index file. Everything in it can be made again, so a file that is broken or of another schema is thrown away. */
+/** One index file. Everything in it can be made again, so a file that is broken or of another version is thrown away. */
 export class Database {
   private readonly sqlite: DatabaseSync
   private readonly statements = new Map<string, StatementSync>()
@@ -33,12 +33,12 @@ export class Database {
     this.sqlite = sqlite
   }
 
-  /** Makes the tables of a new file; false where the file is of another schema. */
+  /** Makes the tables of a new file; false where the file is of another version. */
   private prepared(): boolean {
     this.sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON')
     const version = this.one('PRAGMA user_version')!.user_version
-    if (version === 0) this.sqlite.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${SCHEMA}; COMMIT`)
-    return version === 0 || version === SCHEMA
+    if (version === 0) this.sqlite.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${VERSION}; COMMIT`)
+    return version === 0 || version === VERSION
   }
 
   all(sql: string, ...values: SQLInputValue[]): Row[] {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { insertMemory, newMemory } from '../entries.ts'
 import { FakeEngine } from '../fake-engine.ts'
 import type { Space } from '../spaces.ts'
+import { ANALYSER, terms } from '../terms.ts'
 import { RealmIndex } from './realm-index.ts'
 
 let engine: FakeEngine
@@ -71,6 +72,19 @@ test.each([
   await put('m1')
   make()
   expect(await known()).toEqual(['m1'])
+})
+
+test('a file that another analyser wrote is made anew', async () => {
+  await put('m1')
+  await known()
+  const file = new DatabaseSync(path)
+  const { user_version: version } = file.prepare('PRAGMA user_version').get() as { user_version: number }
+  expect(version % 1_000).toBe(ANALYSER)
+  file.exec(`UPDATE memories SET terms = 'of old'; PRAGMA user_version = ${version - 1}`)
+  file.close()
+  expect(await known()).toEqual(['m1'])
+  const [row] = new DatabaseSync(path).prepare('SELECT terms FROM memories').all()
+  expect(row!.terms).toBe(terms('about m1').join(' '))
 })
 
 test('records that are no memories are passed over', async () => {

@@ -1,5 +1,9 @@
-/** Raised when a table changes: a file of another number is thrown away and made anew from the truth. */
-export const SCHEMA = 1
+import { ANALYSER } from '../terms.ts'
+
+/** Raised when a table changes. */
+const SCHEMA = 2
+/** Of tables and terms: a file of another number is thrown away and made anew from the truth. */
+export const VERSION = 1_000 * SCHEMA + ANALYSER
 
 /**
  * `memory_terms` holds the terms of `terms.ts`, joined by spaces, and one term that stands for the agent; bm25 counts over
@@ -27,7 +31,8 @@ export const TABLES = `
   );
   CREATE INDEX memories_by_time ON memories (agent, timestamp DESC, id DESC);
   CREATE VIRTUAL TABLE memory_terms USING fts5(
-    agent, terms, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0'
+    agent, terms, content='', contentless_delete=1,
+    tokenize="unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
   );
   CREATE VIRTUAL TABLE term_counts USING fts5vocab(memory_terms, 'row');
   CREATE TABLE vectors (

@@ -86,6 +86,18 @@ describe('a mail', () => {
     expect(server.received).toHaveLength(3)
   })
 
+  it('under a key is that of one caller: the same key of another is another mail', async () => {
+    const by = (id: string) =>
+      context({ principal: { kind: 'agent', id }, idempotencyKey: 'k1' } as Partial<HandlerContext>)
+    const first = await send(LETTER, by('a'))
+    const second = await send(LETTER, by('b'))
+    expect(second).toMatchObject({ repeated: false })
+    expect(second.messageId).not.toBe(first.messageId)
+    expect(await send({ ...LETTER, text: 'other' }, by('c'))).toMatchObject({ repeated: false })
+    expect(await send({ ...LETTER, idempotencyKey: 'k1' }, by('b'))).toMatchObject({ repeated: false })
+    expect(server.received).toHaveLength(3)
+  })
+
   it('of a call that comes again under its key is answered as the first time, by another process too', async () => {
     const keyed = () => context({ idempotencyKey: 'run-1/2', functionId: 'fn::email_send' } as Partial<HandlerContext>)
     const first = await send(LETTER, keyed())

@@ -63,8 +63,10 @@ export class Mailer {
       throw new AgentError('invalid_input', 'Give draftId, or to, subject and text')
     }
     const letter = readLetter({ ...message, to, subject, text }, this.settings.max_recipients)
-    const given = idempotencyKey ?? ctx.idempotencyKey
-    return { letter, key: given === undefined ? newId('send') : `key:${given}` }
+    // Of the call or of the input, it is its caller's alone.
+    const { functionId, principal, realm } = ctx
+    const place = placeOf({ functionId, principal, realm, idempotencyKey: idempotencyKey ?? ctx.idempotencyKey })
+    return { letter, key: place === undefined ? newId('send') : `key:${place}` }
   }
 
   private server(): SmtpSettings {

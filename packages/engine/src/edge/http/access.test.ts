@@ -214,6 +214,18 @@ describe('pages of other origins and other names', () => {
       },
     })
   })
+
+  it('lets pages of other origins use the methods that the owner names, of those that a path takes', async () => {
+    system = await startEdge({
+      settings: { allowedOrigins: ['http://localhost:5173'], crossOriginMethods: ['GET'] },
+    })
+    const preflight = await ask(
+      { origin: 'http://localhost:5173', 'access-control-request-method': 'POST' },
+      '/v1/functions/call',
+      'OPTIONS',
+    )
+    expect(preflight).toMatchObject({ status: 204, headers: { 'access-control-allow-methods': '' } })
+  })
 })
 
 it('does not listen for other machines while guests are let in', async () => {

@@ -18,8 +18,6 @@ import type { HttpSettings } from './settings.ts'
 export const OWNER_TOKEN = 'the-owner-token'
 export const WORKER_TOKEN = 'the-credential-of-notes'
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
-
 export type Handler = (
   data: never,
   call: { id: string; metadata: unknown; context: Record<string, unknown> },
@@ -42,6 +40,7 @@ export interface TestEdge {
   channels: ChannelTable
   edge: HttpEdge
   spans: Span[]
+  warnings: string[]
   url: string
   port: number
   worker(grant?: Grant): FakeWorker
@@ -105,7 +104,9 @@ export async function startEdge(
     timers: systemTimers,
     ...(options.disk ? { disk: options.disk } : {}),
   })
-  const ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log: silent }
+  const warnings: string[] = []
+  const log: Log = { debug() {}, info() {}, warn: (_, text) => void warnings.push(text), error() {} }
+  const ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
   const core = new Core({ ports, catalogue: new Catalogue(options.descriptors ?? []), limits: { workerWaitMs: 100 } })
   const spans: Span[] = []
   core.spans.subscribe((span) => spans.push(span))
@@ -138,6 +139,7 @@ export async function startEdge(
     channels,
     edge,
     spans,
+    warnings,
     url,
     port,
     worker: (grant) => fakeWorker(core, grant ?? GUEST),

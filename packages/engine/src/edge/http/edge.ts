@@ -124,7 +124,11 @@ class HttpServer {
     })
     this.ownByKey = new Map(this.own.map((route) => [`${route.method} ${route.path}`, route]))
     this.routes = new RouteTable([
-      ...this.own.map(({ method, path }) => ({ method, covers: (other: string) => other === path })),
+      ...this.own.map(({ method, path, yields = false }) => ({
+        method,
+        covers: (other: string) => other === path,
+        yields,
+      })),
       { method: 'GET', covers: (path) => path === '/' || path === '/index.html' || path.startsWith('/assets/') },
     ])
     this.listeners = new Listeners(this.settings, (request, response) => void this.handle(request, response))
@@ -142,7 +146,11 @@ class HttpServer {
       configFormat: CONFIG_FORMAT,
       bind: (trigger) => {
         this.addContracts()
-        this.routes.add(triggerRoute(trigger))
+        const route = triggerRoute(trigger)
+        this.routes.add(route)
+        if (!this.routes.takesOver(route)) return
+        const who = { function_id: route.functionId, connection: trigger.workerId }
+        host.ports.log.warn(who, `${route.method} ${route.pattern.source} is now served by ${route.functionId}`)
       },
       unbind: (trigger) => this.routes.remove(trigger.id),
     })
@@ -218,9 +226,13 @@ class HttpServer {
     const wanted = exchange.header('access-control-request-method')
     if (exchange.method !== 'OPTIONS' || wanted === undefined) return true
     exchange.traced = false
-    const methods = this.methodsOf(exchange.path)
+    const taken = this.methodsOf(exchange.path)
+    const { crossOriginMethods } = this.settings
+    const methods = (taken.length > 0 ? taken : METHODS).filter(
+      (method) => crossOriginMethods?.includes(method) ?? true,
+    )
     exchange.send(204, {
-      'access-control-allow-methods': (methods.length > 0 ? methods : METHODS).join(', '),
+      'access-control-allow-methods': methods.join(', '),
       'access-control-allow-headers': exchange.header('access-control-request-headers') ?? '*',
       'access-control-max-age': '600',
     })
@@ -246,13 +258,15 @@ class HttpServer {
   private async dispatchTo(exchange: Exchange, path: string): Promise<boolean> {
     const method = exchange.method
     const own = this.ownByKey.get(`${method === 'HEAD' ? 'GET' : method} ${path}`)
-    if (own) {
+    const taken = own?.yields ? this.routes.takenOver(own.method, path) : undefined
+    if (own && !taken) {
       exchange.route = own.path
       exchange.traced = own.quiet !== true
       if (isOpen(own, exchange) || this.admit(exchange, own.access !== 'guest')) await own.handle(exchange)
       return true
     }
-    const match = this.routes.find(method, path) ?? (method === 'HEAD' ? this.routes.find('GET', path) : undefined)
+    const match =
+      taken ?? this.routes.find(method, path) ?? (method === 'HEAD' ? this.routes.find('GET', path) : undefined)
     if (!match) return false
     const { route } = match
     exchange.route = route.pattern.source

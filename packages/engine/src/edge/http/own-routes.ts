@@ -9,7 +9,7 @@ import { isRecord } from './input.ts'
 import type { EdgeMetrics } from './metrics.ts'
 import type { Method } from './routes.ts'
 
-/** A route of the engine itself: always there, nobody can take it. */
+/** A route of the engine itself: always there. */
 export interface OwnRoute {
   method: Method
   path: string
@@ -22,6 +22,8 @@ export interface OwnRoute {
   contentType?: string
   /** Leaves no span: asked every few seconds by probes. */
   quiet?: boolean
+  /** A trigger that nobody's manifest declares may take this path over; else nobody can. */
+  yields?: boolean
   handle(exchange: Exchange): void | Promise<void>
 }
 
@@ -42,10 +44,31 @@ const STRING = { type: 'string' }
 const PRINCIPAL = { type: 'object', properties: { kind: STRING, id: STRING } }
 
 export function ownRoutes(parts: OwnParts): OwnRoute[] {
-  return [...probes(parts), ...directory(parts), ...authRoutes(parts)]
+  return [...readiness(parts), ...probes(parts), ...directory(parts), ...authRoutes(parts)]
 }
 
-function probes({ core, metrics, openApi, draining }: OwnParts): OwnRoute[] {
+/** The state of the engine at two paths: where probes look, which a client may bind itself, and our own. */
+function readiness({ core, draining }: OwnParts): OwnRoute[] {
+  const route: Omit<OwnRoute, 'path'> = {
+    method: 'GET',
+    summary: 'Are all workers there that are to be there always?',
+    access: 'open',
+    quiet: true,
+    handle(exchange) {
+      const { expected, up } = core.readiness()
+      const missing = expected.filter((name) => !up.includes(name))
+      const status = draining() ? 'draining' : missing.length > 0 ? 'starting' : 'ready'
+      const workers = { expected: expected.length, up: up.length, missing }
+      exchange.json(status === 'ready' ? 200 : 503, { value: { status, workers } })
+    },
+  }
+  return [
+    { ...route, path: '/ready', yields: true },
+    { ...route, path: '/v1/engine/ready' },
+  ]
+}
+
+function probes({ metrics, openApi }: OwnParts): OwnRoute[] {
   return [
     {
       method: 'GET',
@@ -53,21 +76,8 @@ function probes({ core, metrics, openApi, draining }: OwnParts): OwnRoute[] {
       summary: 'Is the engine alive?',
       access: 'open',
       quiet: true,
+      yields: true,
       handle: (exchange) => exchange.json(200, { value: { status: 'ok' } }),
-    },
-    {
-      method: 'GET',
-      path: '/ready',
-      summary: 'Are all workers there that are to be there always?',
-      access: 'open',
-      quiet: true,
-      handle(exchange) {
-        const { expected, up } = core.readiness()
-        const missing = expected.filter((name) => !up.includes(name))
-        const status = draining() ? 'draining' : missing.length > 0 ? 'starting' : 'ready'
-        const workers = { expected: expected.length, up: up.length, missing }
-        exchange.json(status === 'ready' ? 200 : 503, { value: { status, workers } })
-      },
     },
     {
       method: 'GET',
@@ -77,6 +87,7 @@ function probes({ core, metrics, openApi, draining }: OwnParts): OwnRoute[] {
       contentType: 'text/plain',
       output: STRING,
       quiet: true,
+      yields: true,
       async handle(exchange) {
         exchange.send(200, { 'content-type': metrics().contentType }, await metrics().text())
       },

@@ -25,11 +25,24 @@ export function problemOf(error: ErrorBody, traceId: string, status?: number): P
     status: status ?? info.status,
     detail: error.message,
     code: error.code,
-    next: info.next,
+    next: nextOf(error, traceId) ?? info.next,
     retryable: info.class === 'retryable',
     trace_id: traceId,
     ...(error.details === undefined ? {} : { details: error.details }),
   }
+}
+
+/** What to do about this one error, where its facts say more than its code. */
+function nextOf({ code, details }: ErrorBody, traceId: string): string | undefined {
+  if (typeof details !== 'object' || details === null) return undefined
+  const { owner, functionId } = details as { owner?: unknown; functionId?: unknown }
+  if (code === 'forbidden' && typeof owner === 'string') {
+    return `Call one of the functions of ${owner}: \`npm run agentos -- functions ${owner}\` lists them.`
+  }
+  if (code === 'invocation_failed' && typeof functionId === 'string') {
+    return `${functionId} threw it: \`npm run agentos -- trace ${traceId}\` shows where, and \`npm run agentos -- logs <worker>\` of the worker that serves it has the stack.`
+  }
+  return undefined
 }
 
 /** Value of `Retry-After` in seconds, for what is worth trying again. */

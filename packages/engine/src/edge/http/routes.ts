@@ -38,19 +38,28 @@ export interface RouteMatch {
 }
 
 const MAX_PARAM_LENGTH = 8_192
-const MAX_CONFLICT_TEXT = 200
+const MAX_PATH_TOLD = 100
+/** Words by which clients of the protocol recognize a refusal. */
+const CONFLICTS = 'conflicts with already-registered route'
+
+/** A path of the engine's own. One that `yields` is left to the triggers that nobody's manifest declares. */
+export interface ReservedPath {
+  method: Method
+  covers: (path: string) => boolean
+  yields?: boolean
+}
 
 /** The routes of all workers. They come and go at run time; a stale removal never hits a newer binding. */
 export class RouteTable {
   private readonly byKey = new Map<string, Route>()
   private readonly byId = new Map<string, Route>()
   private readonly owned = new Map<string, Set<Route>>()
-  private readonly reserved: readonly { method: Method; covers: (path: string) => boolean }[]
+  private readonly reserved: readonly ReservedPath[]
   private router = newRouter()
   private stale = false
 
   /** `reserved` paths are the engine's own: `/health` and the like. */
-  constructor(reserved: readonly { method: Method; covers: (path: string) => boolean }[] = []) {
+  constructor(reserved: readonly ReservedPath[] = []) {
     this.reserved = reserved
   }
 
@@ -102,6 +111,18 @@ export class RouteTable {
     return params === undefined ? undefined : { route, params }
   }
 
+  /** The trigger that took this very path over from the engine. */
+  takenOver(method: string, path: string): RouteMatch | undefined {
+    const match = this.find(method, path)
+    return match && pathOf(match.route.pattern) === path ? match : undefined
+  }
+
+  /** Does this route take a path over that the engine serves where nobody else does? */
+  takesOver({ method, pattern }: Route): boolean {
+    const path = pathOf(pattern)
+    return this.reserved.some((entry) => entry.yields === true && entry.method === method && entry.covers(path))
+  }
+
   /** Methods that this path has. */
   methodsOf(path: string): Method[] {
     const methods = METHODS.filter((method) => this.find(method, path) !== undefined)
@@ -111,25 +132,24 @@ export class RouteTable {
 
   private assertFree(route: Route, existing: Route | undefined): void {
     const { method, pattern } = route
-    const path = `/${pattern.source.replace(/^\/+/, '')}`
-    if (this.reserved.some((entry) => entry.method === method && entry.covers(path))) {
-      throw new EngineError('route_taken', `${method} ${path} belongs to the engine`)
+    const path = pathOf(pattern)
+    const reserved = this.reserved.find((entry) => entry.method === method && entry.covers(path))
+    if (reserved && !(reserved.yields && route.owner === undefined)) {
+      throw new EngineError('route_taken', `${method} ${path} ${CONFLICTS} ${path}, which belongs to the engine`)
     }
     if (existing && existing.owner === route.owner) {
-      if (existing.pattern.source.replace(/^\/+/, '') === pattern.source.replace(/^\/+/, '')) return
+      const theirs = pathOf(existing.pattern)
+      if (theirs === path) return
       throw new EngineError(
         'trigger_registration_failed',
-        `Route conflict: ${method} ${path} has the shape of ${existing.pattern.source} with other parameter names`.slice(
-          0,
-          MAX_CONFLICT_TEXT,
-        ),
+        `Route conflict: ${method} ${cut(path)} ${CONFLICTS} ${cut(theirs)}, which has other parameter names`,
       )
     }
     for (const owned of this.owned.get(lengthKey(route)) ?? []) {
       if (owned.owner === route.owner || !takesFrom(pattern, owned.pattern)) continue
       throw new EngineError(
         'route_taken',
-        `${method} ${path} belongs to ${owned.owner}, which serves ${owned.pattern.source} with ${owned.functionId}`,
+        `${method} ${cut(path)} ${CONFLICTS} ${pathOf(owned.pattern)}, which ${owned.owner} serves with ${owned.functionId}`,
       )
     }
   }
@@ -219,6 +239,14 @@ function isMethod(method: string): method is Method {
 
 function record(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function pathOf(pattern: PathPattern): string {
+  return `/${pattern.source.replace(/^\/+/, '')}`
+}
+
+function cut(path: string): string {
+  return path.slice(0, MAX_PATH_TOLD)
 }
 
 function keyOf(route: Route): string {

@@ -9,6 +9,8 @@ export interface HttpSettings {
   allowedHosts: readonly string[]
   /** Origins whose pages may call us, beside our own page's. */
   allowedOrigins: readonly string[]
+  /** Methods that pages of other origins may use, of those that a path takes; `undefined` is all of them. */
+  crossOriginMethods?: readonly string[]
   guests: boolean
   /** Shared by all guests. */
   guestRequestsPerMinute: number
@@ -55,7 +57,8 @@ export const DEFAULT_HTTP_SETTINGS: HttpSettings = {
   middleware: [],
 }
 
-const IiiHttpConfig = z.strictObject({
+/** `config:` of an `iii-http` entry of config.yaml. */
+export const httpSettingsSchema = z.strictObject({
   port: z.int().min(0).max(65_535).optional(),
   host: z.string().optional(),
   default_timeout: z.int().positive().optional(),
@@ -79,7 +82,7 @@ const IiiHttpConfig = z.strictObject({
  * by one. Throws a `ZodError` for keys that are not known.
  */
 export function httpSettingsFrom(config: unknown): Partial<HttpSettings> {
-  const entry = IiiHttpConfig.parse(config ?? {})
+  const entry = httpSettingsSchema.parse(config ?? {})
   const settings: Partial<HttpSettings> = {}
   if (entry.port !== undefined) settings.port = entry.port
   if (entry.host !== undefined) settings.addresses = addressesOf(entry.host)
@@ -88,6 +91,8 @@ export function httpSettingsFrom(config: unknown): Partial<HttpSettings> {
   if (entry.cors?.allowed_origins) {
     settings.allowedOrigins = entry.cors.allowed_origins.filter((origin) => origin !== '*')
   }
+  const methods = entry.cors?.allowed_methods?.map((method) => method.toUpperCase()) ?? []
+  if (methods.length > 0 && !methods.includes('*')) settings.crossOriginMethods = methods
   if (entry.middleware) {
     settings.middleware = [...entry.middleware].sort((a, b) => a.priority - b.priority).map((item) => item.function_id)
   }

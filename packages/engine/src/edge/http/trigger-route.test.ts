@@ -384,7 +384,7 @@ describe('routes that come and go', () => {
     expect(client.refused.map(({ message }) => message)).toEqual([
       expect.stringContaining('api_path'),
       expect.stringContaining('wildcard'),
-      expect.stringContaining('conflict'),
+      expect.stringContaining('conflicts with already-registered route /a/:x/:y'),
       expect.stringContaining('BREW'),
     ])
   })
@@ -397,13 +397,30 @@ describe('routes that come and go', () => {
     client = system.worker()
     client.bind('t1', 'f', { api_path: 'v1/notes/:other' })
     client.bind('t2', 'f', { api_path: 'v1/notes/secret' })
-    client.bind('t3', 'f', { api_path: '/health' })
+    client.bind('t3', 'f', { api_path: '/openapi.json' })
     client.bind('t4', 'f', { api_path: '/' })
     client.bind('t5', 'f', { api_path: '/assets/app.js' })
     expect(client.refused).toHaveLength(5)
+    const words = expect.stringContaining('conflicts with already-registered route')
+    expect(client.refused.slice(0, 3)).toMatchObject([{ message: words }, { message: words }, { message: words }])
     client.bind('t6', 'f', { api_path: 'v1/notes/secret', http_method: 'POST' })
     client.bind('t7', 'f', { api_path: 'v1/other/:id' })
     expect(client.refused).toHaveLength(5)
+  })
+
+  it('may take the paths of probes over from the engine, which has them back when the trigger goes', async () => {
+    client.serve('mine', () => ({ status_code: 200, body: 'mine' }))
+    for (const path of ['health', 'ready', 'metrics']) {
+      client.bind(path, 'mine', { api_path: `/${path}` })
+      expect(await (await system.fetch(`/${path}`)).json()).toBe('mine')
+      expect((await system.fetch(`/${path}`, { method: 'HEAD' })).status).toBe(200)
+    }
+    client.bind('any', 'mine', { api_path: '/:any' })
+    client.unbind('health')
+    expect(await (await system.fetch('/health')).json()).toEqual({ status: 'ok' })
+    expect(await (await system.fetch('/v1/engine/ready')).json()).toMatchObject({ status: 'ready' })
+    expect(client.refused).toEqual([])
+    expect(system.warnings).toContain('GET /health is now served by mine')
   })
 
   it('run with no more authority than whoever bound them', async () => {

@@ -1,13 +1,11 @@
 import type { CallResult, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import type { StoreOutcome, StoreWrite, Timer } from '../../core/ports.ts'
 import { fire } from '../firing.ts'
+import { NOTICED_MS } from './clock-watch.ts'
 import type { Schedule } from './schedule.ts'
+import { ServedTimes, type StoredTimes } from './served-times.ts'
 
-/** Waking now and then keeps a clock that was set from being noticed late. */
-const MAX_SLEEP_MS = 30_000
 const RETRY_MS = { first: 1_000, last: 60_000 }
-/** A remembered time this far in the future comes from a clock that was wrong. */
-const MAX_AHEAD_MS = 24 * 3_600_000
 /** What is kept of a trigger that nobody declares any more. */
 const KEPT_MS = 30 * 24 * 3_600_000
 /** Failures of the way to the handler, not of the handler. */
@@ -27,9 +25,8 @@ export interface JobConfig {
   catchUp: boolean
 }
 
-/** Stored under `schedule`: times up to `last` are served. */
-interface StoredSchedule {
-  last: number
+/** Stored under `schedule`. */
+interface StoredSchedule extends StoredTimes {
   skipped: number
 }
 
@@ -48,8 +45,9 @@ export class Job {
   private readonly schedule: Schedule
   private readonly deadlineMs: number
   private readonly partition: string
-  private readonly boundAt: number
-  private last: number
+  /** What was due before it was missed while nobody served the schedule. */
+  private boundAt: number
+  private served: ServedTimes
   private timer: Timer | undefined
   private retryMs = RETRY_MS.first
   private stopped = false
@@ -70,28 +68,32 @@ export class Job {
     this.deadlineMs = parts.deadlineMs
     this.partition = `cron/${parts.identity}`
     this.boundAt = this.now()
-    this.last = this.boundAt
+    this.served = new ServedTimes(parts.schedule, undefined, this.boundAt)
   }
 
   get lastDue(): number {
-    return this.last
+    return this.served.last
   }
 
   nextDue(): number | undefined {
-    return this.schedule.next(this.last)
+    return this.served.next()
   }
 
-  start(): void {
+  /** Says by how much the clock is behind what is stored, in milliseconds. */
+  start(): number {
     const { store } = this.host.ports
     const stored = store.latest(this.partition, 'schedule')?.value as StoredSchedule | undefined
     const firing = store.latest(this.partition, 'firing')?.value as { due: number } | undefined
-    if (stored && stored.last <= this.boundAt + MAX_AHEAD_MS) this.last = stored.last
+    this.served = new ServedTimes(this.schedule, stored, this.boundAt)
     this.skipped = stored?.skipped ?? 0
-    if (stored?.last !== this.last) this.write([this.scheduleWrite()], () => {})
-    if (!firing) return this.sleep()
-    // Its handler may have run before the engine went down: it has the same key, and runs again.
-    this.running = true
-    this.wake(0, () => this.run(firing.due))
+    const behind = this.served.follow(this.boundAt)
+    if (stored?.last !== this.served.last) this.write([this.scheduleWrite()], () => {})
+    if (firing) {
+      // Its handler may have run before the engine went down: it has the same key, and runs again.
+      this.running = true
+      this.wake(0, () => this.run(firing.due))
+    } else this.sleep()
+    return behind
   }
 
   stop(): void {
@@ -102,31 +104,37 @@ export class Job {
   private sleep(): void {
     const due = this.nextDue()
     if (due === undefined) return
-    this.wake(Math.min(Math.max(due - this.now(), 0), MAX_SLEEP_MS), () => this.tick())
+    this.wake(Math.min(Math.max(due - this.now(), 0), NOTICED_MS), () => this.tick())
   }
 
   private tick(): void {
     const now = this.now()
-    const missed = this.schedule.latest(this.last, now)
+    this.follow(now)
+    const missed = this.served.due(now)
     if (!missed) return this.sleep()
     if (missed.due < this.boundAt && !this.config.catchUp) {
       this.skipped += missed.skipped + 1
-      this.last = missed.due
+      this.served.serve(missed.due, true)
       return this.sleep()
     }
     this.begin(missed)
   }
 
+  /** Where the clock was set back. */
+  private follow(now: number): void {
+    if (this.served.follow(now) > 0) this.boundAt = Math.min(this.boundAt, now)
+  }
+
   private begin({ due, skipped }: { due: number; skipped: number }): void {
     this.running = true
-    const before = { last: this.last, skipped: this.skipped }
-    this.last = due
+    const before = { times: this.served.stored, skipped: this.skipped }
+    this.served.serve(due, skipped > 0)
     this.skipped += skipped
     const firing: StoreWrite = { op: 'put', partition: this.partition, key: 'firing', value: { due }, ...this.kept() }
     this.write([this.scheduleWrite(), firing], (outcome) => {
       if (outcome.ok) return this.run(due)
       this.running = false
-      this.last = before.last
+      this.served = new ServedTimes(this.schedule, before.times, due)
       this.skipped = before.skipped
       this.wake(RETRY_MS.first, () => this.tick())
     })
@@ -150,11 +158,12 @@ export class Job {
   private ran(due: number, result: CallResult | undefined): void {
     if (result && !result.ok && UNDELIVERED.has(result.error.code)) return this.runLater(due)
     this.retryMs = RETRY_MS.first
-    const during = this.schedule.latest(this.last, this.now())
+    this.follow(this.now())
+    const during = this.served.due(this.now())
     if (during) {
       const skipped = during.skipped + 1
       this.skipped += skipped
-      this.last = during.due
+      this.served.serve(during.due)
       this.host.ports.log.info(
         { trigger_id: this.bindings[0]?.id, skipped },
         'Cron ticks fell into the run before them',
@@ -177,7 +186,8 @@ export class Job {
     const delay = this.retryMs
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS.last)
     this.wake(delay, () => {
-      const later = this.schedule.latest(this.last, this.now())
+      this.follow(this.now())
+      const later = this.served.due(this.now())
       if (later) this.begin({ due: later.due, skipped: later.skipped + 1 })
       else this.run(due)
     })
@@ -190,7 +200,7 @@ export class Job {
   }
 
   private scheduleWrite(): StoreWrite {
-    const value: StoredSchedule = { last: this.last, skipped: this.skipped }
+    const value: StoredSchedule = { ...this.served.stored, skipped: this.skipped }
     return { op: 'put', partition: this.partition, key: 'schedule', value, ...this.kept() }
   }
 

@@ -5,6 +5,7 @@ import { MemoryDisk } from '../../store/memory-store.ts'
 import { createCronModule } from './module.ts'
 
 const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
 const START = Date.parse('2026-11-22T16:00:30Z')
 const worker = { worker: 'memory' }
 
@@ -22,6 +23,10 @@ function boot(wall: number): TestHost {
 
 function scheduled(calls: BuiltinCall[]): string[] {
   return calls.map((call) => (call.input as { scheduled_time: string }).scheduled_time.slice(11, 19))
+}
+
+function due(calls: BuiltinCall[]): string[] {
+  return calls.map((call) => (call.input as { scheduled_time: string }).scheduled_time.slice(0, 16))
 }
 
 describe('cron', () => {
@@ -185,6 +190,90 @@ describe('cron over restarts and changed clocks', () => {
     expect(scheduled(calls)).toEqual(['17:00:00'])
     host.time.advance(30 * MINUTE)
     expect(scheduled(calls)).toEqual(['17:00:00', '18:00:00'])
+  })
+
+  it('goes on from the new time when the clock is set back by a month, and says so', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(2 * 60 * MINUTE)
+    host.time.jump(-30 * DAY)
+    host.time.advance(60 * MINUTE)
+    expect(due(calls)).toEqual(['2026-11-22T17:00', '2026-11-22T18:00', '2026-10-23T19:00'])
+    expect(host.logged).toContainEqual({
+      level: 'warn',
+      message: expect.stringContaining('clock was set back'),
+      fields: { by_ms: 30 * DAY },
+    })
+    expect(host.value('engine::cron::list', {}, { kind: 'owner' })).toMatchObject({
+      clock_set_back: { by_ms: 30 * DAY },
+    })
+    // Somebody sets it right again: what was served before is not served anew.
+    host.time.jump(30 * DAY)
+    host.time.advance(60 * MINUTE)
+    expect(due(calls).slice(3)).toEqual(['2026-11-22T19:00', '2026-11-22T20:00'])
+  })
+
+  it('goes on from the new time when the clock was set back while the system was down', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    expect(due(calls)).toEqual(['2026-11-22T17:00'])
+    host = boot(host.time.now() - 30 * DAY)
+    const after = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    expect(due(after)).toEqual(['2026-10-23T18:00'])
+    expect(host.logged).toContainEqual(expect.objectContaining({ message: expect.stringContaining('set back') }))
+    host = boot(host.time.now() + 30 * DAY)
+    const last = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.advance(60 * MINUTE)
+    expect(due(last)).toEqual(['2026-11-22T18:00', '2026-11-22T19:00'])
+  })
+
+  it('does not count as missed what comes after the clock was set back, where missed times are left alone', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly', catchUp: false }, worker)
+    host.time.advance(60 * MINUTE)
+    host.time.jump(-30 * DAY)
+    host.time.advance(60 * MINUTE)
+    expect(due(calls)).toEqual(['2026-11-22T17:00', '2026-10-23T18:00'])
+  })
+
+  it('serves what it left out when the clock ran ahead, once that is set right', () => {
+    const calls = host.handler('app::tick')
+    host.bind('cron', 'app::tick', { expression: '@hourly' }, worker)
+    host.time.jump(10 * DAY)
+    host.time.advance(MINUTE)
+    host.time.jump(-10 * DAY)
+    host.time.advance(60 * MINUTE)
+    expect(due(calls)).toEqual(['2026-12-02T16:00', '2026-11-22T17:00'])
+  })
+
+  it('stands still under no clock, and fires no due time twice, however often that is set', () => {
+    for (let seed = 1; seed <= 30; seed += 1) {
+      host = new TestHost([createCronModule()], { disk: new MemoryDisk(), wall: START })
+      const calls = host.handler('app::tick')
+      host.bind('cron', 'app::tick', { expression: '* * * * *' }, worker)
+      let random = seed
+      const next = () => {
+        random = (random * 48_271) % 2_147_483_647
+        return random / 2_147_483_647
+      }
+      for (let step = 0; step < 8; step += 1) {
+        const reach = next() < 0.5 ? 40 * DAY : 60 * MINUTE
+        host.time.jump(Math.round((2 * next() - 1) * reach))
+        // A clock that was set is noticed within half a minute.
+        host.time.advance(MINUTE / 2)
+        const from = host.time.now()
+        host.time.advance(Math.round(next() * 20 * MINUTE))
+        const served = new Set(due(calls))
+        for (let at = Math.ceil(from / MINUTE) * MINUTE; at <= host.time.now(); at += MINUTE) {
+          expect(served, `seed ${seed}`).toContain(new Date(at).toISOString().slice(0, 16))
+        }
+      }
+      expect(due(calls).length, `seed ${seed}`).toBe(new Set(due(calls)).size)
+    }
   })
 
   it('does not wait for years after a clock was wrong by years', () => {

@@ -3,6 +3,7 @@ import { identityOf, readConfig } from '../bindings.ts'
 import { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, object, STRING } from '../json-schema.ts'
 import { serve } from '../serve.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { Job, type JobConfig } from './job.ts'
 import { Schedule } from './schedule.ts'
 
@@ -24,9 +25,11 @@ class CronJobs implements BuiltinTriggerType {
   private readonly host: ModuleHost
   private readonly deadlineMs: number
   private readonly jobs = new Map<string, Job>()
+  private readonly clock: ClockWatch
 
   constructor(host: ModuleHost, deadlineMs: number) {
     this.host = host
+    this.clock = new ClockWatch(host.ports)
     this.deadlineMs = deadlineMs
   }
 
@@ -41,7 +44,7 @@ class CronJobs implements BuiltinTriggerType {
       return
     }
     const job = new Job({ host: this.host, identity, trigger, config, schedule, deadlineMs: this.deadlineMs })
-    job.start()
+    this.clock.tell(job.start())
     this.jobs.set(identity, job)
   }
 
@@ -57,7 +60,14 @@ class CronJobs implements BuiltinTriggerType {
   }
 
   stop(): void {
+    this.clock.stop()
     for (const job of this.jobs.values()) job.stop()
+  }
+
+  /** When the clock was set back, and by how much; null where it was not since the start. */
+  clockSetBack(): object | null {
+    const { setBack } = this.clock
+    return setBack ? { at_ms: setBack.at, by_ms: setBack.byMs } : null
   }
 
   rows(): object[] {
@@ -88,14 +98,15 @@ export function createCronModule(options: CronModuleOptions = {}): EngineModule 
         host,
         {
           id: 'engine::cron::list',
-          summary: 'Schedules, when each is due next, and how many of its times were skipped',
+          summary:
+            'Schedules, when each is due next, how many of its times were skipped, and whether the clock was set back',
           effects: 'read',
           idempotent: true,
           access: 'owner',
           request_format: object({}),
-          response_format: object({ schedules: arrayOf(ANY) }),
+          response_format: object({ schedules: arrayOf(ANY), clock_set_back: ANY }),
         },
-        (_input, call) => call.reply({ schedules: started.rows() }),
+        (_input, call) => call.reply({ schedules: started.rows(), clock_set_back: started.clockSetBack() }),
       )
     },
     stop(): void {

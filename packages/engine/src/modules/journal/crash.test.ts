@@ -14,7 +14,7 @@ const run = (runId: string) => world.query('engine::runs::get', { runId })
 
 describe('a write to the state that is under way when the engine is killed', () => {
   const COUNT = { scope: 'counts', key: 'n', ops: [{ type: 'increment', path: 'n', by: 1 }] }
-  const FIRST = { old_value: null, new_value: { n: 1 }, version: 1 }
+  const FIRST = { old_value: null, new_value: { n: 1 } }
 
   /** Asks for the step and lets nothing come to the disk. */
   function send(): void {

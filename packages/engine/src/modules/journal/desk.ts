@@ -1,11 +1,13 @@
 import { EngineError, type HttpBinding } from '@agentos/protocol'
 import type { BuiltinCall, BuiltinFunction, ModuleHost } from '../../core/module.ts'
+import type { StoreWrite } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, integer, object, oneOf, STRING } from '../json-schema.ts'
+import { KeyRecords } from '../keys/key-records.ts'
 import { guarded, serve } from '../serve.ts'
 import { isOpen, type RunHead, type RunStatus } from './entry.ts'
 import type { EventReaders } from './events.ts'
-import { listPartition } from './partitions.ts'
+import { listPartition, runPartition } from './partitions.ts'
 import { Recording } from './replay.ts'
 import type { Run } from './run.ts'
 import type { Runs } from './runs.ts'
@@ -36,11 +38,13 @@ export class RunDesk {
   private readonly host: ModuleHost
   private readonly runs: Runs
   private readonly events: EventReaders | undefined
+  private readonly keys: KeyRecords
 
   constructor(host: ModuleHost, runs: Runs, events: EventReaders | undefined) {
     this.host = host
     this.runs = runs
     this.events = events
+    this.keys = new KeyRecords(host.ports)
   }
 
   serve(): void {
@@ -95,11 +99,17 @@ export class RunDesk {
         id: 'engine::runs::cancel',
         summary: 'End a run and what it has under way',
         effects: 'write',
+        idempotent: true,
         http: route('POST', '/v1/runs/:runId/cancel'),
         request_format: object({ ...RUN_ID, 'reason?': STRING }),
         response_format: object({ ...RUN_ID, status: oneOf('cancelled') }),
       },
       (input, call) => {
+        const head = this.headOf(input, call)
+        // Whoever asks again because the answer was lost hears what it was.
+        if (head.status === 'cancelled' && !this.runs.get(head.id)) {
+          return call.reply({ runId: head.id, status: 'cancelled' })
+        }
         const run = this.openRun(input, call)
         run.cancel(input.optionalString('reason') ?? 'The run was cancelled', () =>
           call.reply({ runId: run.id, status: 'cancelled' }),
@@ -111,6 +121,7 @@ export class RunDesk {
         id: 'engine::runs::resume',
         summary: 'Decide what became of a step in doubt, or try a run that diverged again',
         effects: 'write',
+        keyed: true,
         access: 'owner',
         http: route('POST', '/v1/runs/:runId/resume'),
         request_format: object({
@@ -128,18 +139,17 @@ export class RunDesk {
         id: 'engine::runs::signal',
         summary: 'Give a run a value that it waits for, or will wait for; each name once',
         effects: 'write',
+        keyed: true,
         access: 'owner',
         http: route('POST', '/v1/runs/:runId/signal'),
         request_format: object({ ...RUN_ID, name: STRING, 'value?': ANY }),
         response_format: object({ ...RUN_ID, status: oneOf(...STATUSES) }),
       },
       (input, call) => {
-        const run = this.openRun(input, call)
         const name = input.string('name')
         if (name === '' || name.length > 200) throw input.mismatch('`name` has 1 to 200 characters')
-        run.waits.signal(name, input.optionalValue('value') ?? null, () =>
-          call.reply({ runId: run.id, status: run.head.status }),
-        )
+        const value = input.optionalValue('value') ?? null
+        this.decide(input, call, (run, beside, done) => run.waits.signal(name, value, beside, done))
       },
     )
     this.add(
@@ -148,6 +158,7 @@ export class RunDesk {
         summary:
           'Run the handler again against the journal and tell what differs; with `from`, begin a fork at that step',
         effects: 'external',
+        keyed: true,
         access: 'owner',
         http: route('POST', '/v1/runs/:runId/replay'),
         request_format: object({ ...RUN_ID, 'from?': STRING }),
@@ -240,8 +251,27 @@ export class RunDesk {
     })
   }
 
+  /** Writes a decision about a run, once for the key of its call, and tells in which state that leaves the run. */
+  private decide(
+    input: Input,
+    call: BuiltinCall,
+    write: (run: Run, beside: readonly StoreWrite[], done: () => void) => void,
+  ): void {
+    const { functionId, context } = call
+    const { id, realm } = this.headOf(input, call)
+    const work = { functionId, context, input: call.input, partition: runPartition(realm, id) }
+    const answer = (): void => call.reply({ runId: id, status: this.runs.head(realm, id)?.status })
+    this.keys.once(work, {
+      first: () => write(this.openRun(input, call), this.keys.recordOf(work, undefined), answer),
+      again: answer,
+      failed: (error) =>
+        guarded(this.host, call, () => {
+          throw error
+        }),
+    })
+  }
+
   private resume(input: Input, call: BuiltinCall): void {
-    const run = this.openRun(input, call)
     const answer = input.optionalOneOf('answer', ['repeat', 'done', 'failed'])
     if (!answer) throw input.mismatch('missing field `answer`')
     const step = input.optionalString('step')
@@ -251,7 +281,7 @@ export class RunDesk {
       ...(step === undefined ? {} : { step }),
       ...(input.has('result') ? { result: input.optionalValue('result') } : {}),
     }
-    run.waits.resume(given, () => call.reply({ runId: run.id, status: run.head.status }))
+    this.decide(input, call, (run, beside, done) => run.waits.resume({ ...given, beside }, done))
   }
 
   private replay(input: Input, call: BuiltinCall): void {

@@ -1,6 +1,8 @@
 import type { InvokeFunctionFrame } from '@agentos/protocol'
 import { installed, type Peer, startCore } from '../../../test/peers.ts'
 import { BESIDE } from '../../core/ports.ts'
+import type { StoredRow } from '../../store/record.ts'
+import { createKeysModule } from '../keys/module.ts'
 import { createStateModule } from '../state/module.ts'
 import { createJournalModule } from './module.ts'
 
@@ -22,6 +24,8 @@ const WORKERS = [
 /** An engine with the journal, a worker with durable functions, and one with tools; each step of time is the test's. */
 export class JournalWorld {
   private parts = this.boot()
+  /** What readers of runs were told. */
+  readonly told: { type: string }[] = []
   caller!: Peer
   flow!: Peer
   tool!: Peer
@@ -40,8 +44,16 @@ export class JournalWorld {
     return this.parts.disk
   }
 
+  get store() {
+    return this.parts.store
+  }
+
   private boot(before?: { time: ReturnType<typeof startCore>['time']; disk: ReturnType<typeof startCore>['disk'] }) {
-    return startCore({ workers: WORKERS, modules: [createStateModule(), createJournalModule()], ...before })
+    const keys = createKeysModule({ kept: 1_000, bytes: 1_000_000, maxResultBytes: 1_000 })
+    const write = (text: string): boolean => this.told.push(JSON.parse(text)) > 0
+    const openWriter = () => ({ write, onDrain() {}, aborted: false, end() {} })
+    const modules = [keys, createStateModule(), createJournalModule({ openWriter })]
+    return startCore({ workers: WORKERS, modules, ...before })
   }
 
   connect(): void {
@@ -81,17 +93,22 @@ export class JournalWorld {
 
   /** From the commit of a write with its key on nothing comes to the disk, as where the engine is killed just then. */
   dieAfterKeyedWrite(): void {
+    this.dieAfter(({ key }) => key.startsWith(BESIDE))
+  }
+
+  /** From the commit of this row on nothing comes to the disk, as where the engine is killed just then. */
+  dieAfter(isLast: (row: StoredRow) => boolean): void {
     const { disk } = this
     const put = disk.put.bind(disk)
     let isDead = false
     disk.put = (row) => {
       if (isDead) return
       put(row)
-      isDead = row.key.startsWith(BESIDE)
+      isDead = isLast(row)
     }
     this.settle()
     disk.put = put
-    if (!isDead) throw new Error('Nothing was written under a key')
+    if (!isDead) throw new Error('The row was not written')
     this.restart()
   }
 

@@ -7,6 +7,9 @@ const PAGE = 500
 /** How soon a write that the disk refused is tried again. */
 const RETRY_MS = 1_000
 
+/** An entry to be written, and what has to be in its batch beside it. */
+export type Noted = NewEntry & { beside?: readonly StoreWrite[] }
+
 /** The records of one run. Entries are numbered in the order in which they are given, and become durable in that order. */
 export class Journal {
   readonly partition: string
@@ -38,8 +41,9 @@ export class Journal {
    * Like `write`, but does not take no for an answer: `done` runs when it is durable, however long the disk is full.
    * Returns the number of the last entry.
    */
-  insist(head: RunHead, entries: readonly NewEntry[], done: () => void): number {
+  insist(head: RunHead, entries: readonly Noted[], done: () => void): number {
     const stamped = this.stamp(entries)
+    const besides = entries.flatMap(({ beside = [] }) => beside)
     this.heads += 1
     const revision = this.heads
     // As it is now: what it says later may need entries that are not written by then.
@@ -48,7 +52,7 @@ export class Journal {
     const attempt = (): void => {
       const isNewest = revision > this.written
       if (!isNewest && stamped.length === 0) return done()
-      this.ports.store.write(this.batch(stamped, isNewest ? state : undefined), (outcome) => {
+      this.ports.store.write(this.batch(stamped, isNewest ? state : undefined, besides), (outcome) => {
         if (outcome.ok) {
           this.written = Math.max(this.written, revision)
           this.tell(stamped)
@@ -109,17 +113,18 @@ export class Journal {
     })
   }
 
-  private stamp(entries: readonly NewEntry[]): [number, Entry][] {
+  private stamp(entries: readonly Noted[]): [number, Entry][] {
     const at = this.ports.clock.now()
-    return entries.map((entry) => {
+    return entries.map(({ beside: _besides, ...entry }) => {
       this.last += 1
       return [this.last, { at, ...entry } as Entry]
     })
   }
 
-  private batch(stamped: [number, Entry][], head?: RunHead): StoreWrite[] {
+  private batch(stamped: [number, Entry][], head?: RunHead, besides: readonly StoreWrite[] = []): StoreWrite[] {
     const { partition } = this
     const writes: StoreWrite[] = stamped.map(([n, value]) => ({ op: 'put', partition, key: entryKey(n), value }))
+    writes.push(...besides)
     if (head) writes.push({ op: 'put', partition, key: 'head', value: head })
     return writes
   }

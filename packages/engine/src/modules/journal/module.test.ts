@@ -510,14 +510,67 @@ describe('a step that needs an approval', () => {
     expect(world.calls('tool::send')).toBe(1)
   })
 
+  /** What the gate was asked about a request, and has not answered yet. */
+  const question = () => {
+    expect(world.given(world.gate, 'approval::gate').data).toEqual({ requestId: 'apr-1' })
+    return world.given(world.gate, 'approval::gate')
+  }
+  const answer = (value: object): void => {
+    world.gate.answer(question(), value)
+    world.settle()
+  }
+
   it('is over when the approval expires, and its call is not made again', () => {
     world.begin()
     world.ask('1', 'tool::send')
     refuse()
     world.unwind()
     world.time.advance(61_000)
+    answer({ decision: 'timed_out' })
     expect(world.flow.code(world.ask('1', 'tool::send'))).toBe('approval_expired')
     expect(world.calls('tool::send')).toBe(1)
+  })
+
+  it.each([
+    ['approved', undefined],
+    ['denied', 'approval_denied'],
+  ])('that was %s without anybody telling the run asks before it gives up', async (decision, code) => {
+    world.begin()
+    const { runId } = world
+    world.ask('1', 'tool::send', { to: 'ada' })
+    refuse()
+    world.unwind()
+    world.restart()
+    world.connect()
+    world.time.advance(61_000)
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'waiting' })
+    answer({ decision })
+    if (code) expect(world.flow.code(world.ask('1', 'tool::send', { to: 'ada' }))).toBe(code)
+    else expect(world.does('1', 'tool::send', 'sent', { to: 'ada' })).toBe('sent')
+  })
+
+  it('waits on where the request is open still, or nobody who knows can be asked, over a restart too', async () => {
+    world.begin()
+    const { runId } = world
+    world.ask('1', 'tool::send')
+    refuse()
+    world.unwind()
+    world.time.advance(61_000)
+    answer({ pending: true, expiresAt: world.time.now() + 5_000 })
+    const asked = world.gate.served.length
+    world.time.advance(4_000)
+    expect(world.gate.served).toHaveLength(asked)
+    world.time.advance(2_000)
+    expect(world.gate.served).toHaveLength(asked + 1)
+    world.gate.close()
+    world.time.advance(100_000)
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'waiting', reason: 'approval' })
+    world.restart()
+    world.connect()
+    // What comes meanwhile is as good as an answer.
+    await world.query('engine::runs::signal', { runId, name: 'approval:apr-1', value: { decision: 'approved' } })
+    answer({ decision: 'timed_out' })
+    expect(world.does('1', 'tool::send', 'sent')).toBe('sent')
   })
 
   it.each([
@@ -692,8 +745,9 @@ describe('a replay', () => {
   it('answers every step from the journal, executes nothing, and compares the end', async () => {
     const runId = finished()
     const id = replay(runId)
-    // Under the name of what it replays, which its result may hold.
-    expect(world.given(world.flow)).toMatchObject({ data: { n: 1 }, context: { run: runId, attempt: 1, recorded: 3 } })
+    // Under the name of what it replays, which its result may hold. No step is new: it looks for each before it works.
+    const context = { run: runId, attempt: 1, recorded: Number.MAX_SAFE_INTEGER }
+    expect(world.given(world.flow)).toMatchObject({ data: { n: 1 }, context })
     expect(world.flow.result(world.ask('1', 'tool::send', { to: 'ada' }))?.result).toBe('sent')
     expect(world.flow.result(world.ask('2', 'tool::read'))?.result).toBe('read')
     const look = world.ask('3', 'engine::journal::look', { name: 'roll' })
@@ -747,6 +801,19 @@ describe('a replay', () => {
       divergences: [{ step: '1', recorded: { name: 'tool::send' }, asked: { name: 'tool::keyed' } }],
     })
     expect(world.calls('tool::keyed')).toBe(0)
+  })
+
+  it('ends before work that was never recorded: the process is told of the end instead of doing it', () => {
+    world.begin()
+    const { runId } = world
+    world.does('1', 'tool::send', 'sent')
+    world.caller.call('engine::runs::cancel', { data: { runId } })
+    world.settle()
+    const id = replay(runId)
+    expect(world.given(world.flow).context!.recorded).toBeGreaterThan(1)
+    world.ask('1', 'tool::send')
+    expect(world.flow.code(world.ask('2', 'engine::journal::look', { name: 'roll' }))).toBe('run_suspended')
+    expect(world.caller.result(id)?.result).toMatchObject({ divergences: [{ step: '2', recorded: null }] })
   })
 
   it('with `from` is a fork: a new run that begins with the steps before that one', async () => {

@@ -1,11 +1,16 @@
 import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
-import type { Entry, NewEntry, ResumeAnswer, RunHead, StepCall, StepOutcome, Waiting } from './entry.ts'
+import type { StoreWrite } from '../../core/ports.ts'
+import type { Entry, ResumeAnswer, RunHead, StepCall, StepOutcome, Waiting } from './entry.ts'
 import { withoutChannels } from './fingerprint.ts'
+import type { Noted } from './journal.ts'
 import type { Run } from './run.ts'
 import type { Step } from './step.ts'
 
 const MAX_TIMER_MS = 2 ** 31 - 1
+/** How soon whoever gives approvals is asked again about a request, at the earliest. */
+const ASK_AGAIN_MS = 1_000
+const APPROVAL = 'approval:'
 
 /** What a person or a program decides about a run that stands still. */
 export interface Decision {
@@ -14,6 +19,8 @@ export interface Decision {
   answer: ResumeAnswer
   result?: unknown
   by: RunHead['principal']
+  /** Written with it. */
+  beside: readonly StoreWrite[]
 }
 
 /** All that makes a run stand still: signals, approvals, steps in doubt and divergences, and what lets it go on. */
@@ -38,7 +45,7 @@ export class RunWaits {
 
   /** The call of a step was refused until somebody approves it. */
   forApproval(step: Step, requestId: string, expiresAt: number | undefined): void {
-    const signal = `approval:${requestId}`
+    const signal = `${APPROVAL}${requestId}`
     if (this.used.has(signal)) {
       const message = 'The approval of this call was used up already, and it needs one again'
       return this.run.steps.record(step, { ok: false, error: { code: 'approval_required', message } })
@@ -73,24 +80,41 @@ export class RunWaits {
     })
   }
 
-  private expire(step: Step, { signal, approval, expiredCode }: Waiting): void {
-    if (approval) {
-      const value = { expired: true }
-      this.signals.set(signal, value)
-      return this.decidedFor(step, signal, [{ kind: 'signal', name: signal, value }])
-    }
+  private expire(step: Step, waiting: Waiting): void {
+    const { signal, approval, expiredCode } = waiting
+    if (approval) return this.ask(step, waiting)
     const message = `The signal ${signal} did not come in time`
     const error = { code: expiredCode ?? 'deadline_exceeded', message, details: { expired: true, signal } }
     this.conclude(step, { ok: false, error }, [])
   }
 
-  /** A signal comes. Throws `conflict` where it has come already; `done` runs when it is on disk. */
-  signal(name: string, value: unknown, done: () => void): void {
+  /**
+   * Nobody told of a decision in time, which may be lost on its way: whoever keeps it is asked first. As long as it does
+   * not say, nothing is decided.
+   */
+  private ask(step: Step, waiting: Waiting): void {
+    const { run } = this
+    const { signal } = waiting
+    run.host.askAbout(signal.slice(APPROVAL.length), run.head.context, (fate) => {
+      if (run.over || run.owner.stopped || step.waiting !== waiting) return
+      if (fate.is === 'pending' || fate.is === 'unknown') {
+        const again = run.host.ports.clock.now() + ASK_AGAIN_MS
+        waiting.expiresAt = fate.is === 'pending' ? Math.max(fate.expiresAt, again) : again
+        return this.watchExpiry(step)
+      }
+      const value = fate.is === 'decided' ? fate.value : { expired: true }
+      this.signals.set(signal, value)
+      this.decidedFor(step, signal, [{ kind: 'signal', name: signal, value }])
+    })
+  }
+
+  /** A signal comes. Throws `conflict` where it has come already; `done` runs when it is on disk, with what is beside it. */
+  signal(name: string, value: unknown, beside: readonly StoreWrite[], done: () => void): void {
     const { run } = this
     if (run.over) throw new EngineError('conflict', `The run ${run.id} is ${run.head.status}`)
     if (this.signals.has(name)) throw new EngineError('conflict', `The signal ${name} of ${run.id} has come already`)
     this.signals.set(name, value)
-    const entry: NewEntry = { kind: 'signal', name, value }
+    const entry: Noted = { kind: 'signal', name, value, beside }
     // Nobody waits yet: whoever does later has it at once. Several branches: the signal is written with the first.
     const steps = [...run.steps.all()].filter(({ waiting }) => waiting?.signal === name)
     if (steps.length === 0) run.journal.insist(run.head, [entry], done)
@@ -106,14 +130,14 @@ export class RunWaits {
    * Somebody decided about a step's approval, or nobody did in time. What was refused is the step's result; else its call
    * is made again, by this process or the next, and whoever asked for the approval lets it through.
    */
-  private decidedFor(step: Step, signal: string, entries: readonly NewEntry[], done?: () => void): void {
+  private decidedFor(step: Step, signal: string, entries: readonly Noted[], done?: () => void): void {
     const error = refusalOf(this.signals.get(signal), step)
     if (!error) return this.callAgain(step, signal, entries, done)
     this.used.add(signal)
     this.conclude(step, { ok: false, error }, entries, done)
   }
 
-  private callAgain(step: Step, signal: string, entries: readonly NewEntry[], done: () => void = () => {}): void {
+  private callAgain(step: Step, signal: string, entries: readonly Noted[], done: () => void = () => {}): void {
     const { run } = this
     this.used.add(signal)
     this.forget(step)
@@ -127,7 +151,7 @@ export class RunWaits {
   }
 
   /** What a step waited for is its result. */
-  private conclude(step: Step, outcome: StepOutcome, entries: readonly NewEntry[], done: () => void = () => {}): void {
+  private conclude(step: Step, outcome: StepOutcome, entries: readonly Noted[], done: () => void = () => {}): void {
     const { run } = this
     this.forget(step)
     step.state = 'recording'
@@ -180,23 +204,23 @@ export class RunWaits {
     if (run.over || head.status !== 'parked') {
       throw new EngineError('conflict', `The run ${run.id} is ${head.status}, and asks nothing`)
     }
-    const { answer, by } = decision
+    const { answer, by, beside } = decision
     if (head.reason === 'diverged') {
       if (answer !== 'repeat') throw new EngineError('conflict', 'A run that diverged can only be tried again: repeat')
       delete head.reason
-      return this.resumed({ kind: 'resumed', answer, by }, done)
+      return this.resumed({ kind: 'resumed', answer, by, beside }, done)
     }
     const key = decision.step ?? head.question?.step ?? ''
     const step = run.steps.get(key)
     if (step?.state !== 'in_doubt') throw new EngineError('conflict', `Step ${key} of ${run.id} is not in doubt`)
-    const entry: NewEntry = { kind: 'resumed', step: key, answer, by }
+    const entry: Noted = { kind: 'resumed', step: key, answer, by, beside }
     if (answer !== 'repeat') return this.conclude(step, decided(step, decision), [entry], done)
     step.state = 'idle'
     step.madeAt = undefined
     this.resumed(entry, done)
   }
 
-  private resumed(entry: NewEntry, done: () => void): void {
+  private resumed(entry: Noted, done: () => void): void {
     const { run } = this
     run.hasProgressed()
     this.goOn()

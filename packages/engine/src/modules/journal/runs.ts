@@ -11,6 +11,7 @@ import { Follower } from './follower.ts'
 import { uuidv7 } from './ids.ts'
 import { Journal } from './journal.ts'
 import { FINISHED, finishedKey, keyPartition, listKey, listPartition, OPEN, runPartition } from './partitions.ts'
+import { Reopening } from './reopening.ts'
 import { type Recording, ReplayCheck } from './replay.ts'
 import { Run, type RunOwner } from './run.ts'
 
@@ -28,6 +29,8 @@ const MAX_FOLLOWERS = 500
 /** How long an idempotency key stands after the end of its run. */
 const KEY_KEPT_MS = 24 * 3_600_000
 
+type RunKey = NonNullable<RunHead['key']>
+
 /** Hears of every entry of a run once it is durable. */
 export type EntryListener = (n: number, entry: Entry) => void
 
@@ -39,6 +42,7 @@ export class Runs implements RunOwner {
   private readonly attempts = new Map<string, Attempt>()
   private readonly followers = new Map<string, Follower>()
   private readonly listeners = new Map<string, Set<EntryListener>>()
+  private readonly reopening = new Reopening(this)
   private early: (() => void)[] | undefined = []
   stopped = false
 
@@ -55,22 +59,24 @@ export class Runs implements RunOwner {
   }
 
   private takeNow(call: DurableCall): void {
-    const { context, functionId, input } = call
-    const { idempotencyKey, principal, realm } = context
-    if (idempotencyKey === undefined) return this.begin(call)
-    const record = hashOf([principal.kind, principal.id, functionId, idempotencyKey])
-    const hash = hashOf(withoutChannels(input))
+    const key = keyOf(call)
+    const head = key && this.begunUnder(key, call.context.realm)
+    if (!head) return this.begin(call, key)
+    const answer = (): void => this.attach(this.follow(call, head), head)
+    if (head.status === 'failed' && !this.open.has(head.id)) this.reopening.enter(call, head, answer)
+    else answer()
+  }
+
+  /** State of the run that was begun under a key. Throws `key_reused`. */
+  private begunUnder({ record, hash }: RunKey, realm: string): RunHead | undefined {
     const first = this.host.ports.store.latest(keyPartition(realm), record)?.value as
       | { run: string; hash: string }
       | undefined
     const head = first && (this.open.get(first.run)?.head ?? this.head(realm, first.run))
-    if (!first || !head) return this.begin(call, { record, hash })
-    if (first.hash !== hash) {
-      throw new EngineError('key_reused', 'The idempotency key was used with another input; take a new one', {
-        details: { runId: first.run },
-      })
-    }
-    this.attach(this.follow(call, head), head)
+    if (!first || !head || first.hash === hash) return head
+    throw new EngineError('key_reused', 'The idempotency key was used with another input; take a new one', {
+      details: { runId: first.run },
+    })
   }
 
   /** A reader with a stream is told first what the run came to, as the handler tells it. */
@@ -123,14 +129,23 @@ export class Runs implements RunOwner {
   ended(run: Run): void {
     this.open.delete(run.id)
     const { head } = run
+    if (head.status === 'cancelled') this.cancelChildren(run.id)
+    this.shelve(head, run.neverBegan)
+  }
+
+  shelve(head: RunHead, neverBegan = false): void {
     const { id, realm, key, finishedAt = 0 } = head
-    if (head.status === 'cancelled') this.cancelChildren(id)
     this.put(finishedRecord(head))
     this.put({ op: 'delete', partition: OPEN, key: id })
     if (!key) return
     const record = { partition: keyPartition(realm), key: key.record }
-    if (run.neverBegan) this.put({ op: 'delete', ...record })
+    if (neverBegan) this.put({ op: 'delete', ...record })
     else this.put({ op: 'put', ...record, value: { run: id, hash: key.hash }, expires: finishedAt + KEY_KEPT_MS })
+  }
+
+  opened(run: Run): void {
+    this.open.set(run.id, run)
+    run.takeUp()
   }
 
   // Finding
@@ -209,12 +224,15 @@ export class Runs implements RunOwner {
     this.launch(run, recording.input, recording.copies())
   }
 
-  /** Begins a run of its own with what another has recorded before a step. */
+  /** Begins a run of its own with what another has recorded before a step, once for the key of the call. */
   fork(call: BuiltinCall, recording: Recording, step: string): void {
     recording.assertForkable(step)
     const { head } = recording
+    const key = keyOf(call)
+    const first = key && this.begunUnder(key, head.realm)
+    if (first) return call.reply({ runId: first.id, forkOf: first.forkOf, status: first.status })
     const copies = recording.copies(step)
-    const forked: RunHead = { ...this.copyOf(head), forkOf: { run: head.id, step } }
+    const forked: RunHead = { ...this.copyOf(head), forkOf: { run: head.id, step }, ...(key ? { key } : {}) }
     const run = new Run(this, forked, false)
     const begun = this.listen(run.id, (_n, entry) => {
       if (entry.kind !== 'started') return
@@ -292,7 +310,7 @@ export class Runs implements RunOwner {
   }
 
   /** An index entry that can be written again at the next start. */
-  private put(write: StoreWrite): void {
+  put(write: StoreWrite): void {
     this.host.ports.store.write([write], (outcome) => {
       if (outcome.ok) return
       const { code, message } = outcome.error
@@ -390,6 +408,14 @@ export class Runs implements RunOwner {
     this.stopped = true
     for (const run of this.open.values()) run.stop()
   }
+}
+
+/** The idempotency key of a call that begins a run. */
+function keyOf({ context, functionId, input }: BuiltinCall): RunKey | undefined {
+  const { idempotencyKey, principal } = context
+  if (idempotencyKey === undefined) return undefined
+  const record = hashOf([principal.kind, principal.id, functionId, idempotencyKey])
+  return { record, hash: hashOf(withoutChannels(input)) }
 }
 
 function finishedRecord({ id, realm, createdAt, finishedAt = 0 }: RunHead): StoreWrite {

@@ -48,18 +48,18 @@ export class Intake {
     this.assertSize(JSON.stringify(data))
     this.queues.whenLoaded(() =>
       guarded(this.host, call, () => {
-        const queues = this.subscriptions
-          .subscribersOf(topic, context.realm)
-          .map(({ functionId }) => this.queues.get({ realm: context.realm, kind: 'topic', topic, functionId }))
+        const jobs = this.subscriptions.subscribersOf(topic, context.realm).map(({ functionId }) => ({
+          queue: this.queues.get({ realm: context.realm, kind: 'topic', topic, functionId }),
+          // With the key of the message: one that was cut off by a crash is taken by those who do not have it yet.
+          job: { id: this.host.ports.ids.uuid(), functionId, data, context },
+        }))
         // All or none, as far as that can be known beforehand.
-        for (const queue of queues) queue.assertRoom(data)
-        let left = queues.length
+        for (const { queue, job } of jobs) queue.assertTakes(job)
+        let left = jobs.length
         let failed: (StoreOutcome & { ok: false }) | undefined
         if (left === 0) return call.reply()
-        for (const queue of queues) {
-          const { id } = queue
-          const functionId = id.kind === 'topic' ? id.functionId : ''
-          queue.add({ id: this.host.ports.ids.uuid(), functionId, data, context }, (outcome) => {
+        for (const { queue, job } of jobs) {
+          queue.add(job, (outcome) => {
             if (!outcome.ok) failed = outcome
             left -= 1
             if (left > 0) return

@@ -1,8 +1,9 @@
-import { EngineError } from '@agentos/protocol'
+import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { CallContext } from '../../core/context.ts'
 import type { CallResult, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { DeadLetters } from './dead-letters.ts'
 import {
   basePartition,
@@ -17,7 +18,6 @@ import {
   storedContext,
 } from './job.ts'
 import { Lanes } from './lanes.ts'
-import { type Marker, markerOf } from './marker.ts'
 import { backoffMs, groupOf, type QueueSettings } from './settings.ts'
 
 /** Failures of the way to the function, where it was never reached: the job waits, and this was no attempt. */
@@ -67,6 +67,7 @@ export class JobQueue {
   readonly dead: DeadLetters
   private readonly host: ModuleHost
   private readonly base: string
+  private readonly keys: KeyRecords
   private readonly consumer: () => Consumer | undefined
   private readonly lanes: Lanes
   private readonly startedAt: number
@@ -88,6 +89,7 @@ export class JobQueue {
     this.id = parts.id
     this.name = displayName(parts.id)
     this.base = basePartition(parts.id)
+    this.keys = new KeyRecords(parts.host.ports)
     this.config = parts.settings
     this.consumer = parts.consumer
     this.startedAt = parts.startedAt
@@ -109,11 +111,9 @@ export class JobQueue {
     return this.count
   }
 
-  /** Throws where the queue is full, or the data does not name its group. */
-  assertRoom(data: unknown): void {
-    groupOf(this.name, this.config, data)
-    if (this.count < this.config.maxDepth) return
-    throw overloaded(`Queue ${this.name} holds ${this.count} jobs; try again when some are done`)
+  /** Throws where the queue is full and does not hold the job already, or the data does not name its group. */
+  assertTakes(given: NewJob): void {
+    if (!this.keys.knows(this.workOf(given))) this.assertRoom()
   }
 
   /**
@@ -121,12 +121,29 @@ export class JobQueue {
    * the same idempotency key within a day is the same job.
    */
   add(given: NewJob, done: (outcome: StoreOutcome, id: string) => void): void {
+    const work = this.workOf(given)
+    this.keys.once(work, {
+      first: () => this.put(given, work, done),
+      again: (id) => done({ ok: true, records: [] }, id as string),
+      failed: (error) => done({ ok: false, error: bodyOf(error) }, given.id),
+    })
+  }
+
+  private workOf({ functionId, context, data }: NewJob): KeyedWork {
+    const partition = groupPartition(this.base, groupOf(this.name, this.config, data))
+    return { functionId, context, input: data ?? null, partition }
+  }
+
+  private assertRoom(): void {
+    if (this.count < this.config.maxDepth) return
+    throw overloaded(`Queue ${this.name} holds ${this.count} jobs; try again when some are done`)
+  }
+
+  private put(given: NewJob, work: KeyedWork, done: (outcome: StoreOutcome, id: string) => void): void {
+    this.assertRoom()
+    const { partition } = work
     const group = groupOf(this.name, this.config, given.data)
-    const partition = groupPartition(this.base, group)
     const now = this.host.ports.clock.now()
-    const marker = markerOf(partition, given, now)
-    if (marker && this.isThere(given, marker, done)) return
-    this.assertRoom(given.data)
     const { delayMs } = this.config
     const stored: StoredJob = {
       id: given.id,
@@ -150,7 +167,7 @@ export class JobQueue {
     }
     this.count += 1
     const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value: stored }
-    this.host.ports.store.write(marker ? [write, marker] : [write], (outcome) => {
+    this.host.ports.store.write([write, ...this.keys.recordOf(work, given.id)], (outcome) => {
       if (!outcome.ok) this.count -= 1
       done(outcome, given.id)
       if (!outcome.ok) return
@@ -222,23 +239,6 @@ export class JobQueue {
         this.pump()
       },
     )
-  }
-
-  /** Answers for a job that has been put there under the same key before. */
-  private isThere(given: NewJob, marker: Marker, done: (outcome: StoreOutcome, id: string) => void): boolean {
-    const { store } = this.host.ports
-    const { partition, key } = marker
-    const first = store.latest(partition, key)?.value as Marker['value'] | undefined
-    if (!first) return false
-    if (first.hash !== marker.value.hash) {
-      throw new EngineError('key_reused', 'The idempotency key was used for a job with other data; take a new one')
-    }
-    store.settled(partition, key, () => {
-      // The disk may have refused it.
-      if (store.get(partition, key)) done({ ok: true, records: [] }, first.id)
-      else this.add(given, done)
-    })
-    return true
   }
 
   private deliver(job: Job, consumer: Consumer): void {
@@ -356,4 +356,9 @@ export class JobQueue {
     this.lastOrder = Math.max(this.lastOrder + 1, this.host.ports.clock.now() * 1_000)
     return this.lastOrder
   }
+}
+
+function bodyOf(error: unknown): ErrorBody {
+  if (error instanceof EngineError) return error.toBody()
+  return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
 }

@@ -16,6 +16,8 @@ export interface QueueModuleOptions {
 
 const MESSAGE = { queue: STRING, message_id: STRING }
 const READ: Pick<BuiltinFunction, 'effects' | 'idempotent'> = { effects: 'read', idempotent: true }
+/** A dead letter that was moved is one no more: a second time moves what is left. */
+const HARMLESS: Pick<BuiltinFunction, 'effects' | 'idempotent'> = { effects: 'write', idempotent: true }
 
 /**
  * Topics with durable subscribers, and named queues: at least once, in order per group, with retries, dead letters and
@@ -50,6 +52,7 @@ export function createQueueModule(options: QueueModuleOptions = {}): EngineModul
           id: 'iii::durable::publish',
           summary: 'Send a message to the durable subscribers of a topic; each gets it at least once',
           effects: 'write',
+          keyed: true,
           request_format: object({ topic: STRING, 'data?': ANY }),
         },
         (input, call) => intake.publish(input, call),
@@ -59,7 +62,7 @@ export function createQueueModule(options: QueueModuleOptions = {}): EngineModul
         {
           id: 'iii::queue::redrive',
           summary: 'Put all dead letters of a queue back into it',
-          effects: 'write',
+          ...HARMLESS,
           request_format: object({ queue: STRING }),
           response_format: object({ queue: STRING, redriven: integer(0) }),
         },
@@ -70,7 +73,7 @@ export function createQueueModule(options: QueueModuleOptions = {}): EngineModul
         {
           id: 'iii::queue::redrive_message',
           summary: 'Put one dead letter back into its queue',
-          effects: 'write',
+          ...HARMLESS,
           request_format: object(MESSAGE),
           response_format: object({ ...MESSAGE, redriven: integer(0, 1) }),
         },
@@ -81,7 +84,7 @@ export function createQueueModule(options: QueueModuleOptions = {}): EngineModul
         {
           id: 'iii::queue::discard_message',
           summary: 'Delete one dead letter',
-          effects: 'write',
+          ...HARMLESS,
           request_format: object(MESSAGE),
           response_format: object({ ...MESSAGE, redriven: integer(0, 1) }),
         },

@@ -73,7 +73,18 @@ const NamedQueue = z
 /** `config:` of the `iii-queue` entry in config.yaml. */
 export const QueueFile = z.strictObject({
   queue_configs: z.record(z.string().min(1), NamedQueue.prefault({})).default({}),
-  adapter: z.looseObject({ name: z.literal('builtin', 'only the builtin adapter is there') }).optional(),
+  adapter: z
+    .strictObject({
+      name: z.enum(['builtin', 'kv'], 'only the builtin adapter is there: jobs lie in the store under AGENTOS_DATA'),
+      // Every job is on disk before it is accepted, which is more than either method promises at any interval.
+      config: z
+        .strictObject({
+          store_method: z.enum(['in_memory', 'file_based']).optional(),
+          save_interval_ms: z.int().positive().optional(),
+        })
+        .optional(),
+    })
+    .optional(),
 })
 
 /** Named queues of config.yaml; `default` is always one of them. */

@@ -19,9 +19,11 @@ describe('state values', () => {
     expect(host.value('state::set', users('1', { value: { n: 1 } }))).toEqual({
       old_value: null,
       new_value: { n: 1 },
-      version: 1,
     })
-    expect(host.value('state::set', users('1', { data: { n: 2 } }))).toMatchObject({ old_value: { n: 1 }, version: 2 })
+    expect(host.value('state::set', users('1', { data: { n: 2 } }))).toEqual({
+      old_value: { n: 1 },
+      new_value: { n: 2 },
+    })
     expect(host.value('state::get', users('1'))).toEqual({ n: 2 })
     host.value('state::set', users('0', { value: null }))
     expect(host.value('state::list', { scope: 'users' })).toEqual([null, { n: 2 }])

@@ -18,7 +18,7 @@ export interface StateModuleOptions {
 
 const TARGET = { scope: STRING, key: STRING }
 const WRITE = { 'expectedVersion?': integer(0), 'relaxed?': BOOLEAN }
-const WRITTEN = object({ old_value: ANY, new_value: ANY, version: integer(1) })
+const WRITTEN = object({ old_value: ANY, new_value: ANY, 'version?': integer(1) })
 const CHANGE = object({ ...TARGET, 'value?': ANY, deleted: BOOLEAN, version: integer(0), seq: integer(0) })
 const OP = object({ type: oneOf(...OP_TYPES), 'path?': ANY, 'value?': ANY, 'by?': { type: 'integer' } })
 

@@ -2,9 +2,9 @@ import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import { BESIDE, type StoreRecord, type StoreWrite } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
+import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { guarded } from '../serve.ts'
 import type { StateEvent, StateEvents } from './events.ts'
-import { KeyedWrites } from './keyed-writes.ts'
 import type { Scopes } from './scopes.ts'
 import { applyOps } from './update.ts'
 import { readOps } from './update-op.ts'
@@ -36,14 +36,14 @@ export class StateWrites {
   private readonly scopes: Scopes
   private readonly events: StateEvents
   private readonly maxValueBytes: number
-  private readonly keyed: KeyedWrites
+  private readonly keys: KeyRecords
 
   constructor(parts: { host: ModuleHost; scopes: Scopes; events: StateEvents; maxValueBytes: number }) {
     this.host = parts.host
     this.scopes = parts.scopes
     this.events = parts.events
     this.maxValueBytes = parts.maxValueBytes
-    this.keyed = new KeyedWrites(parts.host)
+    this.keys = new KeyRecords(parts.host.ports)
   }
 
   set(input: Input, call: BuiltinCall): void {
@@ -53,7 +53,7 @@ export class StateWrites {
     const expires = this.expires(input)
     this.apply(input, call, target, (old) => ({
       ...put(value, { ...expected(input), ...(expires === undefined ? {} : { expires }) }),
-      result: (version) => ({ old_value: old?.value ?? null, new_value: value, version }),
+      result: (version) => ({ old_value: old?.value ?? null, new_value: value, ...versionFor(input, version) }),
     }))
   }
 
@@ -78,7 +78,12 @@ export class StateWrites {
       const more = errors.length > 0 ? { errors } : {}
       return {
         ...put(value, { expectedVersion, ...(until === undefined ? {} : { expires: until }) }),
-        result: (version) => ({ old_value: old?.value ?? null, new_value: value, version, ...more }),
+        result: (version) => ({
+          old_value: old?.value ?? null,
+          new_value: value,
+          ...versionFor(input, version),
+          ...more,
+        }),
       }
     })
   }
@@ -107,15 +112,23 @@ export class StateWrites {
         { relaxed },
       )
     }
-    this.keyed.once(call, target.partition, () => attempt(MAX_ATTEMPTS))
+    this.keys.once(workOf(call, target), {
+      first: () => attempt(MAX_ATTEMPTS),
+      again: (result) => call.reply(result),
+      failed: (error) =>
+        guarded(this.host, call, () => {
+          throw error
+        }),
+    })
   }
 
   /** The write, and beside it the record of the call's key with the result, which has to be known before. */
-  private batchOf(call: BuiltinCall, { partition, key }: Target, { write, result }: Change): StoreWrite[] {
+  private batchOf(call: BuiltinCall, target: Target, { write, result }: Change): StoreWrite[] {
+    const { partition, key } = target
     const placed = { ...write, partition, key }
     if (call.context.idempotencyKey === undefined) return [placed]
     const version = this.host.ports.store.nextVersion(partition, key)
-    const record = this.keyed.recordOf(call, partition, result(version))
+    const record = this.keys.recordOf(workOf(call, target), result(version))
     return placed.op === 'put' ? [{ ...placed, becomes: version }, ...record] : [placed, ...record]
   }
 
@@ -147,6 +160,10 @@ export class StateWrites {
   }
 }
 
+function workOf({ functionId, context, input }: BuiltinCall, { partition }: Target): KeyedWork {
+  return { functionId, context, input, partition }
+}
+
 /** The key of a value. What begins like the engine's own records beside them is none. */
 export function keyOf(input: Input): string {
   const key = input.string('key')
@@ -161,6 +178,11 @@ export function failWith(call: BuiltinCall, error: ErrorBody): void {
 function expected(input: Input): { expectedVersion?: number } {
   const version = input.optionalInteger('expectedVersion', { min: 0, max: Number.MAX_SAFE_INTEGER })
   return version === undefined ? {} : { expectedVersion: version }
+}
+
+/** Only who names a version is told the next one: others get the protocol's answer, which clients compare whole. */
+function versionFor(input: Input, version: number): { version?: number } {
+  return expected(input).expectedVersion === undefined ? {} : { version }
 }
 
 function put(value: unknown, more: { expectedVersion?: number; expires?: number }): Pick<Change, 'write' | 'event'> {

@@ -53,6 +53,7 @@ export class Logs {
           id: `engine::log::${level}`,
           summary: `Write a log record of level ${level}`,
           effects: 'write',
+          idempotent: true,
           request_format: object({
             message: STRING,
             'data?': ANY,
@@ -94,6 +95,7 @@ export class Logs {
         id: 'engine::logs::clear',
         summary: 'Forget the log records of this realm',
         effects: 'write',
+        idempotent: true,
         access: 'owner',
         request_format: object({}),
       },

@@ -171,6 +171,7 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
       id: 'engine::traces::clear',
       summary: 'Forget the traces of this realm',
       effects: 'write',
+      idempotent: true,
       access: 'owner',
       request_format: object({}),
     },

@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest'
+import { Schedule } from './schedule.ts'
+import { ServedTimes } from './served-times.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const hourly = new Schedule('@hourly')
+
+describe('due times under a clock that is set back', () => {
+  it('are left out where they were served, and counted where they were not', () => {
+    const times = new ServedTimes(hourly, undefined, 10.5 * HOUR)
+    times.serve(11 * HOUR, false)
+    times.serve(12 * HOUR, false)
+    expect(times.follow(8.5 * HOUR)).toBe(3.5 * HOUR)
+    expect(times.next()).toBe(9 * HOUR)
+    expect(times.due(12.5 * HOUR)).toEqual({ due: 10 * HOUR, skipped: 1 })
+    expect(times.due(14.5 * HOUR)).toEqual({ due: 14 * HOUR, skipped: 3 })
+    times.serve(10 * HOUR, true)
+    expect(times.next()).toBe(13 * HOUR)
+  })
+
+  it('are known for a day back from where the clock was, when it is set back by more: no schedule stands still for long', () => {
+    const times = new ServedTimes(hourly, { last: 40 * DAY, from: 0 }, 40 * DAY)
+    times.follow(10 * DAY)
+    expect(times.next()).toBe(10 * DAY + HOUR)
+    expect(times.due(39.5 * DAY)).toMatchObject({ due: 39 * DAY - HOUR })
+    times.serve(39 * DAY - HOUR, true)
+    expect(times.next()).toBe(40 * DAY + HOUR)
+  })
+
+  it('are known of a clock that ran day by day only, too', () => {
+    const times = new ServedTimes(hourly, undefined, 0)
+    for (let day = 1; day <= 40; day += 1) {
+      for (let hour = 8; hour < 20; hour += 1) times.serve(day * DAY + hour * HOUR, hour === 8)
+    }
+    times.follow(20 * DAY)
+    expect(times.next()).toBe(20 * DAY + HOUR)
+    times.serve(40 * DAY + HOUR, true)
+    expect(times.next()).toBe(40 * DAY + 2 * HOUR)
+    times.serve(40 * DAY + 7 * HOUR, true)
+    expect(times.next()).toBe(40 * DAY + 20 * HOUR)
+  })
+
+  it('are known over a restart, and what an older version stored is taken as served for a day', () => {
+    const times = new ServedTimes(hourly, { last: 3 * DAY }, 3 * DAY)
+    times.follow(2.5 * DAY)
+    const again = new ServedTimes(hourly, times.stored, 2.5 * DAY)
+    expect(again.next()).toBe(3 * DAY + HOUR)
+    again.serve(3 * DAY + HOUR, false)
+    expect(again.stored).toEqual({
+      last: 3 * DAY + HOUR,
+      from: 2.5 * DAY,
+      spans: [{ from: 2 * DAY, to: 3 * DAY }],
+    })
+  })
+})
