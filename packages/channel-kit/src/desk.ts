@@ -13,7 +13,7 @@ import { Reply } from './reply.ts'
 import { plain } from './rich-text.ts'
 import { RunningTurns } from './running-turns.ts'
 import type { Answer, Target, Turns } from './turns.ts'
-import { failureWords, pairingWords, unknownCommand, unusableNote, unusableWords, words } from './words.ts'
+import { failureWords, pairingWords, quoteNote, unknownCommand, unusableNote, unusableWords, words } from './words.ts'
 
 /** How often the agent is asked for one message before the person hears that it did not work. */
 const MAX_ATTEMPTS = 4
@@ -56,7 +56,8 @@ export class Desk {
     if (!role) return this.pair(message)
     const command = readCommand(message.text)
     if (command) return this.obey(command, message, role, ctx)
-    if (message.text.trim() === '') return this.say(message, unusableWords(message.unusable))
+    const hasWords = message.text.trim() !== '' || (message.quote !== undefined && message.unusable.length === 0)
+    if (!hasWords) return this.say(message, unusableWords(message.unusable))
     return this.chat(message, role, ctx)
   }
 
@@ -156,12 +157,13 @@ export class Desk {
 
   /** What is to be said; throws where the job is to come again. */
   private async ask({ message, role, target, attempts, reply, stopped }: Asked, ctx: HandlerContext): Promise<Answer> {
-    const note = message.unusable.length > 0 ? `\n\n${unusableNote(message.unusable)}` : ''
+    const { quote, text, unusable } = message
+    const notes = [quote && quoteNote(quote), text, unusable.length > 0 ? unusableNote(unusable) : '']
     const typing = this.showTyping(message.conversation, reply)
     try {
       const { content, stopReason, runId } = await chatStreamed(
         ctx,
-        { ...target, message: message.text + note },
+        { ...target, message: notes.filter(Boolean).join('\n\n') },
         // The same at every attempt: a run that this message began goes on, and its answer stays its answer.
         { signal: stopped, idempotencyKey: message.eventId },
         { onText: (text) => reply.add(text), onVoid: () => reply.begin() },

@@ -1,5 +1,9 @@
+import type { Quote } from './message.ts'
 import type { Content } from './outbox-entry.ts'
 import { plain } from './rich-text.ts'
+
+/** UTF-16 units of what a message answers, as the agent is told. */
+const MAX_QUOTE = 1_000
 
 export const words = {
   start: 'Hello. Write to me, and the assistant answers here. /help lists what else there is.',
@@ -50,6 +54,15 @@ export function unusableWords(things: string[]): string {
 /** Told to the agent, which sees the text alone. */
 export function unusableNote(things: string[]): string {
   return `[The user attached ${listed(things)}. You cannot see attachments here; say so where it matters.]`
+}
+
+/** Told to the agent: JSON keeps the quoted words from looking like anything else. */
+export function quoteNote({ text, by }: Quote): string {
+  const shown = JSON.stringify(text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE).toWellFormed()}…`)
+  if (by === 'bot') return `[The user answers to this, which you wrote: ${shown}]`
+  if (by === 'sender') return `[The user answers to this, which they wrote before: ${shown}]`
+  const name = by.name?.replaceAll(/[^\p{L}\p{N} ._-]/gu, '').trim() || 'somebody else'
+  return `[The user answers to this, which ${name} wrote; it is not from the user: ${shown}]`
 }
 
 export function failureWords(reason: string): string {
