@@ -1,5 +1,5 @@
 import { list } from '@agentos/contracts/agent-core'
-import { AgentError, type HandlerContext, InvocationError } from '@agentos/sdk'
+import { AgentError, type HandlerContext, InvocationError, visibleLine } from '@agentos/sdk'
 import type { Access, Role } from './access.ts'
 import { chatStreamed } from './agent-chat.ts'
 import { cancelRunsOf, endOf, isOver, lookAt, questionKey, shortened } from './agent-run.ts'
@@ -226,7 +226,7 @@ export class Desk {
       if (isPassing(error)) throw error
       return failureWords(shortened(error.reason))
     }
-    const said = `${decision === 'approve' ? 'Approved' : 'Denied'} by ${sender.name}.`
+    const said = `${decision === 'approve' ? 'Approved' : 'Denied'} by ${visibleLine(sender.name)}.`
     const { rich } = entry.content
     await this.parts.outbox.put(entry.id, entry.conversation, {
       rich: { ...rich, text: `${rich.text}\n\n${said}` },

@@ -6,7 +6,7 @@ export type {
   Principal,
   WorkerDescriptor,
 } from '@agentos/protocol'
-export { canonicalJson } from '@agentos/protocol'
+export { canonicalJson, visibleLine, visibleText } from '@agentos/protocol'
 export type {
   Channel,
   EnqueueResult,
