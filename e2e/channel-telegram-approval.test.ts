@@ -78,6 +78,19 @@ describe('a chat that needs an approval', () => {
     expect(buttonsOf(at.telegram.sent(chief.id).at(-2)!)).toEqual([])
   })
 
+  it('shows what would hide or turn text round as what it is', async () => {
+    const chief = await member(at, 'owner', 'Ada\u202e')
+    const payload = { conversation: String(chief.id), agentId: 'clerk' }
+    await at.system.client({ owner: true }).trigger({ function_id: 'channel::telegram::bind', payload })
+    writes({ ...letter('Plain'), text: 'Pay \u202e001\u202c to \u2066me\u2069,\u200b now\u009b 👩‍👧' })
+    at.telegram.say(chief, 'write to the harbour')
+    const asked = await question(chief, 'Plain')
+    expect(asked.text).toContain('Pay \\u202e001\\u202c to \\u2066me\\u2069,\\u200b now\\u009b 👩‍👧')
+    expect(await settled(at.telegram.press(chief, asked, 'Deny'))).toBe('Denied by Ada\\u202e.')
+    await expect.poll(() => at.telegram.texts(chief.id).at(-1), WAIT).toBe('The mail is sent.')
+    expect(at.telegram.texts(chief.id).join('\n')).not.toMatch(/[\u202e\u2066\u200b\u009b]/)
+  })
+
   it('that is denied tells the agent, and nothing is sent', async () => {
     const chief = await talks('owner')
     writes(letter('Denied'))

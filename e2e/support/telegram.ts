@@ -147,8 +147,8 @@ export function stranger(first_name = 'Stranger'): Person {
 }
 
 /** Somebody who was let in. */
-export async function member(at: Installation, role: 'user' | 'owner' = 'user'): Promise<Person> {
-  const person = stranger('Member')
+export async function member(at: Installation, role: 'user' | 'owner' = 'user', name = 'Member'): Promise<Person> {
+  const person = stranger(name)
   at.telegram.say(person, 'hello?')
   await expect.poll(() => at.telegram.texts(person.id).length, WAIT).toBe(1)
   const [, code] = /code is (\S+)\./.exec(at.telegram.texts(person.id)[0]!)!

@@ -1,6 +1,6 @@
 import type { chat } from '@agentos/contracts/agent-core'
 import { list as listApprovals } from '@agentos/contracts/approval'
-import { type Caller, InvocationError, type OutputOf, redactText } from '@agentos/sdk'
+import { type Caller, InvocationError, type OutputOf, redactText, visibleLine, visibleText } from '@agentos/sdk'
 import type { Role } from './access.ts'
 import type { Button } from './outbox-entry.ts'
 import type { Answer } from './turns.ts'
@@ -79,12 +79,17 @@ export function approvalButtons(requestId: string): Button[] {
 /** The call that is to be approved, as the approval worker shows it: without secrets. */
 export async function whatFor(caller: Caller, requestId: string, functionId: string): Promise<string> {
   const request = await findRequest(caller, requestId)
-  if (!request) return `\`${functionId}\``
-  const input = JSON.stringify(request.params, null, 2) ?? ''
+  if (!request) return `\`${nameOf(functionId)}\``
+  const input = visibleText(JSON.stringify(request.params, null, 2) ?? '')
   const isCut = request.paramsCut || input.length > MAX_INPUT
   // In JSON no line begins with a backtick: nothing in the input ends the block.
   const shown = `\`\`\`json\n${input.slice(0, MAX_INPUT)}\n\`\`\``
-  return `Agent ${request.agentId}: \`${request.toolName}\`\n\n${shown}${isCut ? `\n\n${words.inputCut}` : ''}`
+  return `Agent ${nameOf(request.agentId)}: \`${nameOf(request.toolName)}\`\n\n${shown}${isCut ? `\n\n${words.inputCut}` : ''}`
+}
+
+/** A name that ends neither its line nor the code that it stands in. */
+function nameOf(id: string): string {
+  return visibleLine(id).replaceAll('`', '\\u0060')
 }
 
 async function findRequest(caller: Caller, requestId: string) {
@@ -115,11 +120,11 @@ export async function cancelRunsOf(caller: Caller, session: string): Promise<voi
 
 /** A reason to be shown to people: without secrets, and not too long. */
 export function shortened(reason: string): string {
-  const text = redactText(reason)
+  const text = visibleText(redactText(reason))
   return text.length <= MAX_REASON ? text : `${text.slice(0, MAX_REASON)}…`
 }
 
 function doubtWords(runId: string, step: string | undefined, functionId: string | undefined): string {
-  const answer = JSON.stringify({ runId, step, answer: 'done' })
-  return `${words.inDoubt(functionId ?? 'a call')}\n\`agentos call engine::runs::resume '${answer}'\``
+  const answer = visibleText(JSON.stringify({ runId, step, answer: 'done' }))
+  return `${words.inDoubt(nameOf(functionId ?? 'a call'))}\n\`agentos call engine::runs::resume '${answer}'\``
 }

@@ -1,5 +1,5 @@
 import { list } from '@agentos/contracts/agent-core'
-import { AgentError, type HandlerContext, InvocationError } from '@agentos/sdk'
+import { AgentError, type HandlerContext, InvocationError, visibleLine } from '@agentos/sdk'
 import type { Access, Role } from './access.ts'
 import { chatStreamed } from './agent-chat.ts'
 import { cancelRunsOf, endOf, isOver, lookAt, questionKey, shortened } from './agent-run.ts'
@@ -13,7 +13,7 @@ import { Reply } from './reply.ts'
 import { plain } from './rich-text.ts'
 import { RunningTurns } from './running-turns.ts'
 import type { Answer, Target, Turns } from './turns.ts'
-import { failureWords, pairingWords, unknownCommand, unusableNote, unusableWords, words } from './words.ts'
+import { failureWords, pairingWords, quoteNote, unknownCommand, unusableNote, unusableWords, words } from './words.ts'
 
 /** How often the agent is asked for one message before the person hears that it did not work. */
 const MAX_ATTEMPTS = 4
@@ -56,7 +56,8 @@ export class Desk {
     if (!role) return this.pair(message)
     const command = readCommand(message.text)
     if (command) return this.obey(command, message, role, ctx)
-    if (message.text.trim() === '') return this.say(message, unusableWords(message.unusable))
+    const hasWords = message.text.trim() !== '' || (message.quote !== undefined && message.unusable.length === 0)
+    if (!hasWords) return this.say(message, unusableWords(message.unusable))
     return this.chat(message, role, ctx)
   }
 
@@ -156,12 +157,13 @@ export class Desk {
 
   /** What is to be said; throws where the job is to come again. */
   private async ask({ message, role, target, attempts, reply, stopped }: Asked, ctx: HandlerContext): Promise<Answer> {
-    const note = message.unusable.length > 0 ? `\n\n${unusableNote(message.unusable)}` : ''
+    const { quote, text, unusable } = message
+    const notes = [quote && quoteNote(quote), text, unusable.length > 0 ? unusableNote(unusable) : '']
     const typing = this.showTyping(message.conversation, reply)
     try {
       const { content, stopReason, runId } = await chatStreamed(
         ctx,
-        { ...target, message: message.text + note },
+        { ...target, message: notes.filter(Boolean).join('\n\n') },
         // The same at every attempt: a run that this message began goes on, and its answer stays its answer.
         { signal: stopped, idempotencyKey: message.eventId },
         { onText: (text) => reply.add(text), onVoid: () => reply.begin() },
@@ -224,7 +226,7 @@ export class Desk {
       if (isPassing(error)) throw error
       return failureWords(shortened(error.reason))
     }
-    const said = `${decision === 'approve' ? 'Approved' : 'Denied'} by ${sender.name}.`
+    const said = `${decision === 'approve' ? 'Approved' : 'Denied'} by ${visibleLine(sender.name)}.`
     const { rich } = entry.content
     await this.parts.outbox.put(entry.id, entry.conversation, {
       rich: { ...rich, text: `${rich.text}\n\n${said}` },

@@ -4,6 +4,13 @@ export interface Sender {
   name: string
 }
 
+/** What a message answers, as much of it as its writer chose to show. */
+export interface Quote {
+  text: string
+  /** `bot`: we did; `sender`: who answers it now; else a name, where there is one. */
+  by: 'bot' | 'sender' | { name: string | undefined }
+}
+
 /** What somebody wrote, in no service's words. */
 export interface Message {
   /** The service's id of the event: when it comes again, it comes with this one. At most 40 letters and digits. */
@@ -19,6 +26,8 @@ export interface Message {
   text: string
   /** What came along that the agent does not get, in words: `a photo`. */
   unusable: string[]
+  /** The message that it answers, where that holds words. */
+  quote?: Quote
   /** The message that an answer refers to, where others write too. */
   replyTo?: string
 }

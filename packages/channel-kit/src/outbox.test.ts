@@ -4,7 +4,7 @@ import { Outbox } from './outbox.ts'
 import type { Content } from './outbox-entry.ts'
 import { Pacer } from './pacer.ts'
 import { plain } from './rich-text.ts'
-import { SendError, type Transport } from './transport.ts'
+import { MovedError, SendError, type Transport } from './transport.ts'
 
 const text = (words: string): Content => ({ rich: plain(words) })
 
@@ -124,6 +124,41 @@ describe('an outbox', () => {
     await outbox.put('b', 'chat', text('b'))
     await expect.poll(() => sent(service)).toEqual(['b'])
     expect(await outbox.list()).toMatchObject([{ id: 'a', state: 'failed', reason: 'a failure: refused' }])
+  })
+
+  it('follows a conversation that has become another one, in order and with what it had sent', async () => {
+    const state = new MemoryState()
+    const moves: string[] = []
+    const shown: string[] = []
+    const show = async (conversation: string, { rich, replyTo }: Content) => {
+      if (conversation === 'group' && moved) throw new MovedError('supergroup', 'the group was upgraded')
+      shown.push(`${conversation}: ${rich.text}${replyTo === undefined ? '' : ` (to ${replyTo})`}`)
+      return String(shown.length)
+    }
+    const transport: Transport = {
+      send: show,
+      edit: async (conversation, id, content) =>
+        void (await show(`${conversation}/${id}`.replace('group/1', 'group'), content)),
+    }
+    let moved = false
+    const pacer = new Pacer({ intervalMs: () => 0, overall: { count: 100, perMs: 1 } })
+    const onMoved = async (from: string, to: string) => void moves.push(`${from} → ${to}`)
+    const outbox = new Outbox({ state, scope: 'outbox', transport, pacer, log: { warn: () => {} }, onMoved })
+    await outbox.open()
+    await outbox.put('a', 'group', { ...text('half of a'), replyTo: '7' }, { final: false })
+    await expect.poll(() => shown).toEqual(['group: half of a (to 7)'])
+    moved = true
+    await Promise.all([
+      outbox.put('a', 'group', { ...text('a'), replyTo: '7' }),
+      outbox.put('b', 'group', { ...text('b'), replyTo: '8' }),
+      outbox.put('c', 'group', text('c')),
+    ])
+    await expect.poll(() => shown.slice(1)).toEqual(['supergroup: a', 'supergroup: b', 'supergroup: c'])
+    await outbox.put('b', 'group', { ...text('b, changed'), replyTo: '8' })
+    await expect.poll(() => shown.at(-1)).toBe('supergroup/3: b, changed')
+    expect(new Set(moves)).toEqual(new Set(['group → supergroup']))
+    expect((await outbox.get('c'))?.conversation).toBe('supergroup')
+    expect(await outbox.list()).toEqual([])
   })
 
   it('never repeats by itself what may have been sent, asks, and does what it is told', async () => {

@@ -4,7 +4,7 @@ import { AgentError, InvocationError, type StateClient } from '@agentos/sdk'
 import { persist } from './durable.ts'
 import { type Content, isNotice, noticeId, type OutboxEntry, type Resolution } from './outbox-entry.ts'
 import type { Pacer } from './pacer.ts'
-import { SendError, type Transport } from './transport.ts'
+import { MovedError, SendError, type Transport } from './transport.ts'
 import { arrivalQuestion } from './words.ts'
 
 const DAY_MS = 24 * 3_600_000
@@ -27,6 +27,8 @@ export interface OutboxParts {
   transport: Transport
   pacer: Pacer
   log: { warn: (about: object, message: string) => void }
+  /** A conversation has become another one, as the service said when something was sent. */
+  onMoved?: (from: string, to: string) => Promise<void>
   now?: () => number
 }
 
@@ -92,8 +94,10 @@ export class Outbox {
     { final = true, once = false }: { final?: boolean; once?: boolean } = {},
   ): Promise<void> {
     const { live, isNew } = await this.findOrCreate(id, conversation, content, final)
-    if (!isNew && !once) await this.change(live, content, final)
-    this.run(conversation)
+    const at = live.entry.conversation
+    // In what the conversation has become there is nothing that it answers.
+    if (!isNew && !once) await this.change(live, at === conversation ? content : unanswering(content), final)
+    this.run(at)
   }
 
   async get(id: string): Promise<OutboxEntry | undefined> {
@@ -123,6 +127,20 @@ export class Outbox {
     this.enlist(live)
     this.run(entry.conversation)
     return entry
+  }
+
+  /** What waits for a conversation goes to the one that it has become, in its order. */
+  async move(from: string, to: string): Promise<void> {
+    const entries = this.lanes.get(from)?.entries ?? new Set<Live>()
+    for (const live of [...entries].filter(({ entry }) => entry.state === 'pending')) {
+      entries.delete(live)
+      const { entry } = live
+      Object.assign(entry, { conversation: to, content: unanswering(entry.content) })
+      Object.assign(live, { failures: 0, retryAt: 0 })
+      this.enlist(live)
+      await this.save(live)
+    }
+    this.run(to)
   }
 
   /** Starts nothing more and waits for what is under way, for a bounded time. */
@@ -314,6 +332,10 @@ export class Outbox {
       Object.assign(entry, { state: 'sent', reason: null, stale: !isSame(entry.content, shown) })
       live.failures = 0
     } catch (error) {
+      if (error instanceof MovedError) {
+        entry.state = 'pending'
+        return this.follow(entry.conversation, error)
+      }
       const outcome = error instanceof SendError ? error.outcome : 'unknown'
       if (outcome === 'unknown') return this.doubt(live, reasonOf(error))
       entry.state = outcome === 'refused' ? 'failed' : 'pending'
@@ -335,14 +357,21 @@ export class Outbox {
       entry.stale = !isSame(entry.content, shown)
       live.failures = 0
     } catch (error) {
+      const moved = error instanceof MovedError
       const refused = error instanceof SendError && error.outcome === 'refused'
-      if (!refused) return this.postpone(live, error)
+      if (!refused && !moved) return this.postpone(live, error)
       // The message is gone, say; a whole answer is sent anew, half of one is not worth it.
       if (entry.final) Object.assign(entry, { state: 'pending', messageId: null })
       entry.stale = false
       entry.reason = reasonOf(error)
+      if (moved) await this.follow(entry.conversation, error)
     }
     if (entry.final) await this.save(live)
+  }
+
+  private async follow(from: string, { to }: MovedError): Promise<void> {
+    await this.parts.onMoved?.(from, to)
+    await this.move(from, to)
   }
 
   private async doubt(live: Live, reason: string): Promise<void> {
@@ -412,6 +441,10 @@ function nextOf(entries: Set<Live>): Live | undefined {
 
 function hasWork({ state, stale, messageId }: OutboxEntry): boolean {
   return state === 'pending' || (state === 'sent' && stale && messageId !== null)
+}
+
+function unanswering({ replyTo: _elsewhere, ...content }: Content): Content {
+  return content
 }
 
 function isSame(a: Content, b: Content): boolean {

@@ -34,7 +34,7 @@ async function open(): Promise<Outbox> {
   return opened
 }
 
-const newSends = () => new Sends({ outbox, scope: 'keys', limit: 20 })
+const newSends = (limit = 20) => new Sends({ outbox, scope: 'keys', limit })
 const agent = (id: string): Principal => ({ kind: 'agent', id })
 const call = (principal: Principal, idempotencyKey?: string, functionId = 'channel::test::send'): SendCall => ({
   ...{ state, functionId, principal, realm: 'r' },
@@ -101,6 +101,9 @@ describe('a send', () => {
 })
 
 describe('a question', () => {
+  beforeEach(() => {
+    sends = newSends(100)
+  })
   const ask = (text: string, by: Principal, key?: string, requestId?: string) =>
     sends.ask(question(text, requestId), call(by, key, 'channel::test::ask'))
   const worker: Principal = { kind: 'system', id: 'clerk' }
@@ -122,6 +125,19 @@ describe('a question', () => {
       'chief: Delete everything?',
       'chief: Really: delete everything?',
     ])
+  })
+
+  it('shows what would hide or turn text round as what it is', async () => {
+    await ask('May I pay \u202e001\u202c\u200b?', worker)
+    await settled()
+    expect(sent).toEqual(['chief: May I pay \\u202e001\\u202c\\u200b?'])
+  })
+
+  it('is one message, and says where it is cut', async () => {
+    await ask('\u200b'.repeat(90), worker)
+    await settled()
+    expect(sent[0]!.length).toBeLessThanOrEqual('chief: '.length + 100)
+    expect(sent[0]).toMatch(/^chief: \\u200b.*…\n\nThis is not all of the question/s)
   })
 
   it('with another text, or under a key that stands for another one, is refused', async () => {

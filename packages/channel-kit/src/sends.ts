@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { type KeyedCall, type KeyedRequest, Keys } from '@agentos/keyed'
-import { newId } from '@agentos/sdk'
+import { newId, visibleText } from '@agentos/sdk'
 import { readMarkdown } from './markdown.ts'
 import type { Outbox } from './outbox.ts'
 import type { Button } from './outbox-entry.ts'
 import { Reply } from './reply.ts'
+import { words } from './words.ts'
 
 /** Whoever wants something sent, and the key under which they do. */
 export type SendCall = KeyedCall & Pick<KeyedRequest, 'state'>
@@ -89,11 +90,19 @@ export class Sends {
       .update(JSON.stringify([asker, requestId]))
       .digest('hex')
       .slice(0, 20)
-    const content = { rich: readMarkdown(text), buttons }
+    const content = { rich: readMarkdown(this.shown(text)), buttons }
     const ids = conversations.map((conversation) => `a${name}:${conversation}`)
     for (const [index, conversation] of conversations.entries()) {
       await this.parts.outbox.put(ids[index]!, conversation, content, { once: true })
     }
     return ids
+  }
+
+  /** A person decides by it: nothing in it hides, and it says where it is cut to one message. */
+  private shown(text: string): string {
+    const { limit } = this.parts
+    const whole = visibleText(text)
+    const end = `…\n\n${words.questionCut}`
+    return whole.length <= limit ? whole : whole.slice(0, Math.max(0, limit - end.length)).toWellFormed() + end
   }
 }

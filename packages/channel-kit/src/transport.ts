@@ -27,3 +27,14 @@ export class SendError extends Error {
     this.retryAfterMs = retryAfterMs
   }
 }
+
+/** The conversation has become another one: nothing was sent, and what is for it goes there from now on. */
+export class MovedError extends SendError {
+  readonly to: string
+
+  constructor(to: string, message: string) {
+    super('not_sent', message)
+    this.name = 'MovedError'
+    this.to = to
+  }
+}

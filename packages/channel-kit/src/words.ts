@@ -1,5 +1,9 @@
+import type { Quote } from './message.ts'
 import type { Content } from './outbox-entry.ts'
 import { plain } from './rich-text.ts'
+
+/** UTF-16 units of what a message answers, as the agent is told. */
+const MAX_QUOTE = 1_000
 
 export const words = {
   start: 'Hello. Write to me, and the assistant answers here. /help lists what else there is.',
@@ -19,6 +23,7 @@ export const words = {
   waitsForYou: 'I wait for your approval; I go on as soon as you have decided.',
   waitsForOwner: 'An owner of this system has to approve what I want to do next. I go on as soon as that is decided.',
   inputCut: 'This is not all of its input: agentos approvals shows more.',
+  questionCut: 'This is not all of the question: agentos approvals shows more.',
   goesOn: 'I am still at it. The answer comes here.',
   inDoubt: (functionId: string) =>
     `I was interrupted, and nobody knows whether ${functionId} took effect. I do not repeat it by myself. The owner looks, and answers done, failed or repeat; then I go on:`,
@@ -50,6 +55,15 @@ export function unusableWords(things: string[]): string {
 /** Told to the agent, which sees the text alone. */
 export function unusableNote(things: string[]): string {
   return `[The user attached ${listed(things)}. You cannot see attachments here; say so where it matters.]`
+}
+
+/** Told to the agent: JSON keeps the quoted words from looking like anything else. */
+export function quoteNote({ text, by }: Quote): string {
+  const shown = JSON.stringify(text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE).toWellFormed()}…`)
+  if (by === 'bot') return `[The user answers to this, which you wrote: ${shown}]`
+  if (by === 'sender') return `[The user answers to this, which they wrote before: ${shown}]`
+  const name = by.name?.replaceAll(/[^\p{L}\p{N} ._-]/gu, '').trim() || 'somebody else'
+  return `[The user answers to this, which ${name} wrote; it is not from the user: ${shown}]`
 }
 
 export function failureWords(reason: string): string {

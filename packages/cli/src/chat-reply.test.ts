@@ -34,6 +34,48 @@ describe('a chat on the terminal', () => {
     )
   })
 
+  it('shows nothing that acts on the terminal, turns text round or hides it, however it is cut', () => {
+    const { chat, screen } = reply()
+    for (const text of [
+      'a\u001b',
+      ']8;;https://evil.example\u0007link\u202e',
+      'b\u200b👩\u200d',
+      '👧\r',
+      '\nc\u009b2J',
+    ]) {
+      chat.show({ event: 'text', data: { text } })
+    }
+    chat.show({ event: 'toolCall', data: { id: 'fn::a\u001b[2Kb\n→ fn::c', arguments: { to: 'x\u202ey' } } })
+    const error = { code: 'no\u009b', message: 'one\ntwo\u2066' }
+    chat.show({ event: 'toolResult', data: { id: 'fn::d\u0007', ok: false, error } })
+    chat.show({ event: 'done', data: { model: 'm\u001b[31m', sessionId: 's\n' } })
+    chat.finish()
+    expect(screen()).toBe(
+      [
+        'a\\u001b]8;;https://evil.example\\u0007link\\u202eb\\u200b👩\u200d👧',
+        'c\\u009b2J',
+        '→ fn::a\\u001b[2Kb\\u000a→ fn::c {"to":"x\\u202ey"}',
+        '← fn::d\\u0007 failed: no\\u009b: one\\u000atwo\\u2066',
+        'm\\u001b[31m · s\\u000a',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('shows the rest of an answer that ends in the middle of something, and one that comes whole', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'text', data: { text: 'a👩\u200d' } })
+    chat.finish()
+    expect(screen()).toBe('a👩\\u200d\n')
+    const whole = reply()
+    whole.chat.show({ event: 'done', data: { content: 'b\u202ec' } })
+    whole.chat.finish()
+    expect(whole.screen()).toContain('b\\u202ec\n')
+    const refused = reply()
+    const failed = { code: 'x', title: 'No\u001b[2J', detail: 'why' }
+    expect(() => refused.chat.show({ event: 'error', data: failed })).toThrow('No')
+  })
+
   it('says which tool failed, and why', () => {
     const { chat, screen } = reply()
     chat.show({ event: 'toolResult', data: { id: 'memory::search', ok: true, durationMs: 3 } })

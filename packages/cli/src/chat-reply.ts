@@ -1,3 +1,4 @@
+import { VisibleStream, visibleLine } from '@agentos/protocol'
 import type { paint } from './output.ts'
 import { Refusal } from './refusal.ts'
 import type { ServerEvent } from './server-events.ts'
@@ -14,13 +15,14 @@ export interface ChatResult {
   stopReason?: string
 }
 
-/** Shows the events of one streamed chat: text as it is, tools and the last line dimmed. */
+/** Shows the events of one streamed chat: text as it can be read, tools and the last line dimmed. */
 export class ChatReply {
   private readonly write: (text: string) => void
   private readonly colour: typeof paint
   /** Id of its run, once the agent has said it. */
   run: string | undefined
   private text = ''
+  private readonly visible = new VisibleStream()
   private atLineStart = true
   private result: ChatResult | undefined
 
@@ -65,17 +67,23 @@ export class ChatReply {
   }
 
   private say(text: string): void {
-    this.write(text)
     this.text += text
-    if (text) this.atLineStart = text.endsWith('\n')
+    this.put(this.visible.push(text))
+  }
+
+  private put(shown: string): void {
+    if (shown === '') return
+    this.write(shown)
+    this.atLineStart = shown.endsWith('\n')
   }
 
   private aside(text: string): void {
     this.newLine()
-    this.write(`${this.colour('dim', text)}\n`)
+    this.write(`${this.colour('dim', visibleLine(text))}\n`)
   }
 
   private newLine(): void {
+    this.put(this.visible.end())
     if (!this.atLineStart) this.write('\n')
     this.atLineStart = true
   }

@@ -1,3 +1,4 @@
+import { visibleLine } from '@agentos/protocol'
 import { padTo, type paint, visibleLength } from './output.ts'
 
 /** A span as `GET /v1/traces/:id` answers it (protocol, 4.8). Times are epoch nanoseconds, as numbers or text. */
@@ -39,10 +40,11 @@ interface Line {
 function draw(span: TraceSpan, lead: string, childLead: string, colour: typeof paint): Line[] {
   const children = [...(span.children ?? [])].sort((a, b) => Number(startOf(a) - startOf(b)))
   const failed = span.status === 'error'
-  const facts = [modelFacts(span), failed ? colour('red', span.status_description ?? 'error') : ''].filter(Boolean)
+  const [name, why] = [visibleLine(span.name), visibleLine(span.status_description ?? 'error')]
+  const facts = [visibleLine(modelFacts(span)), failed ? colour('red', why) : ''].filter(Boolean)
   const own: Line = {
-    name: colour('dim', lead) + (failed ? colour('red', span.name) : span.name),
-    by: colour('dim', span.service_name ?? ''),
+    name: colour('dim', lead) + (failed ? colour('red', name) : name),
+    by: colour('dim', visibleLine(span.service_name ?? '')),
     ms: `${durationMs(span).toFixed(1)} ms`,
     rest: facts.join('  '),
   }

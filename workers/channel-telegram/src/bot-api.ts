@@ -17,13 +17,16 @@ const AUTH_RETRY_MS = 60_000
 /** What Telegram answered instead of a result. Its words hold no secret: they are Telegram's. */
 export class BotApiError extends SendError {
   readonly code: number
+  /** The supergroup that the chat has become. */
+  readonly movedTo: number | undefined
 
-  constructor(code: number, description: string, retryAfterMs: number | undefined) {
+  constructor(code: number, description: string, retryAfterMs: number | undefined, movedTo: number | undefined) {
     const outcome =
       code === 429 || code === 401 || code === 404 || code === 409 ? 'not_sent' : code >= 500 ? 'unknown' : 'refused'
     super(outcome, `Telegram answered ${code}: ${description}`, retryAfterMs)
     this.name = 'BotApiError'
     this.code = code
+    this.movedTo = movedTo
   }
 
   /** The token is not that of a bot. */
@@ -64,7 +67,7 @@ export class BotApi {
       const wait = parameters?.retry_after
       const retryAfterMs =
         wait === undefined ? (code === 401 || code === 404 ? AUTH_RETRY_MS : undefined) : wait * 1_000
-      throw new BotApiError(code, description, retryAfterMs)
+      throw new BotApiError(code, description, retryAfterMs, parameters?.migrate_to_chat_id)
     }
     throw new SendError('unknown', `Telegram answered ${status} with something that is not an answer of the Bot API`)
   }
@@ -107,7 +110,7 @@ interface Answer {
   result?: unknown
   error_code?: number
   description?: string
-  parameters?: { retry_after?: number }
+  parameters?: { retry_after?: number; migrate_to_chat_id?: number }
 }
 
 function readAnswer(text: string): Answer | undefined {

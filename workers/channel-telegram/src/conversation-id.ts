@@ -4,14 +4,24 @@ export interface Place {
   threadId: number | undefined
 }
 
-/** `<chat id>`, or `<chat id>/<thread id>`. */
+/** The topic of a forum that its other messages are shown in. Telegram takes no message under this id. */
+const GENERAL = 1
+
+/** `<chat id>`, or `<chat id>/<thread id>`; General is the chat itself. */
 export function conversationOf(chatId: number, threadId: number | undefined): string {
-  return threadId === undefined ? String(chatId) : `${chatId}/${threadId}`
+  return threadId === undefined || threadId === GENERAL ? String(chatId) : `${chatId}/${threadId}`
 }
 
 export function parseConversation(conversation: string): Place {
   const [chat, thread] = conversation.split('/')
-  return { chatId: Number(chat), threadId: thread === undefined ? undefined : Number(thread) }
+  const threadId = thread === undefined || Number(thread) === GENERAL ? undefined : Number(thread)
+  return { chatId: Number(chat), threadId }
+}
+
+/** The one name of a conversation, however somebody wrote it. */
+export function sameConversation(conversation: string): string {
+  const { chatId, threadId } = parseConversation(conversation)
+  return conversationOf(chatId, threadId)
 }
 
 /** Groups have negative ids. */

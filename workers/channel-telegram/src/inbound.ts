@@ -1,4 +1,4 @@
-import type { Message, Press, Sender } from '@agentos/channel-kit'
+import type { Message, Press, Quote, Sender } from '@agentos/channel-kit'
 import { conversationOf } from './conversation-id.ts'
 import { readCallbackData } from './transport.ts'
 import { type CallbackQuery, eventIdOf, type TelegramMessage, type TelegramUser, type Update } from './update.ts'
@@ -55,16 +55,34 @@ export function readMessage(update: Update, bot: Bot): Message | undefined {
   if (bare === '' && things.length === 0 && text === '') return undefined
   // Pictures of an album come one by one; one answer is enough for those without a word.
   const album = text === '' ? written.media_group_id : undefined
+  const quote = quoteOf(written, bot)
   return {
     eventId: album === undefined ? eventIdOf(update) : `g${album}`,
     conversation: placeOf(written),
     place: written.message_id,
     sender: senderOf(written.from),
     direct,
-    text: bare === '' && things.length === 0 ? '/start' : bare,
+    text: bare === '' && things.length === 0 && !quote ? '/start' : bare,
+    ...(quote ? { quote } : {}),
     unusable: things.map((field) => UNUSABLE[field]!),
     ...(direct ? {} : { replyTo: String(written.message_id) }),
   }
+}
+
+/** The group that was and the supergroup that it has become, where a message says so. */
+export function readMove({ message }: Update): { from: string; to: string } | undefined {
+  if (!message) return undefined
+  const { chat, migrate_to_chat_id: next, migrate_from_chat_id: before } = message
+  if (next !== undefined) return { from: conversationOf(chat.id, undefined), to: conversationOf(next, undefined) }
+  if (before !== undefined) return { from: conversationOf(before, undefined), to: conversationOf(chat.id, undefined) }
+  return undefined
+}
+
+/** The album that a message is a piece of, and whether this piece has words. */
+export function readAlbum(update: Update): { id: string; hasWords: boolean } | undefined {
+  const written = update.message ?? update.edited_message
+  const id = written?.media_group_id
+  return id === undefined ? undefined : { id, hasWords: Boolean(written?.caption?.trim()) }
 }
 
 export function readPress({ update_id, callback_query: query }: Update): Press | undefined {
@@ -96,7 +114,8 @@ function isAddressed(
   entities: NonNullable<TelegramMessage['entities']>,
   bot: Bot,
 ): boolean {
-  if (message.reply_to_message?.from?.id === bot.id) return true
+  const { reply_to_message: answered } = message
+  if (answered?.from?.id === bot.id && answered.forum_topic_created === undefined) return true
   const name = `@${bot.username}`.toLowerCase()
   return entities.some(({ type, offset, length, user }) => {
     const named = text.slice(offset, offset + length).toLowerCase()
@@ -104,6 +123,16 @@ function isAddressed(
     if (type === 'bot_command') return named.endsWith(name)
     return type === 'text_mention' && user?.id === bot.id
   })
+}
+
+/** The part that was chosen, else the whole of what is answered. */
+function quoteOf({ quote, reply_to_message: answered, from }: TelegramMessage, bot: Bot): Quote | undefined {
+  const text = (quote?.text ?? answered?.text ?? answered?.caption ?? '').trim()
+  if (text === '') return undefined
+  const writer = answered?.from
+  if (writer?.id === bot.id) return { text, by: 'bot' }
+  if (writer && writer.id === from?.id) return { text, by: 'sender' }
+  return { text, by: { name: writer && senderOf(writer).name } }
 }
 
 /** The name is how the bot was called, not what it was told. */

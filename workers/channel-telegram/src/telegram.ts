@@ -7,6 +7,7 @@ import {
   Desk,
   FollowedRuns,
   isSameSecret,
+  type Message,
   Outbox,
   Pacer,
   pairedWords,
@@ -21,9 +22,10 @@ import {
   words,
 } from '@agentos/channel-kit'
 import { AgentError, type Caller, type HandlerContext, type WorkerSelf } from '@agentos/sdk'
+import { Albums } from './albums.ts'
 import { BotApi, BotApiError } from './bot-api.ts'
-import { isGroup, parseConversation } from './conversation-id.ts'
-import { type Bot, laneOf, readMessage, readPress } from './inbound.ts'
+import { isGroup, parseConversation, sameConversation } from './conversation-id.ts'
+import { type Bot, laneOf, readAlbum, readMessage, readMove, readPress } from './inbound.ts'
 import { poll } from './poller.ts'
 import type { Secrets, Settings } from './settings.ts'
 import { TelegramTransport } from './transport.ts'
@@ -69,6 +71,7 @@ export class Telegram {
   private readonly secrets: Secrets
   private readonly api: BotApi
   private readonly sends: Sends
+  private readonly albums: Albums
   private readonly runs: FollowedRuns
   private readonly desk: Desk
   private readonly stopping = new AbortController()
@@ -93,10 +96,12 @@ export class Telegram {
       overall: OVERALL,
     })
     const transport = new TelegramTransport(this.api)
-    this.outbox = new Outbox({ state, scope: SCOPES.outbox, transport, pacer, log })
+    const onMoved = (from: string, to: string) => this.conversations.move(from, to)
+    this.outbox = new Outbox({ state, scope: SCOPES.outbox, transport, pacer, log, onMoved })
     this.sends = new Sends({ outbox: this.outbox, scope: SCOPES.keys, limit: MESSAGE_LIMIT })
     this.access = new Access({ state, scope: SCOPES.access, owners: settings.owners, users: settings.users })
     this.conversations = new Conversations({ state, scope: SCOPES.conversations, channel: 'telegram' })
+    this.albums = new Albums(state, SCOPES.turns)
     this.runs = new FollowedRuns({
       self: this.self,
       scope: SCOPES.runs,
@@ -161,7 +166,10 @@ export class Telegram {
     }
     const { edited_message: edited } = read.data
     const lane = edited && this.settings.edited_messages === 'ignore' ? undefined : laneOf(read.data)
-    if (lane !== undefined) await store(this.self, TOPIC, eventIdOf(read.data), { lane, event: update })
+    if (lane === undefined) return
+    const album = readAlbum(read.data)
+    if (album?.hasWords) await this.albums.note(album.id)
+    await store(this.self, TOPIC, eventIdOf(read.data), { lane, event: update })
   }
 
   /** A job of the queue; false where there was nothing to do. */
@@ -175,8 +183,14 @@ export class Telegram {
       await this.answerPress(update.callback_query.id, said)
       return press !== undefined
     }
+    const move = readMove(update)
+    if (move) {
+      await this.conversations.move(move.from, move.to)
+      await this.outbox.move(move.from, move.to)
+      return true
+    }
     const message = readMessage(update, bot)
-    if (!message) return false
+    if (!message || (await this.isAnsweredElsewhere(update, message, ctx))) return false
     await this.desk.receive(message, ctx)
     return true
   }
@@ -185,12 +199,13 @@ export class Telegram {
     if (ctx.principal.kind === 'agent' && !(await this.access.roleOf(to))) {
       throw new AgentError('forbidden', 'An agent writes to people who are paired, and to nobody else')
     }
-    return this.sends.send({ to, text, replyTo }, ctx)
+    return this.sends.send({ to: sameConversation(to), text, replyTo }, ctx)
   }
 
   /** The same request is asked once by each asker in each conversation. */
   async ask(requestId: string, text: string, to: string | undefined, ctx: HandlerContext): Promise<string[]> {
-    return this.sends.ask(await this.question(requestId, text, to), ctx)
+    const where = to === undefined ? undefined : sameConversation(to)
+    return this.sends.ask(await this.question(requestId, text, where), ctx)
   }
 
   /** For the conversation, or the private one of each owner. */
@@ -208,6 +223,18 @@ export class Telegram {
     const welcome = { rich: plain(pairedWords(role)) }
     await this.outbox.put(`p${shortHash(`${member.id}/${member.since}`)}:0`, conversation, welcome)
     return member
+  }
+
+  /** `null` gives it back to the default agent. */
+  async bind(conversation: string, agentId: string | null): Promise<void> {
+    await this.conversations.bind(sameConversation(conversation), agentId)
+  }
+
+  /** Is it a piece of an album without words, and another piece has some, or was answered for all that have none? */
+  private async isAnsweredElsewhere(update: Update, { eventId }: Message, ctx: HandlerContext): Promise<boolean> {
+    const album = readAlbum(update)
+    if (!album || album.hasWords) return false
+    return (await this.outbox.get(`${eventId}:0`)) !== undefined || this.albums.hasWords(album.id, ctx.signal)
   }
 
   /** Until Telegram knows this bot; then updates come by the one way or the other. */

@@ -1,10 +1,12 @@
-import { type Content, type RichText, SendError, type Transport } from '@agentos/channel-kit'
+import { type Content, MovedError, type RichText, SendError, type Transport } from '@agentos/channel-kit'
 import { type BotApi, BotApiError } from './bot-api.ts'
-import { parseConversation } from './conversation-id.ts'
+import { conversationOf, parseConversation } from './conversation-id.ts'
 import { toHtml } from './html.ts'
 
 /** Bytes of what a button sends back. */
 const MAX_CALLBACK_DATA = 64
+/** What Telegram says of a topic that is closed or gone. */
+const NO_TOPIC = ['message thread not found', 'topic_closed', 'topic_deleted']
 
 /** Sends and edits messages with HTML; a text whose markup Telegram refuses goes out plain. */
 export class TelegramTransport implements Transport {
@@ -14,16 +16,28 @@ export class TelegramTransport implements Transport {
     this.api = api
   }
 
+  /** Where its topic is closed or gone, a message goes to the chat. */
   async send(conversation: string, content: Content, entryId: string): Promise<string> {
     const { chatId, threadId } = parseConversation(conversation)
-    const { message_id: id } = await this.formatted<{ message_id: number }>('sendMessage', content.rich, {
-      chat_id: chatId,
+    const { replyTo } = content
+    const shown = { chat_id: chatId, ...keyboard(content, entryId) }
+    const place = {
       ...(threadId === undefined ? {} : { message_thread_id: threadId }),
-      ...(content.replyTo === undefined
+      ...(replyTo === undefined
         ? {}
-        : { reply_parameters: { message_id: Number(content.replyTo), allow_sending_without_reply: true } }),
-      ...keyboard(content, entryId),
-    })
+        : { reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true } }),
+    }
+    try {
+      return await this.post(content.rich, { ...shown, ...place })
+    } catch (error) {
+      // It was refused, so it was not sent. An answer would go to the topic of what it answers, so this one answers nothing.
+      if (threadId === undefined || !isTopicGone(error)) throw error
+      return this.post(content.rich, shown)
+    }
+  }
+
+  private async post(rich: RichText, params: object): Promise<string> {
+    const { message_id: id } = await this.formatted<{ message_id: number }>('sendMessage', rich, params)
     return String(id)
   }
 
@@ -43,15 +57,28 @@ export class TelegramTransport implements Transport {
 
   private async formatted<T>(method: string, rich: RichText, params: object): Promise<T> {
     const whole = { ...params, link_preview_options: { is_disabled: true } }
-    if (rich.spans.length === 0) return this.api.call<T>(method, { ...whole, text: rich.text })
+    if (rich.spans.length === 0) return this.call<T>(method, { ...whole, text: rich.text })
     try {
-      return await this.api.call<T>(method, { ...whole, text: toHtml(rich), parse_mode: 'HTML' })
+      return await this.call<T>(method, { ...whole, text: toHtml(rich), parse_mode: 'HTML' })
     } catch (error) {
       // It was refused, so it was not sent.
       if (!(error instanceof BotApiError && error.code === 400 && error.says("can't parse entities"))) throw error
-      return this.api.call<T>(method, { ...whole, text: rich.text })
+      return this.call<T>(method, { ...whole, text: rich.text })
     }
   }
+
+  private async call<T>(method: string, params: object): Promise<T> {
+    try {
+      return await this.api.call<T>(method, params)
+    } catch (error) {
+      if (!(error instanceof BotApiError) || error.movedTo === undefined) throw error
+      throw new MovedError(conversationOf(error.movedTo, undefined), error.message)
+    }
+  }
+}
+
+function isTopicGone(error: unknown): boolean {
+  return error instanceof BotApiError && error.code === 400 && NO_TOPIC.some((words) => error.says(words))
 }
 
 /** A press sends back which button of which entry it was; what the button does stays here. */

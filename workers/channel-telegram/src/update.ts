@@ -30,7 +30,20 @@ export const TelegramMessage = z.looseObject({
   /** Shared by the pictures of an album. */
   media_group_id: z.string().max(40).optional(),
   caption_entities: z.array(Entity).optional(),
-  reply_to_message: z.looseObject({ from: User.optional() }).optional(),
+  /** The message that it answers; in a topic, where it answers nothing, the one that opened the topic. */
+  reply_to_message: z
+    .looseObject({
+      from: User.optional(),
+      text: z.string().optional(),
+      caption: z.string().optional(),
+      forum_topic_created: z.unknown().optional(),
+    })
+    .optional(),
+  /** The part of it that its writer chose. */
+  quote: z.looseObject({ text: z.string() }).optional(),
+  /** The group has become this supergroup, or this supergroup was that group. */
+  migrate_to_chat_id: z.int().optional(),
+  migrate_from_chat_id: z.int().optional(),
 })
 export type TelegramMessage = z.output<typeof TelegramMessage>
 

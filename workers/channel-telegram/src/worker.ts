@@ -70,11 +70,11 @@ export const worker = defineWorker({
     })),
     serve(contract.revoke, async ({ userId }, ctx) => ({ revoked: await telegram(ctx).access.revoke(userId) })),
     serve(contract.bind, async ({ conversation, agentId }, ctx) => {
-      await telegram(ctx).conversations.bind(conversation, agentId)
+      await telegram(ctx).bind(conversation, agentId)
       return { conversation, agentId }
     }),
     serve(contract.unbind, async ({ conversation }, ctx) => {
-      await telegram(ctx).conversations.bind(conversation, null)
+      await telegram(ctx).bind(conversation, null)
       return { conversation }
     }),
     serve(contract.bindings, async (_input, ctx) => ({ bindings: await telegram(ctx).conversations.bound() })),

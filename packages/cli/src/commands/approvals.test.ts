@@ -1,5 +1,5 @@
 import { expect, describe as group, it } from 'vitest'
-import { describe, visible } from './approvals.ts'
+import { describe } from './approvals.ts'
 
 group('a request on the terminal', () => {
   const request = {
@@ -26,7 +26,22 @@ group('a request on the terminal', () => {
   })
 
   it('cannot move the cursor, turn the text round or hide a part of it', () => {
-    expect(visible('a\u001b[2Kb\u202Ec\u200Bd\u009Be\nf')).toBe('a\\u{1b}[2Kb\\u{202e}c\\u{200b}d\\u{9b}e\\u{a}f')
-    expect(visible('Grüße, 日本')).toBe('Grüße, 日本')
+    const nasty = 'a\u001b[2Kb\u202Ec\u200Bd\u009Be\nf'
+    const shown = describe(
+      {
+        ...request,
+        id: nasty,
+        agentId: nasty,
+        toolName: nasty,
+        params: { to: nasty, for: 'Grüße, 日本' },
+        decidedBy: nasty,
+        status: 'denied',
+      },
+      1_000,
+    )
+    expect(shown).not.toMatch(/[\u202e\u200b\u009b]/)
+    expect(shown).not.toContain('\u001b[2K')
+    expect(shown.match(/a\\u001b\[2Kb\\u202ec\\u200bd\\u009be\\u000af/g)).toHaveLength(4)
+    expect(shown).toContain('{"to":"a\\u001b[2Kb\\u202ec\\u200bd\\u009be\\nf","for":"Grüße, 日本"}')
   })
 })

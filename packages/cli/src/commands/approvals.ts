@@ -1,4 +1,5 @@
 import type { styleText } from 'node:util'
+import { visibleLine, visibleText } from '@agentos/protocol'
 import type { Command } from 'commander'
 import { paint, print, printJson, table } from '../output.ts'
 import { connect, type GlobalOptions } from './connect.ts'
@@ -65,18 +66,14 @@ export function addApprovals(program: Command): void {
 export function describe(request: Request, now: number): string {
   const { id, agentId, toolName, effects, status, expiresAt, decidedBy, inputHash, paramsCut } = request
   const left = Math.max(0, Math.round((expiresAt - now) / 1_000))
-  const state = status === 'pending' ? `pending, ${left} s left` : decidedBy ? `${status} by ${decidedBy}` : status
+  const decider = decidedBy && visibleLine(decidedBy)
+  const state = status === 'pending' ? `pending, ${left} s left` : decider ? `${status} by ${decider}` : status
   const rows = [
-    ['agent', visible(agentId)],
-    ['function', `${visible(toolName)} (${effects})`],
+    ['agent', visibleLine(agentId)],
+    ['function', `${visibleLine(toolName)} (${effects})`],
     ['status', paint(STATUS_STYLE[status] ?? 'dim', state)],
-    ['input', visible(JSON.stringify(request.params) ?? 'null')],
+    ['input', visibleText(JSON.stringify(request.params) ?? 'null')],
     ...(paramsCut ? [['', `not all of it is shown; sha256 of the whole: ${inputHash}`]] : []),
   ]
-  return `${paint('bold', id)}\n${table(rows, '  ')}`
-}
-
-/** Escapes what a terminal would act on or show as something else: control characters, and those that turn or hide text. */
-export function visible(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
+  return `${paint('bold', visibleLine(id))}\n${table(rows, '  ')}`
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { printJson } from '../output.ts'
+import { jsonText, print, printJson } from '../output.ts'
 import { Refusal } from '../refusal.ts'
-import { connect } from './connect.ts'
+import { connect, type GlobalOptions } from './connect.ts'
 
 /**
  * The input of a call from the words on the command line: a JSON value first, then `key=value`. A value is JSON where
@@ -68,10 +68,12 @@ export function addCall(program: Command): void {
     .argument('<function>', 'for example memory::search')
     .argument('[input...]', 'JSON, or key=value; - reads JSON from standard input')
     .option('--realm <id>', 'in this realm instead of the default one')
-    .action(async (id: string, words: string[], options: { realm?: string }) => {
+    .action(async (id: string, words: string[], options: { realm?: string }, command: Command) => {
       const { api } = connect()
       const input = words[0] === '-' ? parseInput([await readAll(process.stdin), ...words.slice(1)]) : parseInput(words)
-      printJson((await api.call(id, input, options.realm)) ?? null)
+      const result = (await api.call(id, input, options.realm)) ?? null
+      if (command.optsWithGlobals<GlobalOptions>().json) printJson(result)
+      else print(jsonText(result))
     })
 }
 

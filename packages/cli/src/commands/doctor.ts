@@ -1,4 +1,5 @@
 import type { Examination, Repair } from '@agentos/engine/store-care'
+import { visibleLine } from '@agentos/protocol'
 import type { Command } from 'commander'
 import { paint, print, printJson } from '../output.ts'
 import { resolvePaths } from '../paths.ts'
@@ -57,10 +58,10 @@ function sayFound(data: string, { records, live: alive, damage }: Examination, r
   const left = running ? ' The log is in motion while the system runs, and was left out.' : ''
   if (damage.length === 0) return print(`${paint('green', '✓')} ${what} are as they were written.${left}`)
   print(`${paint('red', '✗')} ${what} were read; ${damage.length} places are damaged:${left}`)
-  for (const { text } of damage) print(`  ${text}`)
+  for (const { text } of damage) print(`  ${visibleLine(text)}`)
 }
 
 function sayRepaired({ kept, records, lost }: Repair): void {
   print(`${records} records are in place again. The files as they were are in ${kept}.`)
-  for (const { text } of lost) print(`  gone: ${text}`)
+  for (const { text } of lost) print(`  gone: ${visibleLine(text)}`)
 }

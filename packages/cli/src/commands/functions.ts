@@ -1,5 +1,6 @@
+import { visibleLine } from '@agentos/protocol'
 import type { Command } from 'commander'
-import { paint, print, printJson, table } from '../output.ts'
+import { jsonText, paint, print, printJson, table } from '../output.ts'
 import { Refusal } from '../refusal.ts'
 import { connect, type GlobalOptions } from './connect.ts'
 
@@ -37,13 +38,13 @@ export function addFunctions(program: Command): void {
           'agentos functions lists all of them.',
         ])
       }
-      print(table(found.map((row) => [paint('cyan', row.id), row.summary])))
+      print(table(found.map((row) => [paint('cyan', visibleLine(row.id)), visibleLine(row.summary)])))
       if (found.length > 1) return
       for (const [label, schema] of [
         ['input', found[0]?.request_format],
         ['output', found[0]?.response_format],
       ] as const) {
-        if (schema) print(`\n${paint('dim', label)}\n${JSON.stringify(schema, null, 2)}`)
+        if (schema) print(`\n${paint('dim', label)}\n${jsonText(schema)}`)
       }
     })
 }

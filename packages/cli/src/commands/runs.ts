@@ -1,5 +1,6 @@
+import { visibleLine, visibleText } from '@agentos/protocol'
 import { type Command, InvalidArgumentError } from 'commander'
-import { paint, print, printJson, table } from '../output.ts'
+import { jsonText, paint, print, printJson, table } from '../output.ts'
 import { connect, type GlobalOptions } from './connect.ts'
 
 interface Run {
@@ -111,7 +112,7 @@ export function addRuns(program: Command): void {
 /** What a run came to: of a chat its answer, of others the value. */
 function endOf(result: unknown): string {
   const { content } = (result ?? {}) as { content?: unknown }
-  return typeof content === 'string' ? content : JSON.stringify(result, null, 2)
+  return typeof content === 'string' ? visibleText(content) : jsonText(result)
 }
 
 function choice(answer: string): string {
@@ -122,7 +123,7 @@ function choice(answer: string): string {
 const row = (run: Run): string[] => [
   paint('dim', new Date(run.createdAt).toISOString().replace('T', ' ').slice(0, 19)),
   paint('cyan', run.id),
-  run.function,
+  visibleLine(run.function),
   coloured(run),
   `${run.steps} steps`,
   `$${(run.costMicroUsd / 1e6).toFixed(6)}`,
@@ -132,14 +133,14 @@ const row = (run: Run): string[] => [
 const stepRow = ({ step, kind, name, status, startedAt, finishedAt, error }: WholeRun['journal'][number]): string[] => [
   `  ${step}`,
   paint('dim', kind),
-  name,
+  visibleLine(name),
   status === 'done' ? status : paint(status === 'failed' ? 'red' : 'yellow', status),
   finishedAt === undefined ? '' : `${finishedAt - startedAt} ms`,
-  error?.code ?? '',
+  visibleLine(error?.code ?? ''),
 ]
 
 function coloured({ status, reason, replayOf }: Run): string {
-  const text = `${replayOf ? 'replay ' : ''}${status}${reason && status !== 'done' ? ` (${reason})` : ''}`
+  const text = visibleLine(`${replayOf ? 'replay ' : ''}${status}${reason && status !== 'done' ? ` (${reason})` : ''}`)
   if (status === 'done') return text
   return paint(status === 'failed' || status === 'cancelled' ? 'red' : 'yellow', text)
 }
@@ -147,11 +148,11 @@ function coloured({ status, reason, replayOf }: Run): string {
 /** What a person can do about a run that stands still, or has failed. */
 function whatNext(run: WholeRun): string | undefined {
   const { id, status, reason, question, error } = run
-  if (error) return `${error.code}: ${error.message}`
+  if (error) return visibleText(`${error.code}: ${error.message}`)
   if (status === 'waiting' && reason === 'approval') {
-    return `${question?.function} waits for an approval: agentos approvals`
+    return visibleLine(`${question?.function} waits for an approval: agentos approvals`)
   }
-  if (status === 'waiting') return `Step ${question?.step} waits for the signal ${question?.signal}`
+  if (status === 'waiting') return visibleLine(`Step ${question?.step} waits for the signal ${question?.signal}`)
   if (status !== 'parked') return undefined
   return reason === 'in_doubt' ? inDoubt(run) : diverged(id, question?.step)
 }
@@ -161,7 +162,9 @@ function diverged(id: string, step: string | undefined): string {
     `The code has changed at step ${step}. With the version that began this run, or in a new run that begins there:`,
     `  agentos run ${id} --answer repeat`,
     `  agentos replay ${id} --from ${step}`,
-  ].join('\n')
+  ]
+    .map(visibleLine)
+    .join('\n')
 }
 
 function inDoubt({ id, question }: Run): string {
@@ -171,7 +174,9 @@ function inDoubt({ id, question }: Run): string {
     `  agentos run ${id} --answer done      it did`,
     `  agentos run ${id} --answer repeat    it did not: send it again`,
     `  agentos run ${id} --answer failed    go on without it`,
-  ].join('\n')
+  ]
+    .map(visibleLine)
+    .join('\n')
 }
 
 export function sameAs({ resultEqual, endedAt }: Pick<ReplayReport, 'resultEqual' | 'endedAt'>): string {
@@ -185,7 +190,7 @@ function differences({ divergences, resultEqual }: ReplayReport): string {
     ({ step, recorded, asked }) => `step ${step}: recorded ${nameOf(recorded)}, asked for ${nameOf(asked)}`,
   )
   if (resultEqual === false) lines.push('the result is another one')
-  return [paint('red', 'The replay differs:'), ...lines].join('\n')
+  return [paint('red', 'The replay differs:'), ...lines.map(visibleLine)].join('\n')
 }
 
 const nameOf = (call: StepCall | null): string => (call ? `${call.kind} ${call.name}` : 'nothing')

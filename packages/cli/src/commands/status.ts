@@ -1,3 +1,4 @@
+import { visibleLine } from '@agentos/protocol'
 import type { Command } from 'commander'
 import { paint, print, printJson, table } from '../output.ts'
 import { runningSupervisor } from '../supervisor/lock.ts'
@@ -130,13 +131,13 @@ function noteOn({ name, state, reason }: WorkerStatus): string {
 function row(worker: WorkerStatus): string[] {
   const colour = COLOURS[worker.state] ?? 'yellow'
   return [
-    worker.name,
-    paint(colour, worker.state),
+    visibleLine(worker.name),
+    paint(colour, visibleLine(worker.state)),
     String(worker.functions ?? ''),
     String(worker.inFlight ?? ''),
     String(worker.pid ?? ''),
     worker.memoryMb === undefined ? '' : `${worker.memoryMb} MB`,
     String(worker.restarts ?? ''),
-    noteOn(worker),
+    visibleLine(noteOn(worker)),
   ]
 }

@@ -1,3 +1,4 @@
+import { visibleLine } from '@agentos/protocol'
 import type { Command } from 'commander'
 import { paint, print, printJson, table } from '../output.ts'
 import { Refusal } from '../refusal.ts'
@@ -44,5 +45,5 @@ const row = (span: TraceSpan): string[] => [
   paint('cyan', span.trace_id),
   `${durationMs(span).toFixed(1)} ms`,
   span.status === 'error' ? paint('red', 'error') : span.status,
-  span.name,
+  visibleLine(span.name),
 ]

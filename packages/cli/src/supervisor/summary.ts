@@ -1,3 +1,4 @@
+import { visibleLine } from '@agentos/protocol'
 import type { Api } from '../api.ts'
 import { paint } from '../output.ts'
 import type { ProcessStatus } from './status-file.ts'
@@ -70,7 +71,7 @@ export function renderSummary(summary: Summary, out: NodeJS.WriteStream = proces
     ...missing.map((worker) =>
       row('', paint('yellow', `${worker.name} is ${worker.state}${worker.reason ? `: ${worker.reason}` : ''}`, out)),
     ),
-    row('Model', summary.model.text),
+    row('Model', visibleLine(summary.model.text)),
     ...(summary.model.connected
       ? []
       : [

@@ -1,4 +1,7 @@
+import { visibleLine, visibleText } from '@agentos/protocol'
 import { paint } from '../output.ts'
+
+const MARKS = { done: ['green', '✓'], warn: ['yellow', '!'], fail: ['red', '✗'] } as const
 
 /**
  * What the person at the terminal sees of a start: one line that changes while something is under way, one line for
@@ -13,8 +16,9 @@ export class View {
   }
 
   /** Replaces the line in progress. */
-  progress(text: string): void {
+  progress(words: string): void {
     if (!this.out.isTTY) return
+    const text = visibleLine(words)
     const width = Math.max(20, this.out.columns || 80) - 4
     this.out.write(
       `\r\u001b[2K  ${paint('dim', text.length > width ? `${text.slice(0, width - 1)}…` : text, this.out)}`,
@@ -23,21 +27,22 @@ export class View {
   }
 
   done(text: string): void {
-    this.line('green', '✓', text)
+    this.line(...MARKS.done, text)
   }
 
   /** Something that went wrong and that is being dealt with. */
   warn(text: string): void {
-    this.line('yellow', '!', text)
+    this.line(...MARKS.warn, text)
   }
 
   fail(text: string): void {
-    this.line('red', '✗', text)
+    this.line(...MARKS.fail, text)
   }
 
   event(kind: 'done' | 'warn' | 'fail', text: string): void {
     const time = new Date().toTimeString().slice(0, 8)
-    this[kind](`${paint('dim', time, this.out)}  ${text}`)
+    const [colour, mark] = MARKS[kind]
+    this.line(colour, mark, text, `${paint('dim', time, this.out)}  `)
   }
 
   block(text: string): void {
@@ -46,8 +51,10 @@ export class View {
   }
 
   /** In the form of the lines that set-up wrote before: marked on a terminal, plain elsewhere. */
-  private line(colour: 'green' | 'yellow' | 'red', mark: string, text: string): void {
+  private line(colour: 'green' | 'yellow' | 'red', mark: string, words: string, time = ''): void {
     this.clear()
+    // A reason may be what a process printed last.
+    const text = time + visibleText(words)
     if (this.out.isTTY) this.out.write(`  ${paint(colour, mark, this.out)} ${text}\n`)
     else this.out.write(mark === '✓' ? `${text}\n` : `${mark} ${text}\n`)
   }

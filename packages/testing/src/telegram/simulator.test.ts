@@ -6,7 +6,7 @@ interface Answer {
   error_code?: number
   description?: string
   result?: unknown
-  parameters?: { retry_after: number }
+  parameters?: { retry_after?: number; migrate_to_chat_id?: number }
 }
 
 const ADA = { id: 7, first_name: 'Ada' }
@@ -102,6 +102,62 @@ describe('the simulated Bot API refuses', () => {
     expect(strict.texts(7)).toEqual(['a'])
     await strict.close()
   })
+})
+
+describe('the topics of a simulated forum', () => {
+  const forum = { id: -1001, type: 'supergroup' as const, title: 'Forum', is_forum: true }
+  let topic: number
+  beforeAll(() => {
+    telegram.addChat(forum)
+    topic = telegram.addTopic(forum.id)
+  })
+  const send = (more: object) => call('sendMessage', { chat_id: forum.id, text: 'a', ...more })
+
+  it('are named by their id; General is not, and one that is not there is refused', async () => {
+    expect((await send({ message_thread_id: topic })).result).toMatchObject({ message_thread_id: topic })
+    expect((await send({})).result).not.toHaveProperty('message_thread_id')
+    for (const message_thread_id of [1, 99]) {
+      expect(await send({ message_thread_id })).toMatchObject({
+        error_code: 400,
+        description: 'Bad Request: message thread not found',
+      })
+    }
+    const typing = (message_thread_id: number) =>
+      call('sendChatAction', { chat_id: forum.id, message_thread_id, action: 'typing' })
+    expect([(await typing(1)).ok, (await typing(99)).ok]).toEqual([true, false])
+  })
+
+  it('take no message once they are closed, also by an answer to one in there', async () => {
+    const closed = telegram.addTopic(forum.id)
+    const { result } = await send({ message_thread_id: closed })
+    const { message_id } = result as { message_id: number }
+    telegram.closeTopic(forum.id, closed)
+    const refused = { error_code: 400, description: 'Bad Request: TOPIC_CLOSED' }
+    expect(await send({ message_thread_id: closed })).toMatchObject(refused)
+    expect(await send({ reply_parameters: { message_id, allow_sending_without_reply: true } })).toMatchObject(refused)
+    expect((await send({})).ok).toBe(true)
+    telegram.closeTopic(forum.id, 1)
+    expect(await send({})).toMatchObject(refused)
+  })
+})
+
+it('a simulated group that became a supergroup is refused with its new id, and the new one counts from 1', async () => {
+  const bot = await startTelegramSimulator({ limits: { chatMs: 0 } })
+  bot.say(ADA, 'in private')
+  bot.say(ADA, 'hello', { chat: { id: -5, type: 'group', title: 'Crew' } })
+  bot.upgrade(ADA, -5, -1005)
+  expect(await call('sendMessage', { chat_id: -5, text: 'a' }, bot)).toMatchObject({
+    error_code: 400,
+    description: 'Bad Request: group chat was upgraded to a supergroup chat',
+    parameters: { migrate_to_chat_id: -1005 },
+  })
+  expect((await call('sendMessage', { chat_id: -1005, text: 'a' }, bot)).result).toMatchObject({ message_id: 2 })
+  const { result } = await call('getUpdates', {}, bot)
+  expect((result as { message: object }[]).slice(2)).toMatchObject([
+    { message: { message_id: 1, chat: { id: -1005, type: 'supergroup' }, migrate_from_chat_id: -5 } },
+    { message: { chat: { id: -5 }, migrate_to_chat_id: -1005 } },
+  ])
+  await bot.close()
 })
 
 describe('the updates of the simulated Bot API', () => {

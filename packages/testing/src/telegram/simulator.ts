@@ -115,13 +115,43 @@ export class TelegramSimulator {
     this.chats.add(chat)
   }
 
+  /** A topic of a forum, opened by somebody or by the bot; its id. */
+  addTopic(chatId: number, from?: Person): number {
+    return this.chats.addTopic(chatId, from ? userOf(from) : this.bot, 'A topic')
+  }
+
+  /** Nobody but administrators writes there any more; General is topic 1. */
+  closeTopic(chatId: number, topic: number): void {
+    this.chats.closeTopic(chatId, topic)
+  }
+
+  /** A group becomes a supergroup with another id: from now on the old one is refused. */
+  upgrade(from: Person, chatId: number, newId: number, { announce = true }: { announce?: boolean } = {}): TelegramChat {
+    const old = this.chats.find(chatId)!
+    const chat: TelegramChat = { ...old.chat, id: newId, type: 'supergroup' }
+    this.chats.add(chat)
+    if (announce) {
+      const user = userOf(from)
+      const arrived = this.chats.write({ from: user, chat, migrate_from_chat_id: chatId })
+      const left = this.chats.write({ from: user, chat: old.chat, migrate_to_chat_id: newId })
+      this.updates.add('message', arrived, `chat/${newId}`)
+      this.updates.add('message', left, `chat/${chatId}`)
+    }
+    old.movedTo = newId
+    return chat
+  }
+
   block(chatId: number): void {
     this.chats.find(chatId)!.blocked = true
   }
 
   /** Somebody writes. `more` are further fields of the message; the id is the update's. */
-  say(from: Person, text: string | undefined, more: Record<string, unknown> & { chat?: TelegramChat } = {}): number {
-    const { chat: given, ...fields } = more
+  say(
+    from: Person,
+    text: string | undefined,
+    more: Record<string, unknown> & { chat?: TelegramChat; topic?: number } = {},
+  ): number {
+    const { chat: given, topic, ...fields } = more
     const chat = given ?? { id: from.id, type: 'private' as const }
     this.chats.add(chat)
     const message = this.chats.write({
@@ -129,6 +159,7 @@ export class TelegramSimulator {
       chat,
       ...(text === undefined ? {} : { text }),
       ...commandEntity(text),
+      ...(topic === undefined ? {} : this.chats.inTopic(chat.id, topic)),
       ...fields,
     })
     return this.updates.add('message', message, `chat/${chat.id}`)!
@@ -234,7 +265,7 @@ export class TelegramSimulator {
       sendMessage: (given) => this.sendMessage(given),
       editMessageText: (given) => this.editMessageText(given),
       sendChatAction: (given) => {
-        this.openChat(given.chat_id)
+        this.chats.checkAction(this.chats.open(given.chat_id), given.message_thread_id)
         return true
       },
       answerCallbackQuery: ({ callback_query_id: id, text }) => {
@@ -249,28 +280,27 @@ export class TelegramSimulator {
   }
 
   private sendMessage(given: Params<'sendMessage'>): TelegramMessage {
-    const { chat, messages } = this.openChat(given.chat_id)
+    const room = this.chats.open(given.chat_id)
+    const { chat, messages } = room
     const shown = this.readText(given.text, given.parse_mode)
     checkKeyboard(given.reply_markup?.inline_keyboard)
-    const { reply_parameters: reply, message_thread_id: thread } = given
+    const { reply_parameters: reply } = given
     const answered = reply && messages.find(({ message_id: id }) => id === reply.message_id)
     if (reply && !answered && !reply.allow_sending_without_reply) throw badRequest('message to be replied not found')
-    if (thread !== undefined && !messages.some((message) => message.message_thread_id === thread)) {
-      throw badRequest('message thread not found')
-    }
+    const thread = this.chats.threadFor(room, given.message_thread_id, answered)
     this.flood.take(chat.id, chat.type !== 'private')
     return this.chats.write({
       from: this.bot,
       chat,
       ...shown,
-      ...(thread === undefined ? {} : { message_thread_id: thread }),
+      ...thread,
       ...(answered ? { reply_to_message: { message_id: answered.message_id } } : {}),
       ...(given.reply_markup ? { reply_markup: given.reply_markup } : {}),
     })
   }
 
   private editMessageText(given: Params<'editMessageText'>): TelegramMessage {
-    const { chat, messages } = this.openChat(given.chat_id)
+    const { chat, messages } = this.chats.open(given.chat_id)
     const message = messages.find(({ message_id: id }) => id === given.message_id)
     if (!message) throw badRequest('message to edit not found')
     if (message.from.id !== this.bot.id) throw badRequest("message can't be edited")
@@ -296,13 +326,6 @@ export class TelegramSimulator {
     if (text.trim() === '') throw badRequest('message text is empty')
     if (text.length > MAX_TEXT) throw badRequest('message is too long')
     return { text, ...(entities.length > 0 ? { entities } : {}) }
-  }
-
-  private openChat(id: number | string) {
-    const found = this.chats.find(id)
-    if (!found) throw badRequest('chat not found')
-    if (found.blocked) throw new Refusal(403, 'Forbidden: bot was blocked by the user')
-    return found
   }
 
   private async pass(method: Method): Promise<void> {
