@@ -111,6 +111,14 @@ describe('storing', () => {
     expect(await remember('yes, do it', { role: 'assistant' })).toMatchObject({ stored: true })
   })
 
+  test('said again and again with other tags keeps the first two hundred', async () => {
+    const tags = (round: number) => Array.from({ length: 50 }, (_, n) => `tag-${round}-${n}`)
+    const first = await remember('yes, do it', { tags: tags(0) })
+    for (let round = 1; round < 6; round++) await remember('yes, do it', { tags: tags(round) })
+    const { tags: kept } = await read(idOf(first))
+    expect(kept).toEqual([0, 1, 2, 3].flatMap(tags))
+  })
+
   test('a near-duplicate strengthens, a text with another name does not', async () => {
     const first = await remember('User prefers dark mode in the editor')
     expect(await remember('The user prefers dark mode in the editor')).toEqual({ deduplicated: true, id: idOf(first) })
