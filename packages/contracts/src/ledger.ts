@@ -275,7 +275,18 @@ export const verify = defineFunction({
   id: 'ledger::verify',
   summary: 'Add up all entries and compare the sums with the balances',
   input: () => z.strictObject({}),
-  output: () => z.object({ valid: z.boolean(), entries: z.number().int(), differences: z.array(z.string()) }),
+  output: () =>
+    z.object({
+      valid: z.boolean(),
+      entries: z.number().int(),
+      differences: z.array(z.string()),
+      /** The entry up to which a start need not read, how many came after it, and why no newer one could be written. */
+      checkpoint: z.object({
+        sequence: z.number().int(),
+        behind: z.number().int(),
+        problem: z.string().nullable(),
+      }),
+    }),
   http: 'POST /v1/budgets/verify',
   effects: 'read',
   access: 'owner',

@@ -39,6 +39,8 @@ export class StateDouble {
   private readonly options: Required<StateDoubleOptions>
   /** Versions go on counting over a deletion. */
   private readonly deleted = new Map<string, { version: number; seq: number }>()
+  /** Of those that expire. */
+  private readonly expiring = new Set<string>()
   private seq = 0
   private before: Hook | undefined
   private after: Hook | undefined
@@ -113,6 +115,8 @@ export class StateDouble {
     const expires = ttlMs === undefined ? {} : { expires: this.options.now() + ttlMs }
     this.records.set(name, { value, version, seq: this.seq, ...expires })
     this.deleted.delete(name)
+    if (ttlMs === undefined) this.expiring.delete(name)
+    else this.expiring.add(name)
     // Only who names a version is told the next one.
     const told = (input.expectedVersion ?? null) === null ? {} : { version }
     return { old_value: old?.value ?? null, new_value: value, ...told }
@@ -134,7 +138,11 @@ export class StateDouble {
 
   private expire(): void {
     const now = this.options.now()
-    for (const [name, record] of this.records) if ((record.expires ?? now + 1) <= now) this.remove(name, record)
+    for (const name of this.expiring) {
+      const record = this.records.get(name)
+      if (record && (record.expires ?? 0) <= now) this.remove(name, record)
+      if (!this.records.has(name)) this.expiring.delete(name)
+    }
   }
 
   private list(functionId: string, input: Input): unknown[] {

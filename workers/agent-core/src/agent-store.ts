@@ -76,17 +76,24 @@ export async function findSettled(caller: Caller, realm: string, agentId: string
   return findAgent(caller, agentId)
 }
 
+/** Every record of the caller's realm, page by page, however many there are. */
+export async function* storedAgents(caller: Caller): AsyncGenerator<StoredAgent> {
+  for (let after: string | undefined; ; ) {
+    const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
+    const { entries, next } = await caller.state.entries<StoredAgent>(SCOPE, options)
+    for (const { value } of entries) yield value
+    if (next === undefined) return
+    after = next
+  }
+}
+
 /** At a start: brings into force what an earlier process only wrote down, in all realms. */
 export async function settleAll(self: Pick<WorkerSelf, 'inRealm'>): Promise<void> {
   const listed = await self.inRealm(DEFAULT_REALM).call(listRealms, {})
   for (const realm of new Set([DEFAULT_REALM, ...listed.map(({ id }) => id)])) {
     const caller = self.inRealm(realm)
-    for (let after: string | undefined; ; ) {
-      const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
-      const { entries, next } = await caller.state.entries<StoredAgent>(SCOPE, options)
-      for (const { key, value } of entries) if (value.pendingGrants) await findSettled(caller, realm, key)
-      if (next === undefined) break
-      after = next
+    for await (const { id, pendingGrants } of storedAgents(caller)) {
+      if (pendingGrants) await findSettled(caller, realm, id)
     }
   }
 }

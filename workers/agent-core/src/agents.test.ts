@@ -3,7 +3,8 @@ import type { FunctionContract, HandlerContext } from '@agentos/sdk'
 import { InvocationError, openLog } from '@agentos/sdk'
 import { StateDouble } from '@agentos/testing'
 import { describe, expect, it } from 'vitest'
-import { createAgent, createDefaultIfMissing, deleteAgent, updateAgent } from './agents.ts'
+import { newAgent } from './agent-record.ts'
+import { createAgent, createDefaultIfMissing, deleteAgent, listAgents, updateAgent } from './agents.ts'
 
 const log = await openLog('test', 'silent')
 
@@ -133,5 +134,16 @@ describe('a new agent', () => {
     await expect(createDefaultIfMissing(ctx, 'e')).rejects.toMatchObject({ code: 'quota_exceeded' })
     await expect(createDefaultIfMissing(ctx, 'default')).rejects.toMatchObject({ code: 'quota_exceeded' })
     expect((await createDefaultIfMissing(ctx, state.keys('agents')[0]!)).created).toBe(false)
+  })
+
+  it('counts and is listed where the realm has very many, more than one list of the state may hold', async () => {
+    const { ctx, state } = world({ maxAgents: 10_100 })
+    const made = newAgent('agent-0', { name: 'Agent' }, 0)
+    for (let n = 0; n < 10_099; n++) {
+      state.answer('state::set', { scope: 'agents', key: `agent-${n}`, value: { ...made, id: `agent-${n}` } })
+    }
+    await createAgent(agent('last', []), ctx)
+    await expect(createAgent(agent('one too many', []), ctx)).rejects.toMatchObject({ code: 'quota_exceeded' })
+    expect(await listAgents(ctx)).toHaveLength(10_100)
   })
 })

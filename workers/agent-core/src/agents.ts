@@ -15,7 +15,7 @@ import {
   shown,
   updatedAgent,
 } from './agent-record.ts'
-import { findSettled, inTurn, makingOne, put } from './agent-store.ts'
+import { findSettled, inTurn, makingOne, put, storedAgents } from './agent-store.ts'
 import { granted, rank, readCatalogue } from './function-catalogue.ts'
 import { realmSettings } from './realm-settings.ts'
 
@@ -44,8 +44,9 @@ function add(agent: Agent, ctx: HandlerContext): Promise<void> {
 async function assertRoom(ctx: HandlerContext): Promise<void> {
   const { maxAgents } = await realmSettings(ctx)
   if (maxAgents === null) return
-  const agents = await ctx.state.list<Agent>(SCOPE)
-  if (agents.length < maxAgents) return
+  let count = 0
+  for await (const _agent of storedAgents(ctx)) count += 1
+  if (count < maxAgents) return
   throw new AgentError(
     'quota_exceeded',
     `This realm may have ${maxAgents} agents, and has them; delete one or raise maxAgents`,
@@ -65,8 +66,9 @@ export async function updateAgent(input: ParsedInputOf<typeof update>, ctx: Hand
 }
 
 export async function listAgents(ctx: HandlerContext): Promise<Agent[]> {
-  const agents = await ctx.state.list<StoredAgent>(SCOPE)
-  return agents.map(shown).sort((a, b) => a.createdAt - b.createdAt)
+  const agents: Agent[] = []
+  for await (const stored of storedAgents(ctx)) agents.push(shown(stored))
+  return agents.sort((a, b) => a.createdAt - b.createdAt)
 }
 
 export async function deleteAgent(agentId: string, ctx: HandlerContext): Promise<{ deleted: true }> {

@@ -1,3 +1,4 @@
+import { added, foldOld } from './daily-sums.ts'
 import {
   accountKey,
   type Booked,
@@ -153,8 +154,12 @@ export class Book {
     )
   }
 
-  /** Forgets balances of windows that are over and that nothing can change any more; their entries stay. */
+  /**
+   * Forgets balances of windows that are over and that nothing can change any more, and tells old days less finely where
+   * there are very many sums; the entries stay.
+   */
   prune(now: number): void {
+    foldOld(this.daily, dayOf(now))
     const live = new Set<string>()
     for (const budget of this.budgets.values())
       live.add(accountKey({ budget: budget.id, window: windowOf(budget, now) }))
@@ -205,17 +210,13 @@ export class Book {
 
   private sum({ realm, agent }: Subject, purpose: Purpose, at: number, count: Count): void {
     const { provider, model, billingCode, mission } = purpose
-    const day = new Date(at).toISOString().slice(0, 10)
-    const key = JSON.stringify([realm, day, agent ?? null, model, provider, billingCode ?? null, mission ?? null])
-    const before = this.daily.get(key) ?? { microUsd: 0, maybe: 0, input: 0, output: 0, events: 0 }
-    this.daily.set(key, {
-      microUsd: before.microUsd + count.microUsd,
-      maybe: before.maybe + count.maybe,
-      input: before.input + count.input,
-      output: before.output + count.output,
-      events: before.events + count.events,
-    })
+    const key = JSON.stringify([realm, dayOf(at), agent ?? null, model, provider, billingCode ?? null, mission ?? null])
+    this.daily.set(key, added(this.daily.get(key), count))
   }
+}
+
+function dayOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10)
 }
 
 function windowOf({ period, timeZone }: BudgetRecord, now: number): string {

@@ -1,16 +1,19 @@
+import { InvocationError } from '@agentos/sdk'
+import { StateDouble } from '@agentos/testing'
 import type { Alert } from './alerts.ts'
 import type { Subject } from './entry.ts'
 import { Journal } from './journal.ts'
 import { Ledger, type ReserveRequest } from './ledger.ts'
-import { memoryState } from './memory-state.fixture.ts'
 
 export const REALM: Subject = { realm: 'r' }
 export const never = new AbortController().signal
 
 /** A ledger on a state in memory, with a clock by hand, that can die and come back. */
 export class Bench {
-  readonly state = memoryState()
+  readonly state = new StateDouble({ scopes: ['ledger-entries', 'ledger-checkpoint'] })
   readonly alerts: Alert[] = []
+  /** Why checkpoints could not be written; `undefined`: now they can. */
+  readonly problems: unknown[] = []
   now = Date.parse('2026-11-22T12:00:00Z')
   ledger: Ledger
   private readonly waitMs: number
@@ -19,6 +22,22 @@ export class Bench {
   constructor(waitMs = 60_000) {
     this.waitMs = waitMs
     this.ledger = this.made()
+  }
+
+  /** The engine is lost at the next write, before it is stored or after. */
+  fail(when: 'before' | 'after'): void {
+    const fail = (functionId: string): void => {
+      if (functionId !== 'state::set') return
+      this.heal()
+      throw new InvocationError({ code: 'engine_lost', message: `${when} it was stored` })
+    }
+    if (when === 'before') this.state.intercept(fail)
+    else this.state.whenStored(fail)
+  }
+
+  heal(): void {
+    this.state.intercept(undefined)
+    this.state.whenStored(undefined)
   }
 
   /** As after kill -9: only what is stored is known. */
@@ -71,7 +90,7 @@ export class Bench {
 
   private made(): Ledger {
     const now = () => this.now
-    const journal = new Journal(this.state.client, now)
+    const journal = new Journal({ state: this.state.client, now, onCheckpoint: (error) => this.problems.push(error) })
     const alert = (alert: Alert) => void this.alerts.push(alert)
     return new Ledger({ journal, now, monotonic: now, leaseMs: 1_000, waitMs: this.waitMs, alert })
   }

@@ -198,8 +198,8 @@ export class Ledger {
     await this.serveWaiting()
   }
 
-  /** Sums all entries anew; says where the balances differ. */
-  async verify(): Promise<{ entries: number; differences: string[] }> {
+  /** Sums all entries anew; says where the balances differ, and how far the last checkpoint is behind. */
+  async verify(): Promise<{ entries: number; differences: string[]; checkpoint: Journal['checkpoint'] }> {
     // As they are now; the ledger goes on while the entries are read.
     const { sequence, balances } = await this.decide((book) => ({
       sequence: book.sequence,
@@ -217,7 +217,7 @@ export class Ledger {
       if (sum.reserved === balance.reserved && sum.spent === balance.spent) continue
       differences.push(`${key}: ${JSON.stringify(balance)}, but the entries give ${JSON.stringify(sum)}`)
     }
-    return { entries: sums.sequence, differences }
+    return { entries: sums.sequence, differences, checkpoint: this.options.journal.checkpoint }
   }
 
   private async giveBack(id: string): Promise<void> {

@@ -25,7 +25,8 @@ export const worker = defineWorker({
   name: 'ledger',
   start: async (self) => {
     const { leaseMs, waitMs } = Settings.parse(self.config ?? {})
-    const journal = new Journal(self.state, Date.now)
+    const onCheckpoint = (error: unknown) => reportCheckpoint(self, error)
+    const journal = new Journal({ state: self.state, now: Date.now, onCheckpoint })
     const clocks = { now: Date.now, monotonic: () => performance.now() }
     const ledger = new Ledger({ journal, ...clocks, leaseMs, waitMs, alert: (alert) => publish(self, alert) })
     await ledger.open()
@@ -87,8 +88,8 @@ export const worker = defineWorker({
     serve(contract.summary, (input, ctx) => summarize(ledger().book, realmOf(input.realmId, ctx), input)),
     serve(contract.reservations, ({ realmId }, ctx) => listReservations(ledger().book, realmOf(realmId, ctx))),
     serve(contract.verify, async () => {
-      const { entries, differences } = await ledger().verify()
-      return { valid: differences.length === 0, entries, differences }
+      const { entries, differences, checkpoint } = await ledger().verify()
+      return { valid: differences.length === 0, entries, differences, checkpoint }
     }),
     serve(contract.watched, async ({ realmId }, ctx) => {
       assertWorker(ctx)
@@ -141,6 +142,21 @@ export const worker = defineWorker({
 function ledger(): Ledger {
   if (!opened) throw new AgentError('internal', 'The ledger is not open')
   return opened.ledger
+}
+
+/** To the log, and to whoever looks at the workers: until it works again every start reads more entries. */
+function reportCheckpoint(self: WorkerSelf, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error)
+  const problem = error === undefined ? null : `No checkpoint could be written: ${reason}`
+  if (problem === null) self.log.info('checkpoints are written again')
+  else
+    self.log.error(
+      { err: error },
+      'a checkpoint was not written; the entries stand, and the next start reads more of them',
+    )
+  self
+    .trigger({ function_id: 'engine::workers::problem', payload: { problem }, action: TriggerAction.Void() })
+    .catch((err: unknown) => self.log.warn({ err }, 'the engine was not told of it'))
 }
 
 /** To the topic `ledger.alert` in the realm of the budget; at most once, to those who listen. */

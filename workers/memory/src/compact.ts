@@ -7,7 +7,7 @@ import { insertMemory, newMemory } from './entries.ts'
 import { withoutSecrets } from './redaction.ts'
 import { memoryScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
-import { readHead, readMessages, type SessionHead, writeHead } from './transcript.ts'
+import { readHead, readMessages, type SessionHead, withArchived, writeHead } from './transcript.ts'
 
 const CHUNK = 80_000
 const MOST_TOKENS = 1_500
@@ -136,6 +136,7 @@ async function moveOn(plan: Compaction, sessionId: string, space: Space): Promis
     if (head?.archive.some(({ summaryId }) => summaryId === memory.id)) return done
     if (!head || head.first !== first || head.sequence < through) return { compacted: false, reason: 'conflict' }
     if ((await state.get(scope, memory.id)) === undefined) await insertMemory(space, memory)
+    const { archive, replaced } = withArchived(head.archive, { from: head.first, through, summaryId: memory.id })
     try {
       const now = memory.timestamp
       await writeHead(
@@ -144,7 +145,7 @@ async function moveOn(plan: Compaction, sessionId: string, space: Space): Promis
           ...head,
           first: through + 1,
           summary: { id: memory.id, content: memory.content, from: 1, through, createdAt: now },
-          archive: [...head.archive, { from: head.first, through, summaryId: memory.id }],
+          archive,
           compactedAt: now,
         },
         version,
@@ -153,6 +154,7 @@ async function moveOn(plan: Compaction, sessionId: string, space: Space): Promis
       await state.delete(scope, memory.id)
       throw error
     }
+    if (replaced !== undefined) await state.delete(scope, replaced)
     return done
   })
 }

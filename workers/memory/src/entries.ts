@@ -7,6 +7,14 @@ import { contentHash } from './similarity.ts'
 import type { Space } from './spaces.ts'
 import { isConflict } from './truth.ts'
 
+/** Tags that a memory has at most, however often it is said again or merged with others. */
+const MOST_TAGS = 200
+
+/** All of them once, the first ones where there are too many. */
+export function joinedTags(...lists: readonly (readonly string[])[]): string[] {
+  return [...new Set(lists.flat())].slice(0, MOST_TAGS)
+}
+
 /** Kept beside the entries, by content hash: whose text this is. */
 export interface Marker {
   id: string

@@ -3,26 +3,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyedCall } from '@agentos/keyed'
 import { type Caller, type FunctionContract, InvocationError, type OutputOf, openLog, StateClient } from '@agentos/sdk'
+import { StateDouble } from '@agentos/testing'
 import { type Space, Spaces } from './spaces.ts'
-import type { Change } from './truth.ts'
 
-interface Stored {
-  scope: string
-  key: string
-  value: unknown
-  deleted: boolean
-  version: number
-  seq: number
-}
+/** Scopes that the manifest gives this worker. */
+const OWNED = ['memory:*', 'sessions:*', 'transcript:*', 'kg:*', 'memory-keys:*']
 
 const log = await openLog('memory-test', 'silent')
 
-/** The part of the engine's state that memory stands on, in this process, for tests of behaviour. */
+/** The part of the engine that memory stands on, in this process, for tests of behaviour. */
 export class FakeEngine {
   readonly folder = mkdtempSync(join(tmpdir(), 'memory-test-'))
-  private readonly records = new Map<string, Stored>()
+  /** By realm. */
+  private readonly states = new Map<string, StateDouble>()
   private readonly answers = new Map<string, (input: never) => unknown>()
-  private seq = 0
   private writesLeft = Number.POSITIVE_INFINITY
   spaces = this.openSpaces()
 
@@ -79,13 +73,22 @@ export class FakeEngine {
 
   /** Everything that is stored, but for what is known of keys. */
   stored(realm = 'realm-default'): { scope: string; key: string; value: unknown }[] {
-    return this.ofRealm(realm)
-      .filter(({ scope, deleted }) => !deleted && !scope.startsWith('memory-keys:'))
-      .map(({ scope, key, value }) => ({ scope, key, value }))
+    return [...this.stateOf(realm).records]
+      .filter(([name]) => !name.startsWith('memory-keys:'))
+      .map(([name, { value }]) => {
+        const end = name.indexOf('\n')
+        return { scope: name.slice(0, end), key: name.slice(end + 1), value }
+      })
   }
 
   keys(scope: string, realm = 'realm-default'): string[] {
-    return this.live(realm, scope).map(({ key }) => key)
+    return this.stateOf(realm).keys(scope)
+  }
+
+  private stateOf(realm: string): StateDouble {
+    const known = this.states.get(realm) ?? new StateDouble({ scopes: OWNED })
+    this.states.set(realm, known)
+    return known
   }
 
   private openSpaces(): Spaces {
@@ -103,77 +106,11 @@ export class FakeEngine {
   }
 
   private answerOf(id: string, input: never, realm: string): unknown {
-    if (id.startsWith('state::')) return this.state(id, input, realm)
+    if (id.startsWith('state::')) return this.stateOf(realm).answer(id, input)
     const answer = this.answers.get(id)
     if (!answer) throw new InvocationError({ code: 'function_not_found', message: `Nobody serves ${id}` })
     const reply = answer(input)
     if (reply instanceof Error) throw reply
     return reply
-  }
-
-  private state(
-    id: string,
-    input: {
-      scope: string
-      key: string
-      value: unknown
-      expectedVersion?: number
-      scopes_prefix: string
-      prefix?: string
-      after?: string | number
-      limit: number
-    },
-    realm: string,
-  ): unknown {
-    const name = JSON.stringify([realm, input.scope, input.key])
-    const found = this.records.get(name)
-    const current = found?.deleted ? undefined : found
-    switch (id) {
-      case 'state::get':
-        return current?.value
-      case 'state::set': {
-        const version = current?.version ?? 0
-        if (input.expectedVersion !== undefined && input.expectedVersion !== version) {
-          throw new InvocationError({ code: 'version_conflict', message: `The version is ${version}` })
-        }
-        const { scope, key, value } = input
-        const written = (found?.version ?? 0) + 1
-        this.records.set(name, { scope, key, value, deleted: false, version: written, seq: ++this.seq })
-        return { old_value: current?.value ?? null, new_value: value, version: written }
-      }
-      case 'state::delete':
-        if (current) {
-          const version = current.version + 1
-          this.records.set(name, { ...current, value: undefined, deleted: true, version, seq: ++this.seq })
-        }
-        return current?.value
-      case 'state::entries': {
-        const rest = this.live(realm, input.scope).filter(
-          ({ key }) => key.startsWith(input.prefix ?? '') && key > String(input.after ?? ''),
-        )
-        const entries = rest.slice(0, input.limit).map(({ key, value, version }) => ({ key, value, version }))
-        return rest.length > input.limit ? { entries, next: entries.at(-1)!.key } : { entries }
-      }
-      case 'state::changes': {
-        const changes: Change[] = this.ofRealm(realm)
-          .filter(({ scope, seq }) => scope.startsWith(input.scopes_prefix) && seq > Number(input.after))
-          .sort((a, b) => a.seq - b.seq)
-          .slice(0, input.limit)
-        return { changes, next: changes.at(-1)?.seq ?? input.after }
-      }
-      default:
-        throw new InvocationError({ code: 'function_not_found', message: id })
-    }
-  }
-
-  private live(realm: string, scope: string): Stored[] {
-    return this.ofRealm(realm)
-      .filter((record) => record.scope === scope && !record.deleted)
-      .sort((a, b) => (a.key < b.key ? -1 : 1))
-  }
-
-  private ofRealm(realm: string): Stored[] {
-    const prefix = JSON.stringify([realm]).slice(0, -1)
-    return [...this.records].filter(([name]) => name.startsWith(`${prefix},`)).map(([, record]) => record)
   }
 }

@@ -135,6 +135,14 @@ describe('storing', () => {
     expect(await remember('yes, do it', { role: 'assistant' })).toMatchObject({ stored: true })
   })
 
+  test('said again and again with other tags keeps the first two hundred', async () => {
+    const tags = (round: number) => Array.from({ length: 50 }, (_, n) => `tag-${round}-${n}`)
+    const first = await remember('yes, do it', { tags: tags(0) })
+    for (let round = 1; round < 6; round++) await remember('yes, do it', { tags: tags(round) })
+    const { tags: kept } = await read(idOf(first))
+    expect(kept).toEqual([0, 1, 2, 3].flatMap(tags))
+  })
+
   const long = (when: string) =>
     `The nurse who looks after my mother in the small house behind the old harbour comes by bicycle from the next village, brings fresh bread and the newspaper, and gives her the blue pills with a full glass of water every ${when}`
   test.each([

@@ -1,7 +1,8 @@
 import type { sessionRepair, TranscriptMessage } from '@agentos/contracts/memory'
 import { newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
+import { memoryScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
-import { readHead, readMessages, recentRefs, writeHead, writeMessages } from './transcript.ts'
+import { readHead, readMessages, recentRefs, withArchived, writeHead, writeMessages } from './transcript.ts'
 import { findings, repaired } from './transcript-repair.ts'
 
 /** The repaired copy goes above the old messages; the head then moves to it, and the old ones are archived. */
@@ -19,6 +20,7 @@ export async function repairSession(
     const copies = messages.map((message, i): TranscriptMessage => ({ ...message, sequence: head.sequence + 1 + i }))
     await writeMessages(space, sessionId, copies)
     const now = Date.now()
+    const { archive, replaced } = withArchived(head.archive, { from: head.first, through: head.sequence })
     await writeHead(
       space,
       {
@@ -26,12 +28,13 @@ export async function repairSession(
         first: head.sequence + 1,
         sequence: head.sequence + copies.length,
         messages: recentRefs(copies),
-        archive: [...head.archive, { from: head.first, through: head.sequence }],
+        archive,
         repairedAt: now,
         updatedAt: now,
       },
       version,
     )
+    if (replaced !== undefined) await space.caller.state.delete(memoryScope(space.agentId), replaced)
     return { repaired: true, totalFixes: detected, detected, dryRun, stats }
   })
 }

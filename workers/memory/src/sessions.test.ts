@@ -139,6 +139,24 @@ describe('compaction', () => {
     expect((await get()).summary).toMatchObject({ content: 'Second.', from: 1, through: 40 })
   })
 
+  test('of a session that is summarised for ever names a bounded number of parts, and none of its summaries outlives it', async () => {
+    answerWith('So far.')
+    for (let n = 0; n < 205; n++) {
+      await append(turns(2, 2 * n))
+      expect(await compact({ threshold: 0, keepRecent: 0 })).toMatchObject({ compacted: true })
+    }
+    const { archive, sequence } = await get()
+    expect(archive).toHaveLength(200)
+    expect(archive[0]).toMatchObject({ from: 1, through: 12 })
+    for (const [n, { from, through }] of archive.entries()) {
+      expect(from).toBe(n === 0 ? 1 : archive[n - 1]!.through + 1)
+      expect(through).toBeLessThanOrEqual(sequence)
+    }
+    expect(engine.keys('memory:default')).toHaveLength(200)
+    await engine.use('default', (space) => deleteSession({ sessionId: SESSION }, space))
+    expect(engine.stored()).toEqual([])
+  })
+
   test('29 messages are below a threshold of 30', async () => {
     await append(turns(29))
     expect(await compact()).toEqual({ compacted: false, reason: 'below_threshold' })

@@ -1,6 +1,6 @@
 import type { Memory, store } from '@agentos/contracts/memory'
 import { AgentError, type HandlerContext, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
-import { insertMemory, type Marker, newMemory } from './entries.ts'
+import { insertMemory, joinedTags, type Marker, newMemory } from './entries.ts'
 import { estimateImportance } from './importance.ts'
 import { withoutSecrets } from './redaction.ts'
 import { memoryScope } from './scopes.ts'
@@ -181,7 +181,7 @@ function mergedWith({ expiresAt, ...known }: Memory, again: Memory): Memory {
     ...known,
     importance: Math.max(known.importance, again.importance),
     pinned: known.pinned || again.pinned,
-    tags: [...new Set([...known.tags, ...again.tags])],
+    tags: joinedTags(known.tags, again.tags),
     ...(end === undefined ? {} : { expiresAt: end }),
   }
 }

@@ -23,6 +23,8 @@ export interface SessionHead extends SessionInfo {
 }
 
 const RECENT = 20
+/** Archived ranges that a head names; past them the oldest two become one. */
+const MOST_ARCHIVED = 200
 const TITLE = 80
 
 export function newHead(sessionId: string, agentId: string, now: number): SessionHead {
@@ -50,6 +52,23 @@ export function extended(head: SessionHead, messages: readonly TranscriptMessage
     sequence: head.sequence + messages.length,
     updatedAt: now,
   }
+}
+
+/**
+ * The archived ranges with one more. A summary builds on the one before: where two ranges become one, the later stands for
+ * both, and `replaced` is the memory of the other.
+ */
+export function withArchived(
+  archive: readonly Archived[],
+  range: Archived,
+): { archive: Archived[]; replaced?: string } {
+  const all = [...archive, range]
+  const [first, second, ...rest] = all
+  if (all.length <= MOST_ARCHIVED || !first || !second) return { archive: all }
+  const summaryId = second.summaryId ?? first.summaryId
+  const joined = { from: first.from, through: second.through, ...(summaryId === undefined ? {} : { summaryId }) }
+  const isReplaced = first.summaryId !== undefined && first.summaryId !== summaryId
+  return { archive: [joined, ...rest], ...(isReplaced ? { replaced: first.summaryId! } : {}) }
 }
 
 /** The newest few, without content. */

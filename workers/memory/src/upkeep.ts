@@ -3,13 +3,15 @@ import type { consolidate, evict, Memory } from '@agentos/contracts/memory'
 import type { OutputOf, ParsedInputOf } from '@agentos/sdk'
 import { inBatches } from './batches.ts'
 import { decayed } from './decay.ts'
-import { deleteMemories, replaceMemory } from './entries.ts'
+import { deleteMemories, joinedTags, replaceMemory } from './entries.ts'
 import { planEviction } from './eviction.ts'
 import type { IndexedMemory } from './index/memories.ts'
 import { contentHash } from './similarity.ts'
 import type { Space } from './spaces.ts'
 
 const MOST_SHOWN = 1_000
+/** Of those that a memory was merged from, the latest are named. */
+const MOST_MERGED = 200
 /** Texts hashed before other calls get their turn. */
 const SLICE = 200
 
@@ -115,11 +117,13 @@ function union(best: Memory, others: readonly Memory[]): Memory {
   const all = [best, ...others]
   return {
     ...best,
-    tags: [...new Set(all.flatMap(({ tags }) => tags))],
+    tags: joinedTags(...all.map(({ tags }) => tags)),
     importance: Math.max(...all.map(({ importance }) => importance)),
     confidence: Math.max(...all.map(({ confidence }) => confidence)),
     accessCount: all.reduce((sum, { accessCount }) => sum + accessCount, 0),
     lastAccessed: Math.max(...all.map(({ lastAccessed }) => lastAccessed)),
-    mergedFrom: [...new Set([...all.flatMap(({ mergedFrom }) => mergedFrom ?? []), ...others.map(({ id }) => id)])],
+    mergedFrom: [
+      ...new Set([...all.flatMap(({ mergedFrom }) => mergedFrom ?? []), ...others.map(({ id }) => id)]),
+    ].slice(-MOST_MERGED),
   }
 }

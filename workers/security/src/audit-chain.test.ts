@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { StateDouble, type StateRecord } from '@agentos/testing'
 import { describe, expect, it } from 'vitest'
 import { AuditChain } from './audit-chain.ts'
 import { type AuditEntry, type AuditEvent, DETAIL_BYTES, entryKey, GENESIS } from './audit-entry.ts'
 import type { AuditKeys } from './audit-key.ts'
-import { memoryState } from './memory-state.fixture.ts'
+import { OWNED } from './owned.fixture.ts'
 
 const keys: AuditKeys = [{ id: 'k1', secret: randomBytes(32) }]
 const event = (type: string, detail: unknown = {}): AuditEvent => ({
@@ -16,7 +17,7 @@ const event = (type: string, detail: unknown = {}): AuditEvent => ({
 const at = (sequence: number) => `audit\n${entryKey(sequence)}`
 
 async function chainOf(count: number) {
-  const state = memoryState()
+  const state = new StateDouble({ scopes: OWNED })
   const chain = new AuditChain(state.client, keys)
   for (let i = 1; i <= count; i++) await chain.append(event(`e${i}`))
   return { state, chain }
@@ -70,7 +71,7 @@ describe('appending', () => {
   it('does not take over a forged entry beyond the head', async () => {
     const { state } = await chainOf(2)
     const forged = { ...(state.records.get(at(2))!.value as AuditEntry), sequence: 3 }
-    state.records.set(at(3), { value: forged, version: 1 })
+    state.records.set(at(3), { value: forged, version: 1, seq: 0 })
     await expect(new AuditChain(state.client, keys).append(event('e3'))).rejects.toMatchObject({ code: 'internal' })
   })
 
@@ -85,7 +86,7 @@ describe('appending', () => {
 })
 
 describe('verification', () => {
-  const tampering: [string, (records: Map<string, { value: unknown; version: number }>) => void, RegExp][] = [
+  const tampering: [string, (records: Map<string, StateRecord>) => void, RegExp][] = [
     ['a changed field', (r) => change(r, 2, { type: 'other' }), /2 does not fit its hash/],
     ['a changed actor', (r) => change(r, 2, { actor: { kind: 'guest', id: 'x' } }), /2 does not fit its hash/],
     ['a missing entry', (r) => r.delete(at(2)), /missing/],
@@ -98,7 +99,7 @@ describe('verification', () => {
       },
       /names 4 entries, the chain ends at 0/,
     ],
-    ['an entry that cannot be read', (r) => r.set(at(3), { value: 'noise', version: 1 }), /cannot be read/],
+    ['an entry that cannot be read', (r) => r.set(at(3), { value: 'noise', version: 1, seq: 0 }), /cannot be read/],
     [
       'two entries that changed places',
       (r) => {
@@ -139,6 +140,6 @@ describe('verification', () => {
   })
 })
 
-function change(records: Map<string, { value: unknown; version: number }>, sequence: number, fields: object): void {
+function change(records: Map<string, StateRecord>, sequence: number, fields: object): void {
   Object.assign(records.get(at(sequence))!.value as object, fields)
 }

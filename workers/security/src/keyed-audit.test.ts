@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import type { HandlerContext } from '@agentos/sdk'
+import { StateDouble } from '@agentos/testing'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { AuditChain } from './audit-chain.ts'
 import type { AuditKeys } from './audit-key.ts'
 import { check, replace } from './capabilities.ts'
 import { auditOnce } from './keyed-audit.ts'
-import { memoryState } from './memory-state.fixture.ts'
+import { OWNED } from './owned.fixture.ts'
 
 const keys: AuditKeys = [{ id: 'k1', secret: randomBytes(32) }]
 const EVENT = { type: 'test', agentId: null, actor: { kind: 'owner' as const, id: 'o' }, realm: 'r', detail: {} }
 
-let state: ReturnType<typeof memoryState>
+let state: StateDouble
 let chain: AuditChain
 beforeEach(async () => {
-  state = memoryState()
+  state = new StateDouble({ scopes: OWNED })
   chain = new AuditChain(state.client, keys)
   await chain.append({ ...EVENT, type: 'before' })
 })

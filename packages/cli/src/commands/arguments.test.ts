@@ -3,7 +3,7 @@ import { parseInput } from './call.ts'
 import { matching } from './functions.ts'
 import { pidsOf } from './pid.ts'
 import { sameAs } from './runs.ts'
-import { clockNote, mergeStatus } from './status.ts'
+import { clockNote, mergeStatus, noteOn } from './status.ts'
 
 describe('the input of a call', () => {
   it.each([
@@ -58,6 +58,12 @@ describe('status', () => {
       { name: 'analyst', state: 'up', functions: 2, inFlight: 1, pid: 7 },
       { name: 'memory', state: 'held', restarts: 4, reason: 'exit code 1' },
     ])
+  })
+
+  it('says what does not work in a worker that is up', () => {
+    const [ill] = mergeStatus([{ ...row('ledger'), problem: 'No checkpoint could be written' }], [])
+    expect([ill!.state, noteOn(ill!)]).toEqual(['up', 'No checkpoint could be written'])
+    expect(noteOn(mergeStatus([{ ...row('ledger'), problem: null }], [])[0]!)).toBe('')
   })
 })
 

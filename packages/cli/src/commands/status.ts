@@ -12,6 +12,8 @@ interface WorkerRow {
   status: string
   functions: string[]
   inFlight: number
+  /** What does not work in it, as it says itself. */
+  problem?: string | null
 }
 
 /** What is known of one worker, from the engine (who is connected) and the supervisor (who should be). */
@@ -24,6 +26,7 @@ export interface WorkerStatus {
   memoryMb?: number
   restarts?: number
   reason?: string
+  problem?: string
 }
 
 /** Joins both views: a worker that is held or restarting is not connected, and stands in the list all the same. */
@@ -50,6 +53,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       functions: row.functions.length,
       inFlight: row.inFlight,
       ...(row.pid === null ? {} : { pid: row.pid }),
+      ...(row.problem ? { problem: row.problem } : {}),
     })
   }
   return [...byName.values()].sort(
@@ -121,15 +125,15 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
 
 const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', asleep: 'dim' }
 
-function noteOn({ name, state, reason }: WorkerStatus): string {
-  if (state === 'up') return ''
+export function noteOn({ name, state, reason, problem }: WorkerStatus): string {
+  if (state === 'up') return problem ?? ''
   if (state === 'asleep') return 'starts at the next call'
   if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
   return reason ?? ''
 }
 
 function row(worker: WorkerStatus): string[] {
-  const colour = COLOURS[worker.state] ?? 'yellow'
+  const colour = worker.problem === undefined ? (COLOURS[worker.state] ?? 'yellow') : 'yellow'
   return [
     visibleLine(worker.name),
     paint(colour, visibleLine(worker.state)),

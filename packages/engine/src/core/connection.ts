@@ -39,6 +39,8 @@ export class Connection {
   readonly connectedAt: number
   readonly reattachToken: string
   metadata: WorkerMetadata = {}
+  /** What does not work in it, in one sentence, as it last said. */
+  problem: string | undefined
   group: string | undefined
   instance: string | undefined
   features: ReadonlySet<string> = new Set()

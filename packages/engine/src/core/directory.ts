@@ -33,6 +33,8 @@ export interface WorkerView {
   connectedAt: number | null
   functions: string[]
   inFlight: number
+  /** What does not work in it though it is up, as it says itself. */
+  problem: string | null
 }
 
 /** What only the protocol's lists show of a process. */
@@ -185,6 +187,7 @@ export class Directory {
       connectedAt: connection.connectedAt,
       functions: [...connection.functions].sort(),
       inFlight: connection.serving.size,
+      problem: connection.problem ?? null,
       runtime: metadata.runtime ?? null,
       os: metadata.os ?? null,
       address: connection.address,
@@ -216,6 +219,7 @@ const NOBODY: ConnectionView = {
   connectedAt: null,
   functions: [],
   inFlight: 0,
+  problem: null,
   runtime: null,
   os: null,
   address: null,

@@ -149,6 +149,28 @@ describe('the list of workers', () => {
   })
 })
 
+describe('engine::workers::problem', () => {
+  it('is what an installed worker says of itself, until it takes it back or is gone', () => {
+    const { worker, guest, owner } = startCore({ workers: [installed('w', [])] })
+    const one = worker('w')
+    one.call('engine::workers::register', { data: { pid: 7 } })
+    const say = (peer: ReturnType<typeof owner>, problem: unknown) =>
+      peer.code(peer.call('engine::workers::problem', { data: { problem } }))
+    const caller = owner()
+    const listed = (): unknown => {
+      const call = caller.call('engine::workers::list', { data: {} })
+      const { workers } = caller.result(call)!.result as { workers: { name: string; problem?: string }[] }
+      return workers.find(({ name }) => name === 'w')?.problem
+    }
+    expect(say(guest(), 'I am ill')).toBe('forbidden')
+    expect(listed()).toBeUndefined()
+    expect(say(one, 'no checkpoint could be written')).toBeUndefined()
+    expect(listed()).toBe('no checkpoint could be written')
+    expect(say(one, null)).toBeUndefined()
+    expect(listed()).toBeUndefined()
+  })
+})
+
 describe('engine::workers::restart', () => {
   it('is for the owner, names an installed worker, and needs a supervisor', () => {
     const { core, guest, owner } = startCore({ workers: [installed('w', [])] })

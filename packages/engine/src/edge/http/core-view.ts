@@ -41,6 +41,7 @@ export function coreView(core: Core): HttpCore {
         connectedAt: view.connectedAt,
         functions: view.functions,
         inFlight: view.inFlight,
+        problem: view.problem,
       })),
     contracts() {
       const views: ContractView[] = []

@@ -156,6 +156,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
                 connectedAt: { type: ['integer', 'null'], description: 'Epoch milliseconds' },
                 functions: { type: 'array', items: STRING },
                 inFlight: { type: 'integer' },
+                problem: { type: ['string', 'null'] },
               },
             },
           },

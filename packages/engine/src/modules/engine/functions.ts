@@ -131,6 +131,26 @@ export function createEngineModule(core: Core): EngineModule {
         },
       })
       host.registerFunction({
+        id: 'engine::workers::problem',
+        summary: 'A worker says what does not work in it, for those who look at the workers; null takes it back',
+        effects: 'write',
+        idempotent: true,
+        request_format: {
+          type: 'object',
+          required: ['problem'],
+          properties: { problem: { type: ['string', 'null'] } },
+        },
+        handle(call) {
+          const input = objectInput(call)
+          if (!input) return
+          const connection = core.connections.get(call.caller.workerId ?? '')
+          if (!connection?.grant.worker) return call.fail('forbidden', 'Only an installed worker speaks of itself')
+          const { problem } = input
+          connection.problem = typeof problem === 'string' && problem !== '' ? problem.slice(0, MAX_PROBLEM) : undefined
+          call.reply({ noted: true })
+        },
+      })
+      host.registerFunction({
         id: 'engine::workers::restart',
         summary: 'Start an installed worker anew; also one that is held or asleep',
         effects: 'write',
@@ -192,6 +212,8 @@ const WORKER_FILTERS = {
   worker_id: { type: 'string' },
   status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held'], default: 'connected' },
 }
+/** Characters of what a worker says of itself. */
+const MAX_PROBLEM = 500
 const MAX_DETACH_MS = 24 * 60 * 60 * 1000
 const FUNCTIONS_POLL_MS = 5_000
 
@@ -305,6 +327,7 @@ function workerRow(view: ConnectionView) {
     active_invocations: view.inFlight,
     latest_metrics: null,
     isolation: view.isolation,
+    ...(view.problem === null ? {} : { problem: view.problem }),
   }
 }
 
