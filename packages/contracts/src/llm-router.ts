@@ -53,7 +53,8 @@ export const Usage = () =>
 /** Integer micro-dollars; `null` where no sourced price is known for the model. */
 export const Cost = () => z.object({ microUsd: z.number().int().nullable(), priced: z.boolean() })
 
-export const StopReason = () => z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'other'])
+/** `interrupted`: the provider broke the answer off. `other`: for a reason that is not known here. The answer may lack its end. */
+export const StopReason = () => z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'interrupted', 'other'])
 
 /** What travels on the stream's channel, one JSON text frame each. A tool call is sent once it is whole. */
 export const StreamFrame = () =>
@@ -136,6 +137,8 @@ export const Completion = () =>
     usage: Usage(),
     cost: Cost(),
     stopReason: StopReason(),
+    /** The provider's own word, where `stopReason` is `interrupted` or `other`. */
+    stopDetail: z.string().optional(),
     /** The answer was cut off in the middle of its stream: no budget paid for more. `stopReason` is `length` then. */
     budgetCut: z.literal(true).optional(),
   })

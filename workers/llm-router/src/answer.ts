@@ -1,5 +1,6 @@
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { newCallId, unusedCallId } from './call-ids.ts'
+import { stopReasonOf } from './formats/stop-reasons.ts'
 import type { ToolNames } from './tool-names.ts'
 
 /** Stands for the id of a call that has no name. */
@@ -9,6 +10,8 @@ const UNNAMED = 'unnamed'
 export interface Answer {
   parts: Part[]
   stopReason: StopReason
+  /** The provider's own word, where the reason does not say as much. */
+  stopDetail?: string
   /** Undefined where the provider did not say. */
   usage: Usage | undefined
   /** Cut off here, since no money for more of it could be had. */
@@ -30,7 +33,8 @@ export class AnswerBuilder {
   private readonly emit: (frame: StreamFrame) => void
   private readonly parts: Part[] = []
   private openPart: 'text' | 'reasoning' | undefined
-  stopReason: StopReason = 'other'
+  private stopReason: StopReason = 'stop'
+  private stopDetail: string | undefined
   usage: Usage | undefined
 
   constructor(
@@ -111,10 +115,25 @@ export class AnswerBuilder {
     return this.parts.length === 0
   }
 
+  /** The provider's word for why the model stopped; with none, an answer that is whole came to its end. */
+  stopped(word: unknown, detail?: string): void {
+    if (typeof word !== 'string' || word === '') return
+    this.stopReason = stopReasonOf(word)
+    const says = this.stopReason === 'other' || this.stopReason === 'interrupted'
+    this.stopDetail = says ? [word, detail].filter(Boolean).join(': ').slice(0, 500) : undefined
+  }
+
   finish(): Answer {
-    const called = this.parts.some((part) => part.type === 'toolCall')
-    const stopReason = called && this.stopReason === 'stop' ? 'tool_calls' : this.stopReason
-    return { parts: this.parts, stopReason, usage: this.usage }
+    const { parts, usage, stopReason, stopDetail } = this
+    const called = parts.some((part) => part.type === 'toolCall')
+    // Some say `stop` where they call, and some speak of calls where there are none.
+    const isCall = stopReason === 'stop' || stopReason === 'tool_calls'
+    return {
+      parts,
+      stopReason: isCall ? (called ? 'tool_calls' : 'stop') : stopReason,
+      ...(stopDetail === undefined ? {} : { stopDetail }),
+      usage,
+    }
   }
 }
 

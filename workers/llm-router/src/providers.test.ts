@@ -285,6 +285,36 @@ describe.each(FORMATS)('$format', (simulated) => {
     expect((await ask({}, { stream: true })).stopReason).toBe(expected)
   })
 
+  it.each([
+    ['MAX_TOKENS', 'length'],
+    ['insufficient_system_resource', 'interrupted'],
+    ['abort', 'interrupted'],
+    ['moon_phase', 'other'],
+  ] as const)(
+    'takes a reason to stop of another provider, and tells one that it does not know: %s',
+    async (finish, expected) => {
+      const { ask } = await connect({ text: 'half a sen', finish })
+      for (const stream of [false, true]) {
+        const { stopReason, stopDetail } = await ask({}, { stream })
+        expect(stopReason).toBe(expected)
+        expect(stopDetail).toBe(expected === 'length' ? undefined : finish)
+      }
+    },
+  )
+
+  it.each([false, true])('says that an answer was cut off though it holds a call (streamed: %s)', async (stream) => {
+    const toolCalls = [{ name: 'weather__now', arguments: '{"city": "Os' }]
+    const { ask } = await connect({ toolCalls, stop: 'length' })
+    const { parts, stopReason } = await ask({ tools: [WEATHER] }, { stream })
+    expect(parts).toMatchObject([{ type: 'toolCall', problem: { code: 'invalid_json' } }])
+    expect(stopReason).toBe('length')
+  })
+
+  it('does not speak of calls where there are none', async () => {
+    const { ask } = await connect({ text: 'no call', finish: 'tool_calls' })
+    expect((await ask({})).stopReason).toBe('stop')
+  })
+
   it('types a wrong key and does not repeat it', async () => {
     const { ask } = await connect({ text: 'never' })
     const error = await failure(ask({}, { key: 'sk-wrong-key-1234567890' }))

@@ -109,7 +109,7 @@ export class Router {
         span.set('model', choice.model)
         for (const [name, value] of Object.entries(input.metadata ?? {})) span.set(`metadata.${name}`, value)
         const done = await ask()
-        const { usage, stopReason } = done.answer
+        const { usage, stopReason, stopDetail } = done.answer
         const cost = this.cost(done)
         if (usage) {
           span.set('input_tokens', usage.input)
@@ -118,7 +118,7 @@ export class Router {
         }
         if (cost.microUsd !== null) span.set('cost_micro_usd', cost.microUsd)
         span.set('retries', done.retries)
-        span.set('stop_reason', stopReason)
+        span.set('stop_reason', stopDetail ?? stopReason)
         return done
       })
     if (route.provider === DEMO.provider) {
@@ -149,7 +149,10 @@ export class Router {
     await recordUsage(ctx.state, done, answer.usage, cost, attributionOf(input, ctx)).catch((error) => {
       ctx.log.warn({ err: error, provider, model }, 'the usage of a model call was not stored')
     })
-    const { parts, stopReason } = answer
+    const { parts, stopReason, stopDetail } = answer
+    if (stopReason === 'other') {
+      ctx.log.warn({ provider, model, reason: stopDetail }, 'a model stopped for a reason that is not known here')
+    }
     return {
       content: parts.map((part) => (part.type === 'text' ? part.text : '')).join(''),
       provider,
@@ -163,6 +166,7 @@ export class Router {
       usage: answer.usage ?? { input: 0, output: 0, total: 0 },
       cost,
       stopReason,
+      ...(stopDetail === undefined ? {} : { stopDetail }),
       ...(answer.cut ? { budgetCut: true as const } : {}),
     }
   }

@@ -5,8 +5,8 @@ import { answer, answerStreamed } from './answer.ts'
 import { assertSupported, targetOf } from './openai-request.ts'
 import {
   chunk,
+  chunkAtEnd,
   deltaOf,
-  finishReason,
   newIdentity,
   openAiError,
   toChatCompletion,
@@ -69,7 +69,7 @@ export async function streamCompletion(
       },
     })
     if (!sse.started) await sse.data(chunk(identity, { role: 'assistant', content: '' }))
-    await sse.data(chunk(identity, {}, finishReason(result)))
+    await sse.data(chunkAtEnd(identity, result))
     if (request.stream_options?.include_usage) await sse.data(usageChunk(identity, result))
     await sse.data('[DONE]')
   } catch (error) {

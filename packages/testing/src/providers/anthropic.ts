@@ -302,7 +302,8 @@ function blocksOf(answer: SimulatedAnswer): StreamedBlock[] {
   return blocks
 }
 
-function stopReason({ stop, toolCalls }: SimulatedAnswer): string {
+function stopReason({ finish, stop, toolCalls }: SimulatedAnswer): string | null {
+  if (finish !== undefined) return finish
   if (stop !== undefined) return { stop: 'end_turn', length: 'max_tokens', content_filter: 'refusal' }[stop]
   return toolCalls ? 'tool_use' : 'end_turn'
 }

@@ -229,7 +229,7 @@ function chunk(parts: object[], path: string, last?: SimulatedAnswer): unknown {
       {
         content: { parts, role: 'model' },
         index: 0,
-        ...(last ? { finishReason: reasons[last.stop ?? 'stop'] } : {}),
+        ...(last ? { finishReason: last.finish ?? reasons[last.stop ?? 'stop'] } : {}),
       },
     ],
     ...(last

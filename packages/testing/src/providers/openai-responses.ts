@@ -184,9 +184,8 @@ function checkItems(items: Items): void {
 
 function response(answer: SimulatedAnswer, model: string) {
   const { input, output, cached, reasoning } = usageOf(answer)
-  const reason = { stop: undefined, length: 'max_output_tokens', content_filter: 'content_filter' }[
-    answer.stop ?? 'stop'
-  ]
+  const reasons = { stop: undefined, length: 'max_output_tokens', content_filter: 'content_filter' }
+  const reason = answer.finish ?? reasons[answer.stop ?? 'stop']
   return {
     id: 'resp_simulated',
     object: 'response',

@@ -26,6 +26,8 @@ export interface SimulatedAnswer {
   /** `arguments` as text is sent as it stands, valid JSON or not. */
   toolCalls?: { id?: string; name: string; arguments: Record<string, unknown> | string }[]
   stop?: 'stop' | 'length' | 'content_filter'
+  /** The reason to stop, in this word instead of the API's own for `stop`. */
+  finish?: string | null
   usage?: { input: number; output: number; cached?: number; reasoning?: number }
   fault?: Fault
   /** Sent in this form, whatever the request asked for. */

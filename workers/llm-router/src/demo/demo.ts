@@ -31,7 +31,7 @@ export async function askDemo(
   for (const call of calls) {
     await say(() => builder.toolCall(newCallId(), new ToolNames([]).name(call.id), call.arguments))
   }
-  builder.stopReason = 'stop'
+  builder.stopped('stop')
   builder.usage = { input: 0, output: 0, total: 0 }
   return builder.finish()
 }

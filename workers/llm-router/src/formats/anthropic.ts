@@ -1,4 +1,4 @@
-import type { Part, StopReason, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type { Part, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject, usageOf } from '../answer.ts'
 import {
@@ -36,16 +36,6 @@ interface WireUsage {
   output_tokens?: number | null
   cache_read_input_tokens?: number | null
   cache_creation_input_tokens?: number | null
-}
-
-const STOP: Record<string, StopReason> = {
-  end_turn: 'stop',
-  stop_sequence: 'stop',
-  pause_turn: 'stop',
-  tool_use: 'tool_calls',
-  max_tokens: 'length',
-  model_context_window_exceeded: 'length',
-  refusal: 'content_filter',
 }
 
 /** Anthropic's Messages. */
@@ -101,7 +91,7 @@ export const anthropic: Format = {
     if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
     for (const block of content) addBlock(builder, block)
-    builder.stopReason = STOP[stop ?? ''] ?? 'other'
+    builder.stopped(stop)
     if (usage) builder.usage = readUsage(usage)
     return builder.finish()
   },
@@ -150,7 +140,7 @@ class MessagesReader implements StreamReader {
         this.endBlock(event.index ?? 0)
         break
       case 'message_delta':
-        if (event.delta?.stop_reason) this.builder.stopReason = STOP[event.delta.stop_reason] ?? 'other'
+        this.builder.stopped(event.delta?.stop_reason)
         // Cumulative, and only with what changed.
         this.usage = { ...this.usage, ...withoutNulls(event.usage ?? {}) }
         break

@@ -1,4 +1,4 @@
-import type { ImagePart, Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { ImagePart, Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
 import {
@@ -30,16 +30,6 @@ interface WireChunk {
     thoughtsTokenCount?: number
   }
   error?: unknown
-}
-
-const STOP: Record<string, StopReason> = {
-  STOP: 'stop',
-  MAX_TOKENS: 'length',
-  SAFETY: 'content_filter',
-  RECITATION: 'content_filter',
-  BLOCKLIST: 'content_filter',
-  PROHIBITED_CONTENT: 'content_filter',
-  SPII: 'content_filter',
 }
 
 const THINKING_BUDGET = { low: 1_024, medium: 8_192, high: 24_576 }
@@ -142,7 +132,7 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
     else builder.text(part.text ?? '')
   }
   if (!candidate?.finishReason) return false
-  builder.stopReason = STOP[candidate.finishReason] ?? 'other'
+  builder.stopped(candidate.finishReason, candidate.finishMessage)
   return true
 }
 

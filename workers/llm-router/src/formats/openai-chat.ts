@@ -1,4 +1,4 @@
-import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject, usageOf } from '../answer.ts'
 import {
@@ -39,14 +39,6 @@ interface WireChoice {
   finish_reason?: string | null
   /** OpenRouter. */
   error?: unknown
-}
-
-const STOP: Record<string, StopReason> = {
-  stop: 'stop',
-  length: 'length',
-  tool_calls: 'tool_calls',
-  function_call: 'tool_calls',
-  content_filter: 'content_filter',
 }
 
 /** OpenAI's chat completions, and every server that speaks them. */
@@ -98,7 +90,7 @@ export const openAiChat: Format = {
     for (const call of (message as WireMessage).tool_calls ?? []) {
       builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
-    builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
+    builder.stopped(choice.finish_reason)
     if (usage) builder.usage = readUsage(usage)
     return builder.finish()
   },
@@ -137,7 +129,7 @@ class ChatReader implements StreamReader {
     // Some servers say '' until they know.
     if (choice.finish_reason) {
       this.calls.flush(this.builder)
-      this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
+      this.builder.stopped(choice.finish_reason)
       this.finished = true
     }
   }

@@ -1,4 +1,4 @@
-import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
@@ -159,9 +159,8 @@ function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolea
 
 function close(builder: AnswerBuilder, response: WireResponse): void {
   const { usage, incomplete_details: incomplete } = response
-  const reasons: Record<string, StopReason> = { max_output_tokens: 'length', content_filter: 'content_filter' }
-  builder.stopReason = response.status === 'completed' ? 'stop' : (reasons[incomplete?.reason ?? ''] ?? 'other')
-  if (builder.stopReason === 'content_filter' && builder.isEmpty) {
+  builder.stopped(incomplete?.reason ?? response.status)
+  if (incomplete?.reason === 'content_filter' && builder.isEmpty) {
     throw new ContentRefused('the answer was withheld by the content filter')
   }
   if (!usage) return
