@@ -1,12 +1,15 @@
 import { execFile } from 'node:child_process'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startEngine } from '@agentos/testing'
 import { type ForeignClient, MissingToolchain } from './foreign-client.ts'
 import { pythonClient } from './python-client.ts'
+import { rustClient } from './rust-client.ts'
 
 const run = promisify(execFile)
-const cache = join(import.meta.dirname, '../../node_modules/.cache/agentos-foreign-clients')
+/** Kept beside other caches of this user: a client that has to be compiled takes minutes the first time. */
+const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'agentos-foreign-clients')
 
 /** Lines that each program prints, in this order. */
 const STEPS = [
@@ -18,7 +21,11 @@ const STEPS = [
   'enqueues',
 ]
 const LIMIT_MS = 120_000
-const CLIENTS: ForeignClient[] = [pythonClient('0.11.6', cache), pythonClient('0.25.0', cache)]
+const CLIENTS: ForeignClient[] = [
+  pythonClient('0.11.6', cache),
+  pythonClient('0.25.0', cache),
+  rustClient('0.25.0', cache),
+]
 
 /**
  * `npm run foreign-clients`: unmodified clients of the protocol in other languages against the engine. One whose

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { Message, Part, ToolCall, ToolCallPart } from './message.ts'
 
 export {
+  FilePart,
   ImagePart,
   Message,
   Part,
@@ -25,6 +26,8 @@ export const Tool = () =>
     description: z.string().default(''),
     /** JSON Schema of an object. */
     inputSchema: z.record(z.string(), z.unknown()).default(() => ({ type: 'object', properties: {} })),
+    /** The provider makes sure that the arguments follow the schema. */
+    strict: z.boolean().optional(),
   })
 
 export const ToolChoice = () => z.union([z.enum(['auto', 'none', 'required']), z.strictObject({ id: z.string() })])
@@ -35,7 +38,13 @@ export const ResponseFormat = () =>
     /** JSON Schema that the answer has to follow, with `type: json`. */
     schema: z.record(z.string(), z.unknown()).optional(),
     name: z.string().optional(),
+    description: z.string().optional(),
+    /** Whether the provider makes sure of the schema where it leaves the choice. @default true */
+    strict: z.boolean().optional(),
   })
+
+/** How much a reasoning model thinks; not every model knows every level. */
+export const Reasoning = () => z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'])
 
 /** `input` includes `cached` and `cacheWrite`; `output` includes `reasoning`; `total` is input + output. */
 export const Usage = () =>
@@ -70,6 +79,7 @@ export const StreamFrame = () =>
 export type Tool = z.output<ReturnType<typeof Tool>>
 export type ToolChoice = z.output<ReturnType<typeof ToolChoice>>
 export type ResponseFormat = z.output<ReturnType<typeof ResponseFormat>>
+export type Reasoning = z.output<ReturnType<typeof Reasoning>>
 export type Usage = z.output<ReturnType<typeof Usage>>
 export type Cost = z.output<ReturnType<typeof Cost>>
 export type StopReason = z.output<ReturnType<typeof StopReason>>
@@ -79,7 +89,11 @@ export type Completion = z.output<ReturnType<typeof Completion>>
 /** JSON null and the empty string count as absent, and so does the model `agentos-default`. */
 const choice = (field: string) => z.string(`${field} must be a string`).nullish()
 
-/** Fields of a completion; `max_tokens`, `systemPrompt` and null values are accepted and folded by `normalized`. */
+/**
+ * Fields of a completion; `max_tokens`, `systemPrompt` and null values are accepted and folded by `normalized`. None is
+ * left out in silence: what the model's provider has no words for is refused with `unsupported_feature`, whose details
+ * name the field as `param`.
+ */
 const completionFields = () => ({
   messages: z.array(Message()).default([]),
   system: z.string().nullish(),
@@ -95,7 +109,15 @@ const completionFields = () => ({
   stop: z.array(z.string().min(1)).max(4).nullish(),
   responseFormat: ResponseFormat().nullish(),
   /** How much a reasoning model may think; left to the provider where absent. */
-  reasoning: z.enum(['low', 'medium', 'high']).nullish(),
+  reasoning: Reasoning().nullish(),
+  /** False: at most one tool call in an answer. */
+  parallelToolCalls: z.boolean().nullish(),
+  /** The same seed and request give the same answer, as far as the provider can. */
+  seed: z.number().int().nullish(),
+  frequencyPenalty: z.number().min(-2).max(2).nullish(),
+  presencePenalty: z.number().min(-2).max(2).nullish(),
+  /** How long the answer should be. */
+  verbosity: z.enum(['low', 'medium', 'high']).nullish(),
   provider: choice('provider'),
   /** A model, an alias, `provider/model`, or absent for the default. */
   model: choice('model'),

@@ -2,13 +2,26 @@ import * as z from 'zod'
 
 export const TextPart = () => z.strictObject({ type: z.literal('text'), text: z.string() })
 
-/** Either `data` (base64) or `url` (https); `mediaType` such as `image/png`. */
+/**
+ * Either `data` (base64) or `url` (https); `mediaType` such as `image/png`. `detail`: how closely the model looks, where
+ * its provider lets that be said; absent is `auto`.
+ */
 export const ImagePart = () =>
   z.strictObject({
     type: z.literal('image'),
     mediaType: z.string(),
     data: z.string().optional(),
     url: z.string().optional(),
+    detail: z.enum(['auto', 'low', 'high', 'original']).optional(),
+  })
+
+/** A document such as a PDF, in base64. */
+export const FilePart = () =>
+  z.strictObject({
+    type: z.literal('file'),
+    mediaType: z.string().min(1),
+    data: z.string().min(1),
+    name: z.string().max(255).optional(),
   })
 
 /** Why a model's tool call cannot be run as it stands; answer it with a tool result that has `isError`. */
@@ -18,7 +31,7 @@ export const ToolCallProblem = () =>
     code: z.enum(['invalid_json', 'unknown_tool']),
     /** A sentence that can be shown to the model. */
     message: z.string(),
-    /** The arguments as the model wrote them, at most 2,000 characters. */
+    /** The arguments as the model wrote them; of an answer at most 2,000 characters. */
     raw: z.string(),
   })
 
@@ -59,10 +72,10 @@ export const ReasoningPart = () =>
   })
 
 export const Part = () =>
-  z.discriminatedUnion('type', [TextPart(), ImagePart(), ToolCallPart(), ToolResultPart(), ReasoningPart()])
+  z.discriminatedUnion('type', [TextPart(), ImagePart(), FilePart(), ToolCallPart(), ToolResultPart(), ReasoningPart()])
 
 /**
- * System holds text; user text and images; assistant text, reasoning and tool calls; tool only tool results, each
+ * System holds text; user text, images and files; assistant text, reasoning and tool calls; tool only tool results, each
  * for a call of an earlier assistant message.
  */
 export const Message = () =>
@@ -74,6 +87,7 @@ export const Message = () =>
 export type Part = z.output<ReturnType<typeof Part>>
 export type TextPart = z.output<ReturnType<typeof TextPart>>
 export type ImagePart = z.output<ReturnType<typeof ImagePart>>
+export type FilePart = z.output<ReturnType<typeof FilePart>>
 export type ToolCall = z.output<ReturnType<typeof ToolCall>>
 export type ToolCallPart = z.output<ReturnType<typeof ToolCallPart>>
 export type ToolCallProblem = z.output<ReturnType<typeof ToolCallProblem>>

@@ -3,10 +3,11 @@ export type {
   Effects,
   ErrorBody,
   ErrorCode,
+  OpenAiError,
   Principal,
   WorkerDescriptor,
 } from '@agentos/protocol'
-export { canonicalJson } from '@agentos/protocol'
+export { canonicalJson, openAiError } from '@agentos/protocol'
 export type {
   Channel,
   EnqueueResult,

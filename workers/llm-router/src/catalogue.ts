@@ -94,7 +94,8 @@ export class Catalogue {
     const { servers, warnings } = localServers(environment.localModels)
     this.warnings.push(...warnings)
     for (const { name, baseUrl } of servers) {
-      this.addProvider({ name, baseUrl, keyEnv: '', format: 'openai-chat', local: true, families: [], traits: [] })
+      const local = { keyEnv: '', format: 'openai-chat', local: true } as const
+      this.addProvider({ ...local, name, baseUrl, families: [], traits: ['parsed-arguments'] })
     }
   }
 

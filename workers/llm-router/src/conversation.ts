@@ -4,7 +4,7 @@ import { CallPairs } from './call-pairs.ts'
 
 const ALLOWED: Record<Message['role'], readonly Part['type'][]> = {
   system: ['text'],
-  user: ['text', 'image'],
+  user: ['text', 'image', 'file'],
   assistant: ['text', 'reasoning', 'toolCall'],
   tool: ['toolResult'],
 }

@@ -72,13 +72,13 @@ describe('dispatch', () => {
   function ask(
     using: Dispatcher,
     choices: ModelChoice[] = [A],
-    more: { frames?: StreamFrame[]; signal?: AbortSignal; remaining?: number } = {},
+    more: { frames?: StreamFrame[]; signal?: AbortSignal; remaining?: number; seed?: number } = {},
   ) {
     const { frames } = more
     return using.dispatch(
       choices,
       {
-        input: { messages: [{ role: 'user', content: 'hi' }] },
+        input: { messages: [{ role: 'user', content: 'hi' }], ...(more.seed === undefined ? {} : { seed: more.seed }) },
         emit: frames && (async (frame) => void frames.push(frame)),
         signal: more.signal ?? new AbortController().signal,
         remainingMs: () => more.remaining,
@@ -133,6 +133,16 @@ describe('dispatch', () => {
     expect(frames.length).toBeGreaterThan(0)
     expect(first.requests).toHaveLength(1)
     expect(second.requests).toHaveLength(0)
+  })
+
+  it('passes over a fallback that has no words for the request, and refuses where the first has none', async () => {
+    first.play(failing(500, 9))
+    await expect(ask(dispatcher(), [A, B, C], { seed: 7 })).rejects.toMatchObject({
+      code: 'upstream_error',
+      details: { fallbacks: [{ provider: 'second', code: 'unsupported_feature' }, { provider: 'keyless' }] },
+    })
+    await expect(ask(dispatcher(), [B, A], { seed: 7 })).rejects.toMatchObject({ code: 'unsupported_feature' })
+    expect(second.requests).toEqual([])
   })
 
   it('goes to the next of the chain, in order, and names the failures where all fail', async () => {

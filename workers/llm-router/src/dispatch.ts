@@ -70,7 +70,9 @@ export class Dispatcher {
       try {
         return await observe(choice, () => this.ask(choice, { ...request, ...watched }, () => begun))
       } catch (error) {
-        if (begun || !mayWorkElsewhere(error)) throw error
+        // A fallback that has no words for the request is none for it.
+        const speechless = failures.length > 0 && error instanceof AgentError && error.code === 'unsupported_feature'
+        if (begun || !(mayWorkElsewhere(error) || speechless)) throw error
         failures.push({ choice, error: error as AgentError })
       }
     }

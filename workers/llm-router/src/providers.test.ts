@@ -232,7 +232,8 @@ describe.each(FORMATS)('$format', (simulated) => {
       additionalProperties: false,
     }
     const stop = format === 'openai-responses' ? {} : { stop: ['END'] }
-    await ask({ tools: [WEATHER], toolChoice: { id: WEATHER.id }, maxTokens: 64, temperature: 0.2, ...stop })
+    const warm = format.startsWith('openai') ? {} : { temperature: 0.2 }
+    await ask({ tools: [WEATHER], toolChoice: { id: WEATHER.id }, maxTokens: 64, ...warm, ...stop })
     await ask({ tools: [WEATHER], toolChoice: 'required', responseFormat: { type: 'json', schema } })
     await ask({ responseFormat: { type: 'json' } })
     expect(simulator.refused).toEqual([])

@@ -25,13 +25,16 @@ export const FormatName = z.enum(['openai-chat', 'openai-responses', 'anthropic'
 /**
  * What a provider differs in from its format: `max-completion-tokens` instead of `max_tokens`; `reasoning-back` wants
  * the reasoning of the current turn again; `short-call-ids` takes nine letters or digits; `no-stream-options` refuses
- * that field; `loopback-only` never leaves the host.
+ * that field; `random-seed` is its name for `seed`; `parsed-arguments` reads the arguments of earlier calls and refuses those that are no JSON object;
+ * `loopback-only` never leaves the host.
  */
 const Trait = z.enum([
   'max-completion-tokens',
   'reasoning-back',
   'short-call-ids',
   'no-stream-options',
+  'random-seed',
+  'parsed-arguments',
   'loopback-only',
 ])
 
@@ -57,7 +60,7 @@ export const KnownModel = z.strictObject({
   reasoning: z.boolean().default(false),
   /** How Anthropic's models are asked to think. */
   thinking: z.enum(['budget', 'adaptive']).optional(),
-  /** False where the model refuses `temperature` and `top_p`; they are left out then. */
+  /** False where the model refuses `temperature` and `top_p`. */
   sampling: z.boolean().default(true),
   /** Still known, never chosen automatically. */
   retired: z.boolean().default(false),

@@ -70,6 +70,7 @@ export function textOf({ content }: Pick<Message, 'content'>): string {
       if (part.type === 'text') return part.text
       if (part.type === 'toolCall') return `[calls ${part.id} ${JSON.stringify(part.arguments)}]`
       if (part.type === 'toolResult') return `[result ${textOfResult(part.content)}]`
+      if (part.type === 'file') return `[file ${part.name ?? part.mediaType}]`
       return part.type === 'image' ? '[image]' : ''
     })
     .filter((text) => text !== '')

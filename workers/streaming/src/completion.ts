@@ -3,15 +3,7 @@ import { AgentError, type HandlerContext } from '@agentos/sdk'
 import type * as z from 'zod'
 import { answer, answerStreamed } from './answer.ts'
 import { assertSupported, targetOf } from './openai-request.ts'
-import {
-  chunk,
-  chunkAtEnd,
-  deltaOf,
-  newIdentity,
-  openAiError,
-  toChatCompletion,
-  usageChunk,
-} from './openai-response.ts'
+import { chunk, chunkAtEnd, deltaOf, errorReply, newIdentity, toChatCompletion, usageChunk } from './openai-response.ts'
 import { SseResponse } from './sse.ts'
 
 type Raw = z.output<ReturnType<typeof RawResponse>>
@@ -34,8 +26,8 @@ export async function completion(input: unknown, ctx: HandlerContext) {
     const result = await answer(request, ctx, { sessionId: session })
     return json(200, toChatCompletion(newIdentity(result.model ?? request.model), result))
   } catch (error) {
-    const { status, body } = openAiError(error)
-    return json(status, body)
+    const { status, headers, body } = errorReply(error)
+    return json(status, body, headers)
   }
 }
 
@@ -73,8 +65,8 @@ export async function streamCompletion(
     if (request.stream_options?.include_usage) await sse.data(usageChunk(identity, result))
     await sse.data('[DONE]')
   } catch (error) {
-    const { status, body } = openAiError(error)
-    if (!sse.started) return json(status, body)
+    const { status, headers, body } = errorReply(error)
+    if (!sse.started) return json(status, body, headers)
     await sse.data(body)
   }
   await sse.end()
@@ -82,6 +74,7 @@ export async function streamCompletion(
 }
 
 export function parseBody(body: unknown): CompletionRequest {
+  assertJson(body)
   const parsed = requestSchema.safeParse(body)
   if (!parsed.success) {
     const [issue] = parsed.error.issues
@@ -92,6 +85,15 @@ export function parseBody(body: unknown): CompletionRequest {
   return parsed.data
 }
 
-function json(status_code: number, body: unknown): Raw {
-  return { status_code, headers: { 'content-type': 'application/json' }, body }
+/** The edge hands on no body where there was none, or one that does not say that it is JSON. */
+export function assertJson(body: unknown): void {
+  if (body !== null && body !== undefined) return
+  throw new AgentError(
+    'invalid_input',
+    'The body is empty or no JSON: send an object with Content-Type: application/json',
+  )
+}
+
+export function json(status_code: number, body: unknown, headers: Record<string, string> = {}): Raw {
+  return { status_code, headers: { 'content-type': 'application/json', ...headers }, body }
 }

@@ -1,5 +1,5 @@
 import type { complete } from '@agentos/contracts/llm-router'
-import type { Message, Part } from '@agentos/contracts/message'
+import type { Message, Part, ToolCall } from '@agentos/contracts/message'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
 import { AgentError, type InputOf } from '@agentos/sdk'
 
@@ -86,7 +86,7 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
           type: 'toolCall',
           callId: call.id,
           id: call.function.name,
-          arguments: argumentsOf(call.function.arguments),
+          ...argumentsOf(call.function.arguments),
         }),
       )
       if (calls.length === 0) return { role: 'assistant', content: text }
@@ -118,14 +118,17 @@ function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
   return names
 }
 
-function argumentsOf(json: string): Record<string, unknown> {
+/** What a model wrote comes back as it is, broken or not: the client answers it with a tool error, and the chat goes on. */
+function argumentsOf(json: string): Pick<ToolCall, 'arguments' | 'problem'> {
   try {
     const value: unknown = JSON.parse(json || '{}')
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return { arguments: value as Record<string, unknown> }
+    }
   } catch {
-    // Told below.
+    // Kept as text below.
   }
-  throw new AgentError('invalid_input', 'The arguments of a tool call in the messages are not a JSON object')
+  return { arguments: {}, problem: { code: 'invalid_json', message: 'The arguments are not a JSON object', raw: json } }
 }
 
 function userPart(part: { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string } }): Part {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { StreamFrame, ToolCall } from '@agentos/contracts/llm-router'
 import type { ChatCompletion } from '@agentos/contracts/streaming'
-import { isErrorBody } from '@agentos/sdk'
+import { isErrorBody, type OpenAiError, openAiError } from '@agentos/sdk'
 
 /** What an agent's or a model's answer has in common. */
 export interface Answer {
@@ -127,47 +127,19 @@ function functionCall(call: ToolCall): { id: string; type: 'function'; function:
   }
 }
 
-/** HTTP status and OpenAI's `type` of our error codes; what is not listed is a failure of ours. */
-const ERRORS: Record<string, [status: number, type: string]> = {
-  invalid_input: [400, 'invalid_request_error'],
-  unsupported_feature: [400, 'invalid_request_error'],
-  context_overflow: [400, 'invalid_request_error'],
-  content_filter: [400, 'invalid_request_error'],
-  upstream_rejected: [400, 'invalid_request_error'],
-  unauthorized: [401, 'authentication_error'],
-  forbidden: [403, 'permission_error'],
-  not_found: [404, 'invalid_request_error'],
-  model_not_found: [404, 'invalid_request_error'],
-  conflict: [409, 'invalid_request_error'],
-  session_busy: [409, 'invalid_request_error'],
-  rate_limited: [429, 'rate_limit_error'],
-  quota_exceeded: [429, 'insufficient_quota'],
-  upstream_quota: [429, 'insufficient_quota'],
-  not_configured: [503, 'api_error'],
-  overloaded: [503, 'api_error'],
-  worker_unavailable: [503, 'api_error'],
-  upstream_auth: [502, 'api_error'],
-  upstream_error: [502, 'api_error'],
-  upstream_timeout: [504, 'api_error'],
-  deadline_exceeded: [504, 'api_error'],
-}
-
-export function openAiError(error: unknown): { status: number; body: { error: object } } {
+/** Anything thrown, as the API answers it. What an agent or a model is not found by is the request's `model`. */
+export function errorReply(error: unknown): OpenAiError {
   const known = isErrorBody(error) || error instanceof Error
   const code = known && 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
-  const [status, type] = ERRORS[code] ?? [500, 'api_error']
   const message =
     error instanceof Error && 'reason' in error && typeof error.reason === 'string'
       ? error.reason
       : known
         ? error.message
         : String(error)
-  return { status, body: { error: { message, type, param: null, code: ALIASES[code] ?? code } } }
-}
-
-/** Codes that OpenAI's clients know under another name. */
-const ALIASES: Record<string, string> = {
-  context_overflow: 'context_length_exceeded',
-  rate_limited: 'rate_limit_exceeded',
-  quota_exceeded: 'insufficient_quota',
+  const details = known && 'details' in error ? error.details : undefined
+  if (code === 'not_found' || code === 'model_not_found') {
+    return openAiError({ code: 'model_not_found', message, details: { param: 'model' } })
+  }
+  return openAiError({ code, message, details })
 }

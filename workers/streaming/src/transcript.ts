@@ -2,8 +2,8 @@ import { RawRequest, type RawResponse, type sse as sseContract } from '@agentos/
 import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
 import * as z from 'zod'
 import { answerStreamed } from './answer.ts'
-import { parseBody, streamCompletion } from './completion.ts'
-import { chunk, chunkAtEnd, deltaOf, newIdentity, openAiError } from './openai-response.ts'
+import { assertJson, json, parseBody, streamCompletion } from './completion.ts'
+import { chunk, chunkAtEnd, deltaOf, errorReply, newIdentity } from './openai-response.ts'
 import { SSE_HEADERS } from './sse.ts'
 
 type Raw = z.output<ReturnType<typeof RawResponse>>
@@ -25,14 +25,15 @@ export async function transcript(
   const raw = rawSchema.safeParse(input)
   if (!raw.success) return wholeTranscript(chatBody.parse(input), ctx)
   try {
+    assertJson(raw.data.body)
     const body = chatBody.parse(raw.data.body)
     const session = raw.data.headers['x-session-id'] ?? body.sessionId ?? undefined
     return await streamCompletion(asCompletion(body), ctx, raw.data.response, session)
   } catch (error) {
-    const { status, body } = openAiError(
+    const { status, headers, body } = errorReply(
       error instanceof z.ZodError ? { code: 'invalid_input', message: error.issues[0]?.message ?? '' } : error,
     )
-    return { status_code: status, headers: { 'content-type': 'application/json' }, body }
+    return json(status, body, headers)
   }
 }
 

@@ -48,11 +48,15 @@ function withPart(answer: Answer, part: Part): Answer {
     }
     case 'image':
       return { ...answer, pieces: [...pieces, { kind: 'text', text: '*(an image)*' }] }
+    case 'file':
+      return { ...answer, pieces: [...pieces, { kind: 'text', text: '*(a file)*' }] }
   }
 }
 
+const SHOWN_AS: Partial<Record<Part['type'], string>> = { image: '(an image)', file: '(a file)' }
+
 const textOf = (parts: Part[]): string =>
   parts
-    .map((part) => (part.type === 'text' ? part.text : part.type === 'image' ? '(an image)' : ''))
+    .map((part) => (part.type === 'text' ? part.text : (SHOWN_AS[part.type] ?? '')))
     .filter(Boolean)
     .join('\n')

@@ -26,6 +26,14 @@ const Image = z.strictObject({
     z.strictObject({ type: z.literal('url'), url: z.string().startsWith('https://') }),
   ]),
 })
+const Document = z.strictObject({
+  type: z.literal('document'),
+  source: z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('base64'), media_type: z.literal('application/pdf'), data: z.base64() }),
+    z.strictObject({ type: z.literal('text'), media_type: z.literal('text/plain'), data: z.string().min(1) }),
+  ]),
+  title: z.string().min(1).max(255).optional(),
+})
 const ToolUse = z.strictObject({
   type: z.literal('tool_use'),
   id: z.string().regex(/^[a-zA-Z0-9_-]+$/),
@@ -43,7 +51,10 @@ const Redacted = z.strictObject({ type: z.literal('redacted_thinking'), data: z.
 const Message = z.discriminatedUnion('role', [
   z.strictObject({
     role: z.literal('user'),
-    content: z.union([z.string().min(1), z.array(z.discriminatedUnion('type', [Text, Image, ToolResult])).min(1)]),
+    content: z.union([
+      z.string().min(1),
+      z.array(z.discriminatedUnion('type', [Text, Image, Document, ToolResult])).min(1),
+    ]),
   }),
   z.strictObject({
     role: z.literal('assistant'),
@@ -64,12 +75,14 @@ const Body = z.strictObject({
         name: z.string().regex(/^[a-zA-Z0-9_-]{1,128}$/, "String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"),
         description: z.string().optional(),
         input_schema: z.looseObject({ type: z.literal('object') }),
+        strict: z.boolean().optional(),
       }),
     )
     .optional(),
   tool_choice: z
     .discriminatedUnion('type', [
-      z.strictObject({ type: z.enum(['auto', 'any', 'none']), disable_parallel_tool_use: z.boolean().optional() }),
+      z.strictObject({ type: z.enum(['auto', 'any']), disable_parallel_tool_use: z.boolean().optional() }),
+      z.strictObject({ type: z.literal('none') }),
       z.strictObject({ type: z.literal('tool'), name: z.string(), disable_parallel_tool_use: z.boolean().optional() }),
     ])
     .optional(),
@@ -84,7 +97,7 @@ const Body = z.strictObject({
     .optional(),
   output_config: z
     .strictObject({
-      effort: z.enum(['low', 'medium', 'high', 'max']).optional(),
+      effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).optional(),
       format: z.strictObject({ type: z.literal('json_schema'), schema: z.looseObject({}) }).optional(),
     })
     .optional(),

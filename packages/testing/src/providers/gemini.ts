@@ -11,7 +11,7 @@ import {
 import { firstMistake } from './strict.ts'
 
 const NAME = /^[a-zA-Z_][a-zA-Z0-9_.-]{0,63}$/
-const Blob = z.strictObject({ mimeType: z.string().regex(/^image\//), data: z.base64() })
+const Blob = z.strictObject({ mimeType: z.string().regex(/^(image\/|text\/|application\/pdf$)/), data: z.base64() })
 const Part = z
   .strictObject({
     text: z.string().optional(),
@@ -73,6 +73,10 @@ const Body = z.strictObject({
       temperature: z.number().min(0).max(2).optional(),
       topP: z.number().min(0).max(1).optional(),
       stopSequences: z.array(z.string()).max(5).optional(),
+      seed: z.number().int().optional(),
+      frequencyPenalty: z.number().min(-2).max(2).optional(),
+      presencePenalty: z.number().min(-2).max(2).optional(),
+      mediaResolution: z.enum(['MEDIA_RESOLUTION_LOW', 'MEDIA_RESOLUTION_MEDIUM', 'MEDIA_RESOLUTION_HIGH']).optional(),
       responseMimeType: z.enum(['text/plain', 'application/json', 'text/x.enum']).optional(),
       responseJsonSchema: z.looseObject({}).optional(),
       thinkingConfig: z
@@ -173,7 +177,11 @@ function checkTools({ tools, toolConfig }: GenerateBody): void {
   const names = new Set(tools?.flatMap((tool) => tool.functionDeclarations.map(({ name }) => name)))
   if (toolConfig && names.size === 0)
     throw new Refused(400, error(400, 'Function calling config is set without function_declarations.'))
-  for (const name of toolConfig?.functionCallingConfig.allowedFunctionNames ?? []) {
+  const { mode, allowedFunctionNames } = toolConfig?.functionCallingConfig ?? {}
+  if (allowedFunctionNames && mode !== 'ANY' && mode !== 'VALIDATED') {
+    throw new Refused(400, error(400, 'allowed_function_names should only be set when mode is ANY or VALIDATED.'))
+  }
+  for (const name of allowedFunctionNames ?? []) {
     if (!names.has(name)) throw new Refused(400, error(400, `allowed_function_names: ${name} is not declared`))
   }
 }

@@ -15,7 +15,14 @@ const ImageContent = z.strictObject({
   type: z.literal('image_url'),
   image_url: z.strictObject({
     url: z.string().regex(/^(https:\/\/|data:image\/(png|jpeg|gif|webp);base64,)/, 'Invalid image URL'),
-    detail: z.enum(['auto', 'low', 'high']).optional(),
+    detail: z.enum(['auto', 'low', 'high', 'original']).optional(),
+  }),
+})
+const FileContent = z.strictObject({
+  type: z.literal('file'),
+  file: z.strictObject({
+    file_data: z.string().regex(/^data:[\w.+-]+\/[\w.+-]+;base64,/, 'Expected a base64-encoded data URL'),
+    filename: z.string('Missing required parameter').min(1),
   }),
 })
 const Text = z.union([z.string(), z.array(TextContent).min(1)])
@@ -28,7 +35,7 @@ const Message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['system', 'developer']), content: Text, name: z.string().optional() }),
   z.strictObject({
     role: z.literal('user'),
-    content: z.union([z.string(), z.array(z.union([TextContent, ImageContent])).min(1)]),
+    content: z.union([z.string(), z.array(z.union([TextContent, ImageContent, FileContent])).min(1)]),
     name: z.string().optional(),
   }),
   z.strictObject({
@@ -82,7 +89,11 @@ const Body = z.strictObject({
       }),
     ])
     .optional(),
-  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
+  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).optional(),
+  verbosity: z.enum(['low', 'medium', 'high']).optional(),
+  seed: z.number().int().optional(),
+  frequency_penalty: z.number().min(-2).max(2).optional(),
+  presence_penalty: z.number().min(-2).max(2).optional(),
   stream: z.boolean().optional(),
   stream_options: z.strictObject({ include_usage: z.boolean() }).optional(),
 })
@@ -228,7 +239,12 @@ function checkReasoningModel(body: ChatBody): void {
   }
 }
 
-function checkTools({ tools, tool_choice: choice }: ChatBody): void {
+function checkTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatBody): void {
+  if (parallel !== undefined && !tools) {
+    const message =
+      "Invalid value for 'parallel_tool_calls': 'parallel_tool_calls' is only allowed when 'tools' are specified."
+    throw new Refused(400, error(400, message))
+  }
   if (choice !== undefined && !tools) {
     throw new Refused(
       400,

@@ -15,9 +15,14 @@ const InputText = z.strictObject({ type: z.literal('input_text'), text: z.string
 const InputImage = z.strictObject({
   type: z.literal('input_image'),
   image_url: z.string().regex(/^(https:\/\/|data:image\/(png|jpeg|gif|webp);base64,)/, 'Invalid image URL'),
-  detail: z.enum(['auto', 'low', 'high']),
+  detail: z.enum(['auto', 'low', 'high', 'original']),
 })
-const InputContent = z.union([InputText, InputImage])
+const InputFile = z.strictObject({
+  type: z.literal('input_file'),
+  filename: z.string().min(1),
+  file_data: z.string().regex(/^data:[\w.+-]+\/[\w.+-]+;base64,/, 'Expected a base64-encoded data URL'),
+})
+const InputContent = z.union([InputText, InputImage, InputFile])
 const Item = z.union([
   z.strictObject({
     type: z.literal('message'),
@@ -74,10 +79,27 @@ const Body = z.strictObject({
   max_output_tokens: z.number().int().min(16).optional(),
   temperature: z.number().min(0).max(2).optional(),
   top_p: z.number().min(0).max(1).optional(),
-  text: z.strictObject({ format: z.looseObject({ type: z.enum(['text', 'json_object', 'json_schema']) }) }).optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  text: z
+    .strictObject({
+      format: z
+        .discriminatedUnion('type', [
+          z.strictObject({ type: z.enum(['text', 'json_object']) }),
+          z.strictObject({
+            type: z.literal('json_schema'),
+            name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/),
+            schema: z.looseObject({}),
+            strict: z.boolean().optional(),
+            description: z.string().optional(),
+          }),
+        ])
+        .optional(),
+      verbosity: z.enum(['low', 'medium', 'high']).optional(),
+    })
+    .optional(),
   reasoning: z
     .strictObject({
-      effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']),
+      effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']),
       summary: z.enum(['auto', 'concise', 'detailed']).optional(),
     })
     .optional(),

@@ -19,9 +19,8 @@ export async function askDemo(
   const frames: StreamFrame[] = []
   // A function that the user names is called by its name; the agent's grants decide.
   const known = calls.map((call) => call.id)
-  const builder = new AnswerBuilder(new ToolNames(known), { offered: new Set(known), used: [] }, (frame) =>
-    frames.push(frame),
-  )
+  const names = new ToolNames(known)
+  const builder = new AnswerBuilder(names, { offered: new Set(known), used: [] }, (frame) => frames.push(frame))
   const say = async (speak: () => void) => {
     signal.throwIfAborted()
     speak()
@@ -29,7 +28,7 @@ export async function askDemo(
   }
   for (const word of text.match(/\s*\S+/g) ?? []) await say(() => builder.text(word))
   for (const call of calls) {
-    await say(() => builder.toolCall(newCallId(), new ToolNames([]).name(call.id), call.arguments))
+    await say(() => builder.toolCall(newCallId(), names.name(call.id), call.arguments))
   }
   builder.stopped('stop')
   builder.usage = { input: 0, output: 0, total: 0 }

@@ -1,12 +1,17 @@
-import type { Part, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type { FilePart, Part, Reasoning, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject, usageOf } from '../answer.ts'
 import {
+  argumentsObject,
+  cannotSay,
+  describedSchema,
   type Format,
   jsonInstruction,
   listedModels,
   ProviderFailure,
+  refuse,
   type StreamReader,
+  said,
   sampling,
   type Translation,
 } from './format.ts'
@@ -15,7 +20,15 @@ const ORIGIN = 'anthropic'
 /** The API wants a limit; this is the router's where the caller gives none. */
 const DEFAULT_MAX_TOKENS = 4096
 /** Tokens that a model may think, on top of its answer. */
-export const THINKING_BUDGET = { low: 2_048, medium: 8_192, high: 16_384 }
+export const THINKING_BUDGET: Record<Reasoning, number> = {
+  none: 0,
+  minimal: 1_024,
+  low: 2_048,
+  medium: 8_192,
+  high: 16_384,
+  xhigh: 32_768,
+  max: 48_000,
+}
 
 interface Block {
   type?: string
@@ -42,9 +55,10 @@ interface WireUsage {
 export const anthropic: Format = {
   request(translation, stream) {
     const { input, model, names } = translation
+    refuse(translation, "Anthropic's API", ['seed', 'frequencyPenalty', 'presencePenalty', 'verbosity'])
     const tools = input.tools ?? []
     const thinking = thinkingOf(translation)
-    const { temperature, topP } = thinking ? {} : sampling(translation)
+    const { temperature, topP } = samplingOf(translation, thinking !== undefined && thinking.field.type !== 'disabled')
     const asked = (input.maxTokens ?? DEFAULT_MAX_TOKENS) + (thinking?.budget ?? 0)
     const maxTokens = Math.min(asked, translation.outputLimit ?? asked)
     const format = outputFormat(translation)
@@ -59,15 +73,16 @@ export const anthropic: Format = {
         ...(tools.length === 0
           ? {}
           : {
-              tools: tools.map(({ id, description, inputSchema }) => ({
+              tools: tools.map(({ id, description, inputSchema, strict }) => ({
                 name: names.name(id),
                 description,
                 input_schema: { type: 'object', ...inputSchema },
+                ...(strict ? { strict } : {}),
               })),
-              ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+              ...toolChoice(translation),
             }),
-        ...(temperature === undefined ? {} : { temperature: Math.min(temperature, 1) }),
-        ...(topP === undefined || temperature !== undefined ? {} : { top_p: topP }),
+        ...(temperature === undefined ? {} : { temperature }),
+        ...(topP === undefined ? {} : { top_p: topP }),
         ...(input.stop === undefined ? {} : { stop_sequences: input.stop }),
         ...(thinking ? { thinking: thinking.field } : {}),
         ...outputConfig(format.schema, thinking?.effort),
@@ -207,7 +222,12 @@ function blockOf(part: Part, translation: Translation): unknown[] {
   switch (part.type) {
     case 'text':
       return [{ type: 'text', text: part.text }]
+    case 'file':
+      return [documentOf(part)]
     case 'image':
+      if (part.detail !== undefined && part.detail !== 'auto') {
+        throw cannotSay('detail', "Anthropic's API has no detail of an image; leave it out, or send `auto`")
+      }
       return [
         {
           type: 'image',
@@ -218,7 +238,7 @@ function blockOf(part: Part, translation: Translation): unknown[] {
         },
       ]
     case 'toolCall':
-      return [{ type: 'tool_use', id: callId(part.callId), name: names.name(part.id), input: part.arguments }]
+      return [{ type: 'tool_use', id: callId(part.callId), name: names.name(part.id), input: argumentsObject(part) }]
     case 'toolResult':
       return [toolResult(part, translation)]
     case 'reasoning':
@@ -240,29 +260,68 @@ function toolResult(part: ToolResultPart, translation: Translation): unknown {
   }
 }
 
-function toolChoice({ input, names }: Translation): unknown {
-  const { toolChoice: choice } = input
-  if (typeof choice === 'object') return { type: 'tool', name: names.name(choice.id) }
-  return { type: choice === 'required' ? 'any' : choice }
+function documentOf({ mediaType, data, name }: FilePart): unknown {
+  const title = name ? { title: name } : {}
+  if (mediaType === 'application/pdf') {
+    return { type: 'document', source: { type: 'base64', media_type: mediaType, data }, ...title }
+  }
+  if (!mediaType.startsWith('text/')) {
+    throw cannotSay('file', `Anthropic's API reads PDF and text, not ${mediaType}; send its content as text`)
+  }
+  const text = Buffer.from(data, 'base64').toString('utf8')
+  return { type: 'document', source: { type: 'text', media_type: 'text/plain', data: text }, ...title }
 }
 
-/** A forced call leaves no room for thinking; the API refuses both together. */
-function thinkingOf({ input, facts, outputLimit }: Translation) {
-  if (input.reasoning === undefined || input.toolChoice === 'required' || typeof input.toolChoice === 'object') {
-    return undefined
+function toolChoice(translation: Translation): { tool_choice?: object } {
+  const { input, names } = translation
+  const { toolChoice: choice } = input
+  const alone = said(translation, 'parallelToolCalls') === false ? { disable_parallel_tool_use: true } : {}
+  if (choice === undefined && !('disable_parallel_tool_use' in alone)) return {}
+  if (typeof choice === 'object') return { tool_choice: { type: 'tool', name: names.name(choice.id), ...alone } }
+  return { tool_choice: { type: choice === 'required' ? 'any' : (choice ?? 'auto'), ...alone } }
+}
+
+/** The API takes one of the two, and neither of them from a model that thinks. */
+function samplingOf(translation: Translation, thinks: boolean): { temperature?: number; topP?: number } {
+  const asked = sampling(translation)
+  if (thinks && (asked.temperature ?? asked.topP) !== undefined) {
+    const field = asked.temperature === undefined ? 'topP' : 'temperature'
+    throw cannotSay(field, "Anthropic's API takes none from a model that thinks; leave it out, or set no reasoning")
+  }
+  if (asked.temperature !== undefined && asked.temperature > 1) {
+    throw cannotSay('temperature', "Anthropic's API takes 0 to 1; send a smaller value, or leave it out")
+  }
+  if (asked.temperature !== undefined && asked.topP !== undefined) {
+    throw cannotSay('topP', "Anthropic's API takes one of temperature and topP; leave one of them out")
+  }
+  return asked
+}
+
+function thinkingOf({ input, facts, model, outputLimit }: Translation) {
+  const { reasoning } = input
+  if (reasoning === undefined) return undefined
+  if (reasoning === 'none') return { field: { type: 'disabled' }, budget: 0, effort: undefined }
+  if (input.toolChoice === 'required' || typeof input.toolChoice === 'object') {
+    throw cannotSay('reasoning', "Anthropic's API does not think before a forced call; leave one of the two out")
   }
   if (facts.thinking === 'budget') {
-    const budget = THINKING_BUDGET[input.reasoning]
+    const budget = THINKING_BUDGET[reasoning]
+    if (facts.maxOutput !== undefined && budget >= facts.maxOutput) {
+      throw cannotSay('reasoning', `${model} may not write as much as ${reasoning} means; ask for less`)
+    }
     // The API wants room for an answer behind the thinking.
     if (outputLimit !== undefined && outputLimit <= budget) return undefined
     return { field: { type: 'enabled', budget_tokens: budget }, budget, effort: undefined }
   }
-  return { field: { type: 'adaptive' }, budget: 0, effort: input.reasoning }
+  if (reasoning === 'minimal') {
+    throw cannotSay('reasoning', "Anthropic's API has no effort `minimal`; ask for `low`, or for `none`")
+  }
+  return { field: { type: 'adaptive' }, budget: 0, effort: reasoning }
 }
 
 function outputFormat({ input, conversation }: Translation): { system: string; schema: unknown } {
   if (input.responseFormat?.type !== 'json') return { system: conversation.system, schema: undefined }
-  const { schema } = input.responseFormat
+  const schema = describedSchema(input.responseFormat)
   if (schema) return { system: conversation.system, schema }
   return { system: [conversation.system, jsonInstruction].filter((text) => text !== '').join('\n\n'), schema }
 }

@@ -1,4 +1,12 @@
-import type { CompletionInput, ImagePart, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type {
+  CompletionInput,
+  FilePart,
+  ImagePart,
+  ResponseFormat,
+  StreamFrame,
+  ToolCallPart,
+  ToolResultPart,
+} from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
 import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
@@ -76,6 +84,9 @@ export function translate(
   const offered = (input.tools ?? []).map((tool) => tool.id)
   if (new Set(offered).size < offered.length) throw new AgentError('invalid_input', 'tools: two have the same id')
   const { toolChoice } = input
+  if (toolChoice === 'required' && offered.length === 0) {
+    throw cannotSay('toolChoice', 'no call can be forced without tools; send tools, or leave it out')
+  }
   if (typeof toolChoice === 'object' && !offered.includes(toolChoice.id)) {
     throw new AgentError('invalid_input', `toolChoice: ${toolChoice.id} is not among the tools`)
   }
@@ -99,6 +110,18 @@ export function translate(
   }
 }
 
+/** Arguments of an earlier call for formats that carry an object: text that is none stands in a field of its own. */
+export function argumentsObject({ arguments: args, problem }: ToolCallPart): Record<string, unknown> {
+  return problem?.code === 'invalid_json' ? { invalid_json: problem.raw } : args
+}
+
+/** Arguments of an earlier call for formats that carry text: as the model wrote them, where they are no object. */
+export function argumentsText(part: ToolCallPart, traits: readonly Trait[]): string {
+  const { problem } = part
+  if (problem?.code === 'invalid_json' && !traits.includes('parsed-arguments')) return problem.raw
+  return JSON.stringify(argumentsObject(part))
+}
+
 /** A tool result as text, for formats whose results hold nothing else. */
 export function resultText({ content, isError }: ToolResultPart): string {
   const text =
@@ -116,13 +139,69 @@ export function imageUrl({ url, mediaType, data }: ImagePart): string {
   return url ?? `data:${mediaType};base64,${data}`
 }
 
-/** Temperature and the like, where the model takes them. */
-export function sampling({ input, facts }: Translation): { temperature?: number; topP?: number } {
-  if (!facts.sampling) return {}
-  return {
-    ...(input.temperature === undefined ? {} : { temperature: input.temperature }),
-    ...(input.topP === undefined ? {} : { topP: input.topP }),
+/** A field that a provider has no words for. It is refused by its name and the reason, never left out in silence. */
+export function cannotSay(field: string, reason: string): AgentError {
+  return new AgentError('unsupported_feature', `${field}: ${reason}`, { details: { param: field } })
+}
+
+/** The value that says the same as no value at all, where a field has one. */
+const SAYS_NOTHING: Partial<CompletionInput> = {
+  temperature: 1,
+  topP: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  parallelToolCalls: true,
+  verbosity: 'medium',
+}
+
+/** What a field says; undefined where it says no more than its absence would. */
+export function said<F extends keyof CompletionInput>(
+  { input }: Translation,
+  field: F,
+): CompletionInput[F] | undefined {
+  const idle = field === 'parallelToolCalls' && (!input.tools?.length || input.toolChoice === 'none')
+  return idle || input[field] === SAYS_NOTHING[field] ? undefined : input[field]
+}
+
+/** Refuses the fields of this request for which `api` has no words. */
+export function refuse(translation: Translation, api: string, fields: readonly (keyof CompletionInput)[]): void {
+  for (const field of fields) {
+    if (said(translation, field) === undefined) continue
+    throw cannotSay(field, `${api} has no such field; leave it out, or ask a model of a provider that has it`)
   }
+}
+
+/** Temperature and the like, where the model takes them. */
+export function sampling(translation: Translation): { temperature?: number; topP?: number } {
+  const { facts, model } = translation
+  const temperature = said(translation, 'temperature')
+  const topP = said(translation, 'topP')
+  if (!facts.sampling) {
+    const field = temperature === undefined ? 'topP' : 'temperature'
+    if (temperature === undefined && topP === undefined) return {}
+    throw cannotSay(field, `${model} takes no value for it; leave it out, or ask another model`)
+  }
+  return { ...(temperature === undefined ? {} : { temperature }), ...(topP === undefined ? {} : { topP }) }
+}
+
+/** A schema for formats that have no field for its description. */
+export function describedSchema({ schema, description }: ResponseFormat): Record<string, unknown> | undefined {
+  return schema && description !== undefined ? { description, ...schema } : schema
+}
+
+/** A schema as OpenAI's formats have it. */
+export function namedSchema({ name, schema, description, strict }: ResponseFormat) {
+  return {
+    name: name ?? 'answer',
+    schema,
+    strict: strict ?? true,
+    ...(description === undefined ? {} : { description }),
+  }
+}
+
+/** A file as OpenAI's formats have it; they want a name. */
+export function namedFile({ name, mediaType, data }: FilePart): { filename: string; file_data: string } {
+  return { filename: name || 'file', file_data: `data:${mediaType};base64,${data}` }
 }
 
 export function parseEvent(data: string): Record<string, unknown> {

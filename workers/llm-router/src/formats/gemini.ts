@@ -1,13 +1,18 @@
-import type { ImagePart, Part, StreamFrame } from '@agentos/contracts/llm-router'
+import type { FilePart, ImagePart, Part, Reasoning, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
 import {
+  argumentsObject,
   ContentRefused,
+  cannotSay,
+  describedSchema,
   type Format,
   ProviderFailure,
+  refuse,
   resultImages,
   resultText,
   type StreamReader,
+  said,
   sampling,
   type Translation,
 } from './format.ts'
@@ -32,7 +37,16 @@ interface WireChunk {
   error?: unknown
 }
 
-const THINKING_BUDGET = { low: 1_024, medium: 8_192, high: 24_576 }
+/** Of models before the third generation, in tokens; the later ones have levels. */
+const THINKING_BUDGET: Partial<Record<Reasoning, number>> = {
+  none: 0,
+  minimal: 512,
+  low: 1_024,
+  medium: 8_192,
+  high: 24_576,
+}
+const THINKING_LEVELS: readonly Reasoning[] = ['minimal', 'low', 'medium', 'high']
+const RESOLUTION = { low: 'MEDIA_RESOLUTION_LOW', high: 'MEDIA_RESOLUTION_HIGH' }
 
 /** Google's value for calls that another model made, which therefore carry no signature of its own. */
 const FOREIGN_CALL = 'skip_thought_signature_validator'
@@ -41,6 +55,7 @@ const FOREIGN_CALL = 'skip_thought_signature_validator'
 export const gemini: Format = {
   request(translation, stream) {
     const { input, model, names, conversation } = translation
+    refuse(translation, "Gemini's API", ['parallelToolCalls', 'verbosity'])
     const tools = input.tools ?? []
     return {
       path: `/models/${encodeURIComponent(model)}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
@@ -60,7 +75,7 @@ export const gemini: Format = {
                   })),
                 },
               ],
-              ...(input.toolChoice === undefined ? {} : { toolConfig: toolConfig(translation) }),
+              ...toolConfig(translation),
             }),
         ...generationConfig(translation),
       },
@@ -149,13 +164,15 @@ function contentsOf({ conversation, names, model }: Translation): unknown[] {
           return [{ text: part.text }]
         case 'image':
           return [image(part)]
+        case 'file':
+          return [fileOf(part)]
         case 'toolCall': {
           called.set(part.callId, names.name(part.id))
           const signature = part.signature ?? (first && generation >= 3 ? FOREIGN_CALL : undefined)
           first = false
           return [
             {
-              functionCall: { name: names.name(part.id), args: part.arguments },
+              functionCall: { name: names.name(part.id), args: argumentsObject(part) },
               ...(signature === undefined ? {} : { thoughtSignature: signature }),
             },
           ]
@@ -186,34 +203,71 @@ function image({ mediaType, data, url }: ImagePart): unknown {
     : { fileData: { mimeType: mediaType, fileUri: url } }
 }
 
-function toolConfig({ input, names }: Translation): unknown {
+function fileOf({ mediaType, data }: FilePart): unknown {
+  if (mediaType !== 'application/pdf' && !mediaType.startsWith('text/')) {
+    throw cannotSay('file', `Gemini's API reads PDF and text here, not ${mediaType}; send its content as text`)
+  }
+  return { inlineData: { mimeType: mediaType, data } }
+}
+
+function toolConfig({ input, names }: Translation): { toolConfig?: object } {
   const { toolChoice: choice } = input
   if (typeof choice === 'object') {
-    return { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: [names.name(choice.id)] } }
+    const functionCallingConfig = { mode: 'ANY', allowedFunctionNames: [names.name(choice.id)] }
+    return { toolConfig: { functionCallingConfig } }
   }
-  const modes = { auto: 'AUTO', none: 'NONE', required: 'ANY' }
-  return { functionCallingConfig: { mode: modes[choice ?? 'auto'] } }
+  const strict = input.tools?.some((tool) => tool.strict)
+  if (choice === undefined && !strict) return {}
+  // The schema counts where a call is forced, and elsewhere in this mode.
+  const modes = { auto: strict ? 'VALIDATED' : 'AUTO', none: 'NONE', required: 'ANY' }
+  return { toolConfig: { functionCallingConfig: { mode: modes[choice ?? 'auto'] } } }
 }
 
 function generationConfig(translation: Translation): Record<string, unknown> {
   const { input, model } = translation
   const { temperature, topP } = sampling(translation)
+  const frequencyPenalty = said(translation, 'frequencyPenalty')
+  const presencePenalty = said(translation, 'presencePenalty')
+  const mediaResolution = resolutionOf(translation)
+  const schema = input.responseFormat && describedSchema(input.responseFormat)
   const config = {
     ...(input.maxTokens === undefined ? {} : { maxOutputTokens: input.maxTokens }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(topP === undefined ? {} : { topP }),
     ...(input.stop === undefined ? {} : { stopSequences: input.stop }),
+    ...(input.seed === undefined ? {} : { seed: input.seed }),
+    ...(frequencyPenalty === undefined ? {} : { frequencyPenalty }),
+    ...(presencePenalty === undefined ? {} : { presencePenalty }),
+    ...(mediaResolution === undefined ? {} : { mediaResolution }),
     ...(input.responseFormat?.type === 'json' ? { responseMimeType: 'application/json' } : {}),
-    ...(input.responseFormat?.type === 'json' && input.responseFormat.schema
-      ? { responseJsonSchema: input.responseFormat.schema }
-      : {}),
+    ...(input.responseFormat?.type === 'json' && schema ? { responseJsonSchema: schema } : {}),
     ...(input.reasoning === undefined ? {} : { thinkingConfig: thinkingConfig(model, input.reasoning) }),
   }
   return Object.keys(config).length === 0 ? {} : { generationConfig: config }
 }
 
-function thinkingConfig(model: string, effort: 'low' | 'medium' | 'high'): unknown {
-  return /^gemini-[12]\b/.test(model)
-    ? { thinkingBudget: THINKING_BUDGET[effort], includeThoughts: true }
-    : { thinkingLevel: effort, includeThoughts: true }
+/** One for all images: the API has none for each. */
+function resolutionOf({ conversation }: Translation): string | undefined {
+  const images = conversation.turns.flatMap(({ parts }) =>
+    parts.flatMap((part) => (part.type === 'image' ? [part] : part.type === 'toolResult' ? resultImages(part) : [])),
+  )
+  const [detail, ...others] = new Set(images.map((part) => part.detail ?? 'auto'))
+  if (others.length > 0) {
+    throw cannotSay('detail', "Gemini's API has one detail for all images of a request; send the same for each")
+  }
+  if (detail === undefined || detail === 'auto') return undefined
+  if (detail === 'original') throw cannotSay('detail', "Gemini's API has no detail `original`; send `high`")
+  return RESOLUTION[detail]
+}
+
+function thinkingConfig(model: string, effort: Reasoning): unknown {
+  if (!/^gemini-[12]\b/.test(model)) {
+    if (THINKING_LEVELS.includes(effort)) return { thinkingLevel: effort, includeThoughts: true }
+    throw cannotSay('reasoning', `${model} thinks ${THINKING_LEVELS.join(', ')}, not ${effort}`)
+  }
+  const thinkingBudget = THINKING_BUDGET[effort]
+  if (thinkingBudget === undefined) {
+    throw cannotSay('reasoning', `${model} thinks ${Object.keys(THINKING_BUDGET).join(', ')}, not ${effort}`)
+  }
+  return { thinkingBudget, includeThoughts: thinkingBudget > 0 }
 }

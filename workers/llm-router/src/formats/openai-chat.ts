@@ -2,13 +2,17 @@ import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject, usageOf } from '../answer.ts'
 import {
+  argumentsText,
   type Format,
   imageUrl,
   listedModels,
+  namedFile,
+  namedSchema,
   ProviderFailure,
   resultImages,
   resultText,
   type StreamReader,
+  said,
   sampling,
   type Translation,
 } from './format.ts'
@@ -59,11 +63,17 @@ export const openAiChat: Format = {
         ...(tools.length === 0
           ? {}
           : {
-              tools: tools.map(({ id, description, inputSchema }) => ({
+              tools: tools.map(({ id, description, inputSchema, strict }) => ({
                 type: 'function',
-                function: { name: names.name(id), description, parameters: inputSchema },
+                function: {
+                  name: names.name(id),
+                  description,
+                  parameters: inputSchema,
+                  ...(strict === undefined ? {} : { strict }),
+                },
               })),
               ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+              ...(said(translation, 'parallelToolCalls') === undefined ? {} : { parallel_tool_calls: false }),
             }),
         ...(input.maxTokens === undefined ? {} : { [limit]: input.maxTokens }),
         ...(temperature === undefined ? {} : { temperature }),
@@ -71,6 +81,8 @@ export const openAiChat: Format = {
         ...(input.stop === undefined ? {} : { stop: input.stop }),
         ...responseFormat(translation),
         ...(input.reasoning === undefined ? {} : { reasoning_effort: input.reasoning }),
+        ...(input.seed === undefined ? {} : { [traits.includes('random-seed') ? 'random_seed' : 'seed']: input.seed }),
+        ...furtherFields(translation),
         ...(stream ? { stream: true } : {}),
         ...(stream && !traits.includes('no-stream-options') ? { stream_options: { include_usage: true } } : {}),
       },
@@ -145,6 +157,18 @@ function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
   if (choice?.error) throw new ProviderFailure({ error: choice.error })
 }
 
+/** What servers that know OpenAI's older fields only need not hear of unless it says something. */
+function furtherFields(translation: Translation): Record<string, unknown> {
+  const frequency = said(translation, 'frequencyPenalty')
+  const presence = said(translation, 'presencePenalty')
+  const verbosity = said(translation, 'verbosity')
+  return {
+    ...(frequency === undefined ? {} : { frequency_penalty: frequency }),
+    ...(presence === undefined ? {} : { presence_penalty: presence }),
+    ...(verbosity === undefined ? {} : { verbosity }),
+  }
+}
+
 function messagesOf({ conversation, names, callId, traits }: Translation): unknown[] {
   const messages: unknown[] = []
   if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
@@ -158,7 +182,7 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
               {
                 id: callId(part.callId),
                 type: 'function',
-                function: { name: names.name(part.id), arguments: JSON.stringify(part.arguments) },
+                function: { name: names.name(part.id), arguments: argumentsText(part, traits) },
               },
             ]
           : [],
@@ -190,7 +214,10 @@ function userContent(parts: Part[]): unknown {
   if (parts.every((part) => part.type === 'text')) return parts.map((part) => part.text).join('\n')
   return parts.flatMap((part): unknown[] => {
     if (part.type === 'text') return [{ type: 'text', text: part.text }]
-    return part.type === 'image' ? [{ type: 'image_url', image_url: { url: imageUrl(part) } }] : []
+    if (part.type === 'file') return [{ type: 'file', file: namedFile(part) }]
+    if (part.type !== 'image') return []
+    const detail = part.detail === undefined ? {} : { detail: part.detail }
+    return [{ type: 'image_url', image_url: { url: imageUrl(part), ...detail } }]
   })
 }
 
@@ -203,8 +230,7 @@ function responseFormat({ input }: Translation): Record<string, unknown> {
   const { responseFormat: format } = input
   if (format?.type !== 'json') return {}
   if (!format.schema) return { response_format: { type: 'json_object' } }
-  const schema = { name: format.name ?? 'answer', schema: format.schema, strict: true }
-  return { response_format: { type: 'json_schema', json_schema: schema } }
+  return { response_format: { type: 'json_schema', json_schema: namedSchema(format) } }
 }
 
 function addContent(builder: AnswerBuilder, message: WireMessage): void {

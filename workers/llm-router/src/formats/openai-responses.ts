@@ -1,15 +1,19 @@
 import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
-import { AgentError } from '@agentos/sdk'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { usageOf } from '../answer.ts'
 import {
+  argumentsText,
   ContentRefused,
   type Format,
   imageUrl,
   listedModels,
+  namedFile,
+  namedSchema,
   ProviderFailure,
+  refuse,
   resultText,
   type StreamReader,
+  said,
   sampling,
   type Translation,
 } from './format.ts'
@@ -44,9 +48,7 @@ interface WireResponse {
 export const openAiResponses: Format = {
   request(translation, stream) {
     const { input, model, names, conversation, facts } = translation
-    if (input.stop) {
-      throw new AgentError('unsupported_feature', 'The Responses format has no stop sequences; leave out `stop`.')
-    }
+    refuse(translation, 'The Responses API', ['stop', 'seed', 'frequencyPenalty', 'presencePenalty'])
     const { temperature, topP } = sampling(translation)
     const tools = input.tools ?? []
     return {
@@ -60,19 +62,21 @@ export const openAiResponses: Format = {
         ...(tools.length === 0
           ? {}
           : {
-              tools: tools.map(({ id, description, inputSchema }) => ({
+              tools: tools.map(({ id, description, inputSchema, strict }) => ({
                 type: 'function',
                 name: names.name(id),
                 description,
                 parameters: inputSchema,
-                strict: false,
+                // Absent means true here.
+                strict: strict ?? false,
               })),
               ...(input.toolChoice === undefined ? {} : { tool_choice: toolChoice(translation) }),
+              ...(said(translation, 'parallelToolCalls') === undefined ? {} : { parallel_tool_calls: false }),
             }),
         ...(input.maxTokens === undefined ? {} : { max_output_tokens: input.maxTokens }),
         ...(temperature === undefined ? {} : { temperature }),
         ...(topP === undefined ? {} : { top_p: topP }),
-        ...textFormat(translation),
+        ...textFields(translation),
         ...(input.reasoning === undefined ? {} : { reasoning: { effort: input.reasoning, summary: 'auto' } }),
         // Without storage the reasoning has to be carried along; models that do not reason refuse the field.
         ...(facts.reasoning || input.reasoning !== undefined ? { include: ['reasoning.encrypted_content'] } : {}),
@@ -172,7 +176,7 @@ function close(builder: AnswerBuilder, response: WireResponse): void {
   })
 }
 
-function inputItems({ conversation, names, callId }: Translation): unknown[] {
+function inputItems({ conversation, names, callId, traits }: Translation): unknown[] {
   return conversation.turns.flatMap(({ role, parts }) => {
     if (role === 'user') return [{ type: 'message', role, content: parts.flatMap(inputPart) }]
     return parts.flatMap((part): unknown[] => {
@@ -180,7 +184,7 @@ function inputItems({ conversation, names, callId }: Translation): unknown[] {
         case 'text':
           return [{ type: 'message', role, content: [{ type: 'output_text', text: part.text, annotations: [] }] }]
         case 'toolCall': {
-          const args = JSON.stringify(part.arguments)
+          const args = argumentsText(part, traits)
           return [{ type: 'function_call', call_id: callId(part.callId), name: names.name(part.id), arguments: args }]
         }
         case 'toolResult': {
@@ -203,7 +207,10 @@ function inputItems({ conversation, names, callId }: Translation): unknown[] {
 
 function inputPart(part: Part): unknown[] {
   if (part.type === 'text') return [{ type: 'input_text', text: part.text }]
-  return part.type === 'image' ? [{ type: 'input_image', image_url: imageUrl(part), detail: 'auto' }] : []
+  if (part.type === 'file') return [{ type: 'input_file', ...namedFile(part) }]
+  return part.type === 'image'
+    ? [{ type: 'input_image', image_url: imageUrl(part), detail: part.detail ?? 'auto' }]
+    : []
 }
 
 function toolChoice({ input, names }: Translation): unknown {
@@ -211,10 +218,15 @@ function toolChoice({ input, names }: Translation): unknown {
   return typeof choice === 'object' ? { type: 'function', name: names.name(choice.id) } : choice
 }
 
-function textFormat({ input }: Translation): Record<string, unknown> {
+function textFields(translation: Translation): Record<string, unknown> {
+  const format = textFormat(translation)
+  const verbosity = said(translation, 'verbosity')
+  if (format === undefined && verbosity === undefined) return {}
+  return { text: { ...(format === undefined ? {} : { format }), ...(verbosity === undefined ? {} : { verbosity }) } }
+}
+
+function textFormat({ input }: Translation): Record<string, unknown> | undefined {
   const { responseFormat: format } = input
-  if (format?.type !== 'json') return {}
-  if (!format.schema) return { text: { format: { type: 'json_object' } } }
-  const schema = { type: 'json_schema', name: format.name ?? 'answer', schema: format.schema, strict: true }
-  return { text: { format: schema } }
+  if (format?.type !== 'json') return undefined
+  return format.schema ? { type: 'json_schema', ...namedSchema(format) } : { type: 'json_object' }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { EngineError, type ErrorBody } from '@agentos/protocol'
+import { EngineError, type ErrorBody, isOpenAiPath, openAiError } from '@agentos/protocol'
 import { parseTraceparent } from '../../core/authority.ts'
 import { DEFAULT_REALM } from '../../core/context.ts'
 import type { Ports } from '../../core/ports.ts'
@@ -96,24 +96,27 @@ export class Exchange {
     this.send(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }, text)
   }
 
-  /** Answers with problem+json; `members` are added to it. */
+  /** Answers with problem+json, to clients of OpenAI's API with its kind of error; `members` are added to a problem. */
   problem(
     error: ErrorBody,
     options: { status?: number; members?: object; headers?: Record<string, string> } = {},
   ): void {
+    const theirs = options.members === undefined && isOpenAiPath(this.path) ? openAiError(error) : undefined
     const problem = problemOf(error, this.traceId, options.status)
+    const status = theirs?.status ?? problem.status
     this.errorCode = error.code
-    const wait = retryAfter(error, problem.status)
+    const wait = retryAfter(error, status)
     this.send(
-      problem.status,
+      status,
       {
-        'content-type': 'application/problem+json',
+        'content-type': theirs ? 'application/json' : 'application/problem+json',
         'cache-control': 'no-store',
         ...(wait === undefined ? {} : { 'retry-after': wait }),
-        ...(problem.status === 401 ? { 'www-authenticate': 'Bearer realm="agentos"' } : {}),
+        ...(status === 401 ? { 'www-authenticate': 'Bearer realm="agentos"' } : {}),
+        ...theirs?.headers,
         ...options.headers,
       },
-      JSON.stringify({ ...problem, ...options.members }),
+      JSON.stringify(theirs?.body ?? { ...problem, ...options.members }),
     )
   }
 

@@ -1,4 +1,4 @@
-import { EngineError, type ErrorBody, errorInfo, payloadValue } from '@agentos/protocol'
+import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
 import { SESSION_COOKIE, sessionToken } from '../session.ts'
@@ -26,7 +26,9 @@ export async function serveTrigger(exchange: Exchange, match: RouteMatch, parts:
   const response = channels.create({ pinned: true })
   const reader = channels.openReader(response.reader)
   try {
-    const body = await takeBody(exchange, parts, channels.openWriter(requestBody.writer))
+    // Foreign handlers get null for what is no JSON, as the protocol has it; clients of OpenAI's API hear what is wrong.
+    const strict = route.kind === 'raw' && isOpenAiPath(exchange.path)
+    const body = await takeBody(exchange, parts, channels.openWriter(requestBody.writer), strict)
     if (!body) return
     const payload = apiRequest(match, exchange.query, headers, body.json, {
       requestBody: requestBody.reader,
@@ -228,6 +230,7 @@ async function takeBody(
   exchange: Exchange,
   parts: EdgeParts,
   writer: LocalWriter,
+  strict: boolean,
 ): Promise<{ json: ParsedBody | undefined } | undefined> {
   const { request } = exchange
   if (!hasBody(request)) {
@@ -244,7 +247,7 @@ async function takeBody(
   try {
     return { json: bytes.length === 0 ? undefined : { value: parseJson(bytes), bytes } }
   } catch (error) {
-    if (error instanceof EngineError) return { json: undefined }
+    if (error instanceof EngineError && !strict) return { json: undefined }
     throw error
   }
 }
