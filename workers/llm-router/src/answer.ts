@@ -81,8 +81,8 @@ export class AnswerBuilder {
   }
 
   /**
-   * `args` is JSON text or an object that the provider parsed; what is neither, and a name that is none, is reported in the
-   * call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
+   * `args` is JSON text, or an object, whose numbers are best kept by `parseExact`; what is neither, and a name that is none,
+   * is reported in the call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
    */
   toolCall(givenId: unknown, name: unknown, args: unknown, signature?: string): void {
     const isNamed = typeof name === 'string' && name !== ''
@@ -90,20 +90,22 @@ export class AnswerBuilder {
     const callId = typeof givenId === 'string' && givenId !== '' ? unusedCallId(givenId, this.used) : newCallId()
     this.used.add(callId)
     const part: ToolCallPart = { type: 'toolCall', callId, id, arguments: {} }
-    const parsed = typeof args === 'string' ? parseObject(args) : args
+    const text = typeof args === 'string' ? args : JSON.stringify(args ?? {})
+    const parsed = parseObject(text)
     if (isObject(parsed)) part.arguments = parsed
     else {
       part.problem = {
         code: 'invalid_json',
         message: `The arguments of ${id} are not a JSON object; send one that follows its schema.`,
-        raw: (typeof args === 'string' ? args : JSON.stringify(args ?? null)).slice(0, 2_000),
+        raw: text.slice(0, 2_000),
       }
     }
+    if (text.trim() !== '' && text !== JSON.stringify(part.arguments)) part.argumentsText = text
     if (!part.problem && !(isNamed && this.offered.has(id))) {
       const message = isNamed
         ? `There is no function ${id}; call one of those that were offered.`
         : 'The call names no function; call one of those that were offered, by its name.'
-      part.problem = { code: 'unknown_tool', message, raw: JSON.stringify(part.arguments).slice(0, 2_000) }
+      part.problem = { code: 'unknown_tool', message, raw: text.slice(0, 2_000) }
     }
     if (signature !== undefined) part.signature = signature
     this.parts.push(part)

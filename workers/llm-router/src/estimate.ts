@@ -24,6 +24,7 @@ export function estimateInput({ messages, system, tools, responseFormat }: Compl
 
 function partTokens(part: Part): number {
   if (part.type === 'image') return IMAGE_TOKENS
+  if (part.type === 'toolCall') return textTokens(part.id + (part.argumentsText ?? JSON.stringify(part.arguments)))
   if (part.type !== 'toolResult' || typeof part.content === 'string') return textTokens(JSON.stringify(part))
   return part.content.reduce((sum, inner) => sum + partTokens(inner), MESSAGE_TOKENS)
 }

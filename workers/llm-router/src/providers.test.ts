@@ -164,6 +164,31 @@ describe.each(FORMATS)('$format', (simulated) => {
     expect(simulator.refused).toEqual([])
   })
 
+  it.each([false, true])('keeps what a model wrote as arguments, there and back (streamed: %s)', async (stream) => {
+    const written = '{"id":12345678901234567890,"big":1e400,"rate":1.0,"small":-0,"fine":0.1,"city":"Köln"}'
+    const { ask, simulator } = await connect([
+      { toolCalls: [{ name: 'weather__now', arguments: written }] },
+      { text: 'ok' },
+    ])
+    const { parts } = await ask({ tools: [WEATHER] }, { stream })
+    const [call] = parts.filter((part) => part.type === 'toolCall')
+    expect(call).toMatchObject({ argumentsText: written, arguments: { fine: 0.1, city: 'Köln' } })
+    expect(call).not.toHaveProperty('problem')
+    const content = [{ type: 'toolResult' as const, callId: call!.callId, content: 'rain' }]
+    await ask({
+      tools: [WEATHER],
+      messages: [user('Weather?'), { role: 'assistant', content: parts }, { role: 'tool', content }],
+    })
+    expect(simulator.refused).toEqual([])
+    const sent = simulator.requests[1]!.bodyText
+    expect(sent.includes(written) || sent.includes(JSON.stringify(written))).toBe(true)
+  })
+
+  it('says nothing twice where arguments printed are what the model wrote', async () => {
+    const { ask } = await connect({ toolCalls: [{ name: 'weather__now', arguments: '{"city":"Köln"}' }] })
+    expect((await ask({ tools: [WEATHER] })).parts[0]).not.toHaveProperty('argumentsText')
+  })
+
   it('takes a history of another provider: foreign call ids, foreign reasoning, tools that are no longer offered', async () => {
     const { ask, simulator } = await connect({ text: 'fine' })
     const callId = 'a call id with blanks, and much longer than any provider would take for one of its own'

@@ -119,11 +119,12 @@ export function deltaOf(frame: StreamFrame, toolIndex: number): object | undefin
   return undefined
 }
 
+/** The arguments leave as the model wrote them. */
 function functionCall(call: ToolCall): { id: string; type: 'function'; function: { name: string; arguments: string } } {
   return {
     id: call.callId,
     type: 'function',
-    function: { name: call.id, arguments: call.problem ? call.problem.raw : JSON.stringify(call.arguments) },
+    function: { name: call.id, arguments: call.argumentsText ?? JSON.stringify(call.arguments) },
   }
 }
 

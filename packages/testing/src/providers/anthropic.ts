@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { argumentsText, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
+import { argumentsText, argumentsValue, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
 import {
   type Dialect,
   Refused,
@@ -304,7 +304,7 @@ function blocksOf(answer: SimulatedAnswer): StreamedBlock[] {
     const json = argumentsText(args)
     const cut = Math.ceil(json.length / 2)
     blocks.push({
-      block: { type: 'tool_use', id, name, input: args },
+      block: { type: 'tool_use', id, name, input: argumentsValue(args) },
       empty: { type: 'tool_use', id, name, input: {} },
       deltas: ['', json.slice(0, cut), json.slice(cut)].map((part) => ({
         type: 'input_json_delta',

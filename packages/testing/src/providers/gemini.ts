@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { argumentsText, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
+import { argumentsValue, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
 import {
   type Dialect,
   Refused,
@@ -223,7 +223,7 @@ function partsOf(answer: SimulatedAnswer): object[] {
 
 function callParts({ toolCalls = [], signature }: SimulatedAnswer): object[] {
   return toolCalls.map(({ name, arguments: args }, index) => ({
-    functionCall: { name, args: typeof args === 'string' ? argumentsText(args) : args },
+    functionCall: { name, args: argumentsValue(args) },
     ...(index === 0 && signature !== undefined ? { thoughtSignature: signature } : {}),
   }))
 }

@@ -48,6 +48,8 @@ export interface RecordedRequest {
   path: string
   headers: Record<string, string | undefined>
   body: Record<string, unknown>
+  /** The body as it came. */
+  bodyText: string
   /** Counts from 0. */
   index: number
 }
@@ -67,6 +69,20 @@ export function usageOf(answer: SimulatedAnswer): { input: number; output: numbe
 /** A text in pieces as a model streams it: words with the space before them. */
 export function pieces(text: string | undefined): string[] {
   return text === undefined ? [] : (text.match(/\s*\S+|\s+$/g) ?? [])
+}
+
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => object }
+
+/** For APIs whose calls hold an object: each number in it leaves as it stands in the script. What is no JSON stays text. */
+export function argumentsValue(args: Record<string, unknown> | string): unknown {
+  if (typeof args !== 'string') return args
+  try {
+    return JSON.parse(args, (_key: string, value: unknown, context?: { source?: string }) =>
+      typeof value === 'number' && context?.source !== undefined ? rawJSON(context.source) : value,
+    )
+  } catch {
+    return args
+  }
 }
 
 export function argumentsText(args: Record<string, unknown> | string): string {

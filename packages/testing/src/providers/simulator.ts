@@ -136,10 +136,11 @@ async function handle(
     path: message.url ?? '',
     headers: message.headers as Record<string, string | undefined>,
     body: {},
+    bodyText: Buffer.concat(chunks).toString('utf8'),
     index: simulator.requests.length,
   }
   try {
-    if (request.method === 'POST') request.body = parse(Buffer.concat(chunks).toString('utf8'), dialect)
+    if (request.method === 'POST') request.body = parse(request.bodyText, dialect)
     const { stream } = dialect.check(request, options)
     if (request.method === 'GET') return json(response, 200, dialect.models(options.models))
     simulator.requests.push(request)

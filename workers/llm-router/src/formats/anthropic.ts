@@ -93,7 +93,7 @@ export const anthropic: Format = {
 
   auth: (key) => ({ 'anthropic-version': '2023-06-01', ...(key === undefined ? {} : { 'x-api-key': key }) }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const {
       content,
       stop_reason: stop,
@@ -105,7 +105,8 @@ export const anthropic: Format = {
     }
     if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
-    for (const block of content) addBlock(builder, block)
+    const calls = content.some(({ type }) => type === 'tool_use')
+    for (const block of calls ? (exact() as { content: Block[] }).content : content) addBlock(builder, block)
     builder.stopped(stop)
     if (usage) builder.usage = readUsage(usage)
     return builder.finish()
@@ -130,7 +131,7 @@ class MessagesReader implements StreamReader {
 
   done(): void {}
 
-  event(given: Record<string, unknown>): void {
+  event(given: Record<string, unknown>, exact: () => unknown): void {
     const event = given as {
       type?: string
       index?: number
@@ -145,7 +146,7 @@ class MessagesReader implements StreamReader {
         break
       case 'content_block_start':
         this.endBlock(event.index ?? 0)
-        this.blocks.set(event.index ?? 0, { ...event.content_block, json: '' })
+        this.blocks.set(event.index ?? 0, { ...(exact() as typeof event).content_block, json: '' })
         if (event.content_block?.type === 'text') this.builder.text(event.content_block.text ?? '')
         break
       case 'content_block_delta':

@@ -84,10 +84,10 @@ export const gemini: Format = {
 
   auth: (key) => (key === undefined ? {} : { 'x-goog-api-key': key }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const chunk = body as WireChunk
     const builder = translation.builder()
-    return addChunk(builder, chunk) ? builder.finish() : undefined
+    return addChunk(builder, chunk, exact) ? builder.finish() : undefined
   },
 
   reader: (translation, emit) => new GeminiReader(translation, emit),
@@ -112,8 +112,8 @@ class GeminiReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event(event: Record<string, unknown>): void {
-    if (addChunk(this.builder, event as WireChunk)) this.finished = true
+  event(event: Record<string, unknown>, exact: () => unknown): void {
+    if (addChunk(this.builder, event as WireChunk, exact)) this.finished = true
   }
 
   done(): void {}
@@ -124,7 +124,7 @@ class GeminiReader implements StreamReader {
 }
 
 /** Returns whether the answer has come to its end. */
-function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
+function addChunk(builder: AnswerBuilder, chunk: WireChunk, exact: () => unknown): boolean {
   if (chunk.error) throw new ProviderFailure(chunk)
   const { blockReason, blockReasonMessage } = chunk.promptFeedback ?? {}
   if (blockReason) throw new ContentRefused(blockReasonMessage ?? `the prompt was blocked: ${blockReason}`)
@@ -139,7 +139,10 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
     })
   }
   const candidate = chunk.candidates?.[0]
-  for (const part of candidate?.content?.parts ?? []) {
+  let parts = candidate?.content?.parts ?? []
+  if (parts.some(({ functionCall }) => functionCall))
+    parts = (exact() as typeof chunk).candidates?.[0]?.content?.parts ?? []
+  for (const part of parts) {
     if (part.functionCall) {
       const { id, name, args } = part.functionCall
       builder.toolCall(id, name, args ?? {}, part.thoughtSignature)

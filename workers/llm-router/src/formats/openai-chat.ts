@@ -91,7 +91,7 @@ export const openAiChat: Format = {
 
   auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
     const choice = Array.isArray(choices) ? choices[0] : undefined
     failWhereChoiceFailed(choice)
@@ -99,7 +99,10 @@ export const openAiChat: Format = {
     if (!choice || !message || !isObject(message)) return undefined
     const builder = translation.builder()
     addContent(builder, message)
-    for (const call of (message as WireMessage).tool_calls ?? []) {
+    for (const call of callsOf(
+      message,
+      () => (exact() as typeof body as { choices: WireChoice[] }).choices[0]?.message,
+    )) {
       builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopped(choice.finish_reason)
@@ -127,7 +130,7 @@ class ChatReader implements StreamReader {
     this.over = true
   }
 
-  event(event: Record<string, unknown>): void {
+  event(event: Record<string, unknown>, exact: () => unknown): void {
     const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
     if (chunk.error) throw new ProviderFailure(chunk)
     failWhereChoiceFailed(chunk.choices?.[0])
@@ -136,7 +139,8 @@ class ChatReader implements StreamReader {
     if (!choice) return
     if (choice.delta) {
       addContent(this.builder, choice.delta)
-      for (const call of choice.delta.tool_calls ?? []) this.calls.add(call)
+      const calls = callsOf(choice.delta, () => (exact() as { choices: WireChoice[] }).choices[0]?.delta)
+      for (const call of calls) this.calls.add(call)
     }
     // Some servers say '' until they know.
     if (choice.finish_reason) {
@@ -151,6 +155,12 @@ class ChatReader implements StreamReader {
     this.calls.flush(this.builder)
     return this.builder.finish()
   }
+}
+
+/** Some servers send arguments as an object; only of those the exact message is needed. */
+function callsOf({ tool_calls: calls }: WireMessage, exact: () => WireMessage | undefined): readonly CallPiece[] {
+  const isText = (calls ?? []).every((call) => typeof (call?.function?.arguments ?? '') === 'string')
+  return (isText ? calls : exact()?.tool_calls) ?? []
 }
 
 function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
