@@ -57,6 +57,8 @@ export const Usage = () =>
     /** Part of the input that was written to the provider's cache. */
     cacheWrite: z.number().int().optional(),
     reasoning: z.number().int().optional(),
+    /** The provider did not count all of it, or said what cannot be: what was missing is estimated, and the cost not known. */
+    estimated: z.literal(true).optional(),
   })
 
 /** Integer micro-dollars; `null` where no sourced price is known for the model. */

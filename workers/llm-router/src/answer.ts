@@ -1,5 +1,7 @@
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { newCallId, unusedCallId } from './call-ids.ts'
+import { type Counts, countsOf, merged, usageOf } from './counts.ts'
+import { estimateOutput } from './estimate.ts'
 import { stopReasonOf } from './formats/stop-reasons.ts'
 import type { ToolNames } from './tool-names.ts'
 
@@ -12,8 +14,7 @@ export interface Answer {
   stopReason: StopReason
   /** The provider's own word, where the reason does not say as much. */
   stopDetail?: string
-  /** Undefined where the provider did not say. */
-  usage: Usage | undefined
+  usage: Usage
   /** Cut off here, since no money for more of it could be had. */
   cut?: true
 }
@@ -22,6 +23,16 @@ export interface ReasoningEnd {
   signature?: string
   origin: string
   redacted?: boolean
+}
+
+/** What of the request has to be known to put its answer together. */
+export interface AnswerContext {
+  /** Ids of the functions that the model may call. */
+  offered: ReadonlySet<string>
+  /** Call ids of the conversation. */
+  used: Iterable<string>
+  /** Tokens of the input, for providers that do not count them. */
+  inputEstimate: () => number
 }
 
 /** Puts an answer together from whole pieces or deltas, and tells `emit` of each as it comes. */
@@ -35,16 +46,18 @@ export class AnswerBuilder {
   private openPart: 'text' | 'reasoning' | undefined
   private stopReason: StopReason = 'stop'
   private stopDetail: string | undefined
-  usage: Usage | undefined
+  private counts: Counts = {}
+  private readonly inputEstimate: () => number
 
   constructor(
     names: ToolNames,
-    { offered, used }: { offered: ReadonlySet<string>; used: Iterable<string> },
+    { offered, used, inputEstimate }: AnswerContext,
     emit: (frame: StreamFrame) => void = () => {},
   ) {
     this.names = names
     this.offered = offered
     this.used = new Set(used)
+    this.inputEstimate = inputEstimate
     this.emit = emit
   }
 
@@ -117,6 +130,11 @@ export class AnswerBuilder {
     return this.parts.length === 0
   }
 
+  /** The usage in the provider's names, or a piece of it. */
+  counted(usage: unknown): void {
+    this.counts = merged(this.counts, countsOf(usage))
+  }
+
   /** The provider's word for why the model stopped; with none, an answer that is whole came to its end. */
   stopped(word: unknown, detail?: string): void {
     if (typeof word !== 'string' || word === '') return
@@ -126,7 +144,7 @@ export class AnswerBuilder {
   }
 
   finish(): Answer {
-    const { parts, usage, stopReason, stopDetail } = this
+    const { parts, counts, inputEstimate, stopReason, stopDetail } = this
     const called = parts.some((part) => part.type === 'toolCall')
     // Some say `stop` where they call, and some speak of calls where there are none.
     const isCall = stopReason === 'stop' || stopReason === 'tool_calls'
@@ -134,7 +152,7 @@ export class AnswerBuilder {
       parts,
       stopReason: isCall ? (called ? 'tool_calls' : 'stop') : stopReason,
       ...(stopDetail === undefined ? {} : { stopDetail }),
-      usage,
+      usage: usageOf(counts, { input: inputEstimate, output: estimateOutput(parts) }),
     }
   }
 }
@@ -151,23 +169,4 @@ function parseObject(text: string): unknown {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Counts as the contract has them; a total is always input + output. */
-export function usageOf(counts: {
-  input: number
-  output: number
-  cached?: number | undefined
-  cacheWrite?: number | undefined
-  reasoning?: number | undefined
-}): Usage {
-  const { input, output, cached, cacheWrite, reasoning } = counts
-  return {
-    input,
-    output,
-    total: input + output,
-    ...(cached ? { cached } : {}),
-    ...(cacheWrite ? { cacheWrite } : {}),
-    ...(reasoning ? { reasoning } : {}),
-  }
 }

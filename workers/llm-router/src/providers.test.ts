@@ -302,6 +302,30 @@ describe.each(FORMATS)('$format', (simulated) => {
     },
   )
 
+  it.each<[string, unknown]>([
+    ['no usage', null],
+    ['an empty one', {}],
+    ['zeros', { prompt_tokens: 0, completion_tokens: 0, input_tokens: 0, output_tokens: 0, candidatesTokenCount: 0 }],
+    ['a total alone', { total_tokens: 9, totalTokenCount: 9 }],
+    ['no output', { prompt_tokens: 9, input_tokens: 9, promptTokenCount: 9 }],
+  ])('estimates what its provider does not count, and marks it: %s', async (_, countedAs) => {
+    const text = 'words '.repeat(100).trim()
+    const { ask } = await connect({ text, countedAs })
+    for (const stream of [false, true]) {
+      const { usage } = await ask({}, { stream })
+      expect(usage).toMatchObject({ estimated: true, total: usage.input + usage.output })
+      expect(usage.output).toBeGreaterThan(100)
+      expect(usage.input).toBeGreaterThan(0)
+    }
+  })
+
+  it('reads the counts of another API', async () => {
+    const { ask } = await connect({ text: 'hello', countedAs: { inputTokens: 40, outputTokens: '9' } })
+    for (const stream of [false, true]) {
+      expect((await ask({}, { stream })).usage).toEqual({ input: 40, output: 9, total: 49 })
+    }
+  })
+
   it.each([
     ['length', 'length'],
     ['content_filter', 'content_filter'],

@@ -111,11 +111,10 @@ export class Router {
         const done = await ask()
         const { usage, stopReason, stopDetail } = done.answer
         const cost = this.cost(done)
-        if (usage) {
-          span.set('input_tokens', usage.input)
-          span.set('output_tokens', usage.output)
-          span.set('cached', usage.cached ?? 0)
-        }
+        span.set('input_tokens', usage.input)
+        span.set('output_tokens', usage.output)
+        span.set('cached', usage.cached ?? 0)
+        if (usage.estimated) span.set('usage_estimated', true)
         if (cost.microUsd !== null) span.set('cost_micro_usd', cost.microUsd)
         span.set('retries', done.retries)
         span.set('stop_reason', stopDetail ?? stopReason)
@@ -163,7 +162,7 @@ export class Router {
         return [call]
       }),
       parts,
-      usage: answer.usage ?? { input: 0, output: 0, total: 0 },
+      usage: answer.usage,
       cost,
       stopReason,
       ...(stopDetail === undefined ? {} : { stopDetail }),
@@ -175,7 +174,7 @@ export class Router {
     // What runs on this host is paid by nobody.
     const free = provider === DEMO.provider || this.catalogue.providers.get(provider)?.local
     if (free) return { microUsd: 0, priced: true }
-    if (!answer.usage) return { microUsd: null, priced: false }
+    if (answer.usage.estimated) return { microUsd: null, priced: false }
     return costOf(answer.usage, this.catalogue.model(provider, model).price, new Date())
   }
 

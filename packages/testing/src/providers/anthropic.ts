@@ -142,7 +142,7 @@ const dialect: Dialect = {
       content: blocksOf(answer).map(({ block }) => block),
       stop_reason: stopReason(answer),
       stop_sequence: null,
-      usage: wireUsage(answer),
+      usage: answer.countedAs === undefined ? wireUsage(answer) : answer.countedAs,
     }
   },
 
@@ -159,7 +159,7 @@ const dialect: Dialect = {
         content: [],
         stop_reason: null,
         stop_sequence: null,
-        usage: { ...usage, output_tokens: 1 },
+        usage: answer.countedAs === undefined ? { ...usage, output_tokens: 1 } : { output_tokens: 1 },
       },
     })
     add('ping')
@@ -170,7 +170,7 @@ const dialect: Dialect = {
     }
     add('message_delta', {
       delta: { stop_reason: stopReason(answer), stop_sequence: null },
-      usage: { output_tokens: usage.output_tokens },
+      usage: answer.countedAs === undefined ? { output_tokens: usage.output_tokens } : answer.countedAs,
     })
     add('message_stop')
     return events

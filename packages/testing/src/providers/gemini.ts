@@ -242,13 +242,16 @@ function chunk(parts: object[], path: string, last?: SimulatedAnswer): unknown {
     ],
     ...(last
       ? {
-          usageMetadata: {
-            promptTokenCount: input,
-            candidatesTokenCount: output - reasoning,
-            totalTokenCount: input + output,
-            ...(cached > 0 ? { cachedContentTokenCount: cached } : {}),
-            ...(reasoning > 0 ? { thoughtsTokenCount: reasoning } : {}),
-          },
+          usageMetadata:
+            last.countedAs === undefined
+              ? {
+                  promptTokenCount: input,
+                  candidatesTokenCount: output - reasoning,
+                  totalTokenCount: input + output,
+                  ...(cached > 0 ? { cachedContentTokenCount: cached } : {}),
+                  ...(reasoning > 0 ? { thoughtsTokenCount: reasoning } : {}),
+                }
+              : last.countedAs,
         }
       : {}),
     modelVersion: ROUTE.exec(path)?.[1],

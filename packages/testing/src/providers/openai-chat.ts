@@ -297,6 +297,7 @@ function finishReason({ finish, stop, toolCalls }: SimulatedAnswer): string | nu
 }
 
 function wireUsage(answer: SimulatedAnswer): unknown {
+  if (answer.countedAs !== undefined) return answer.countedAs
   const { input, output, cached, reasoning } = usageOf(answer)
   return {
     prompt_tokens: input,

@@ -217,13 +217,16 @@ function response(answer: SimulatedAnswer, model: string) {
     incomplete_details: reason === undefined ? null : { reason },
     error: null,
     output: outputItems(answer),
-    usage: {
-      input_tokens: input,
-      input_tokens_details: { cached_tokens: cached },
-      output_tokens: output,
-      output_tokens_details: { reasoning_tokens: reasoning },
-      total_tokens: input + output,
-    },
+    usage:
+      answer.countedAs === undefined
+        ? {
+            input_tokens: input,
+            input_tokens_details: { cached_tokens: cached },
+            output_tokens: output,
+            output_tokens_details: { reasoning_tokens: reasoning },
+            total_tokens: input + output,
+          }
+        : answer.countedAs,
   }
 }
 

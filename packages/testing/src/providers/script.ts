@@ -28,6 +28,8 @@ export interface SimulatedAnswer {
   stop?: 'stop' | 'length' | 'content_filter'
   /** The reason to stop, in this word instead of the API's own for `stop`. */
   finish?: string | null
+  /** Sent as the API's usage, whatever it is; null leaves it out. */
+  countedAs?: unknown
   usage?: { input: number; output: number; cached?: number; reasoning?: number }
   fault?: Fault
   /** Sent in this form, whatever the request asked for. */

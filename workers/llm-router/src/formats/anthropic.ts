@@ -1,6 +1,6 @@
 import type { FilePart, Part, Reasoning, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject, usageOf } from '../answer.ts'
+import { isObject } from '../answer.ts'
 import {
   argumentsObject,
   cannotSay,
@@ -43,13 +43,6 @@ interface Block {
 
 /** With the JSON text of a call's input, which comes in pieces. */
 type OpenBlock = Block & { json: string }
-
-interface WireUsage {
-  input_tokens?: number | null
-  output_tokens?: number | null
-  cache_read_input_tokens?: number | null
-  cache_creation_input_tokens?: number | null
-}
 
 /** Anthropic's Messages. */
 export const anthropic: Format = {
@@ -101,14 +94,14 @@ export const anthropic: Format = {
     } = body as {
       content?: Block[]
       stop_reason?: string | null
-      usage?: WireUsage
+      usage?: unknown
     }
     if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
     const calls = content.some(({ type }) => type === 'tool_use')
     for (const block of calls ? (exact() as { content: Block[] }).content : content) addBlock(builder, block)
     builder.stopped(stop)
-    if (usage) builder.usage = readUsage(usage)
+    builder.counted(usage)
     return builder.finish()
   },
 
@@ -122,7 +115,6 @@ class MessagesReader implements StreamReader {
   private readonly builder: AnswerBuilder
   /** By their index: some servers open the next one before they close the last, or close none. */
   private readonly blocks = new Map<number, OpenBlock>()
-  private usage: WireUsage | undefined
   over = false
 
   constructor(translation: Translation, emit: (frame: StreamFrame) => void) {
@@ -135,14 +127,15 @@ class MessagesReader implements StreamReader {
     const event = given as {
       type?: string
       index?: number
-      message?: { usage?: WireUsage }
+      message?: { usage?: object | null }
       content_block?: Block
       delta?: Block & { partial_json?: string; stop_reason?: string }
-      usage?: WireUsage
+      usage?: unknown
     }
     switch (event.type) {
       case 'message_start':
-        this.usage = { ...event.message?.usage }
+        // Its count of output is only begun.
+        this.builder.counted({ ...event.message?.usage, output_tokens: undefined })
         break
       case 'content_block_start':
         this.endBlock(event.index ?? 0)
@@ -157,8 +150,7 @@ class MessagesReader implements StreamReader {
         break
       case 'message_delta':
         this.builder.stopped(event.delta?.stop_reason)
-        // Cumulative, and only with what changed.
-        this.usage = { ...this.usage, ...withoutNulls(event.usage ?? {}) }
+        this.builder.counted(event.usage)
         break
       case 'message_stop':
         for (const index of [...this.blocks.keys()]) this.endBlock(index)
@@ -171,7 +163,6 @@ class MessagesReader implements StreamReader {
 
   finish(): Answer | undefined {
     if (!this.over) return undefined
-    if (this.usage) this.builder.usage = readUsage(this.usage)
     return this.builder.finish()
   }
 
@@ -335,16 +326,4 @@ function outputConfig(schema: unknown, effort: string | undefined): Record<strin
       ...(schema === undefined ? {} : { format: { type: 'json_schema', schema } }),
     },
   }
-}
-
-function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
-  // Here the input counts exclude what came from, or went to, the cache.
-  const cached = usage.cache_read_input_tokens ?? 0
-  const cacheWrite = usage.cache_creation_input_tokens ?? 0
-  const input = (usage.input_tokens ?? 0) + cached + cacheWrite
-  return usageOf({ input, output: usage.output_tokens ?? 0, cached, cacheWrite })
-}
-
-function withoutNulls(usage: WireUsage): WireUsage {
-  return Object.fromEntries(Object.entries(usage).filter(([, value]) => typeof value === 'number'))
 }

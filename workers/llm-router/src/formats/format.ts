@@ -12,6 +12,7 @@ import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
 import type { ModelFacts } from '../catalogue.ts'
 import { type Conversation, conversationOf } from '../conversation.ts'
+import { estimateInput } from '../estimate.ts'
 import { parseExact } from '../exact-json.ts'
 import type { Trait } from '../settings.ts'
 import { ToolNames } from '../tool-names.ts'
@@ -109,7 +110,8 @@ export function translate(
     traits,
     outputLimit,
     callId: (callId) => wireCallId(callId, short),
-    builder: (emit) => new AnswerBuilder(names, { offered: new Set(offered), used }, emit),
+    builder: (emit) =>
+      new AnswerBuilder(names, { offered: new Set(offered), used, inputEstimate: () => estimateInput(input) }, emit),
   }
 }
 

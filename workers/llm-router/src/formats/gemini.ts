@@ -1,6 +1,5 @@
 import type { FilePart, ImagePart, Part, Reasoning, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
 import {
   argumentsObject,
   ContentRefused,
@@ -27,13 +26,7 @@ interface WirePart {
 interface WireChunk {
   candidates?: { content?: { parts?: WirePart[] }; finishReason?: string; finishMessage?: string }[]
   promptFeedback?: { blockReason?: string; blockReasonMessage?: string }
-  usageMetadata?: {
-    promptTokenCount?: number
-    toolUsePromptTokenCount?: number
-    cachedContentTokenCount?: number
-    candidatesTokenCount?: number
-    thoughtsTokenCount?: number
-  }
+  usageMetadata?: unknown
   error?: unknown
 }
 
@@ -128,16 +121,7 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk, exact: () => unknown
   if (chunk.error) throw new ProviderFailure(chunk)
   const { blockReason, blockReasonMessage } = chunk.promptFeedback ?? {}
   if (blockReason) throw new ContentRefused(blockReasonMessage ?? `the prompt was blocked: ${blockReason}`)
-  const { usageMetadata: usage } = chunk
-  if (usage) {
-    const thoughts = usage.thoughtsTokenCount ?? 0
-    builder.usage = usageOf({
-      input: (usage.promptTokenCount ?? 0) + (usage.toolUsePromptTokenCount ?? 0),
-      output: (usage.candidatesTokenCount ?? 0) + thoughts,
-      cached: usage.cachedContentTokenCount,
-      reasoning: thoughts,
-    })
-  }
+  builder.counted(chunk.usageMetadata)
   const candidate = chunk.candidates?.[0]
   let parts = candidate?.content?.parts ?? []
   if (parts.some(({ functionCall }) => functionCall))

@@ -1,6 +1,6 @@
 import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject, usageOf } from '../answer.ts'
+import { isObject } from '../answer.ts'
 import {
   argumentsText,
   type Format,
@@ -28,20 +28,20 @@ interface WireMessage {
   tool_calls?: CallPiece[] | null
 }
 
-interface WireUsage {
-  prompt_tokens?: number
-  completion_tokens?: number
-  prompt_tokens_details?: { cached_tokens?: number } | null
-  completion_tokens_details?: { reasoning_tokens?: number } | null
-  /** DeepSeek. */
-  prompt_cache_hit_tokens?: number
-}
-
 interface WireChoice {
   message?: WireMessage
   delta?: WireMessage
   finish_reason?: string | null
   /** OpenRouter. */
+  error?: unknown
+  /** Moonshot. */
+  usage?: unknown
+}
+
+interface WireChunk {
+  choices?: WireChoice[]
+  usage?: unknown
+  x_groq?: { usage?: unknown } | null
   error?: unknown
 }
 
@@ -92,7 +92,7 @@ export const openAiChat: Format = {
   auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
 
   answer(body, translation, exact) {
-    const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
+    const { choices, usage } = body as { choices?: WireChoice[]; usage?: unknown }
     const choice = Array.isArray(choices) ? choices[0] : undefined
     failWhereChoiceFailed(choice)
     const { message } = choice ?? {}
@@ -106,7 +106,7 @@ export const openAiChat: Format = {
       builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
     builder.stopped(choice.finish_reason)
-    if (usage) builder.usage = readUsage(usage)
+    builder.counted(usage)
     return builder.finish()
   },
 
@@ -131,10 +131,10 @@ class ChatReader implements StreamReader {
   }
 
   event(event: Record<string, unknown>, exact: () => unknown): void {
-    const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+    const chunk = event as WireChunk
     if (chunk.error) throw new ProviderFailure(chunk)
     failWhereChoiceFailed(chunk.choices?.[0])
-    if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
+    for (const usage of [chunk.usage, chunk.x_groq?.usage, chunk.choices?.[0]?.usage]) this.builder.counted(usage)
     const choice = chunk.choices?.[0]
     if (!choice) return
     if (choice.delta) {
@@ -255,13 +255,4 @@ function addContent(builder: AnswerBuilder, message: WireMessage): void {
     }
   }
   if (typeof message.refusal === 'string') builder.text(message.refusal)
-}
-
-function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
-  return usageOf({
-    input: usage.prompt_tokens ?? 0,
-    output: usage.completion_tokens ?? 0,
-    cached: usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens,
-    reasoning: usage.completion_tokens_details?.reasoning_tokens,
-  })
 }

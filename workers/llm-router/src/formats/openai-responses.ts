@@ -1,6 +1,5 @@
 import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
 import {
   argumentsText,
   ContentRefused,
@@ -36,12 +35,7 @@ interface WireResponse {
   output?: OutputItem[]
   incomplete_details?: { reason?: string } | null
   error?: unknown
-  usage?: {
-    input_tokens?: number
-    output_tokens?: number
-    input_tokens_details?: { cached_tokens?: number } | null
-    output_tokens_details?: { reasoning_tokens?: number } | null
-  } | null
+  usage?: unknown
 }
 
 /** OpenAI's Responses API, without anything stored there: the history travels with each request. */
@@ -167,13 +161,7 @@ function close(builder: AnswerBuilder, response: WireResponse): void {
   if (incomplete?.reason === 'content_filter' && builder.isEmpty) {
     throw new ContentRefused('the answer was withheld by the content filter')
   }
-  if (!usage) return
-  builder.usage = usageOf({
-    input: usage.input_tokens ?? 0,
-    output: usage.output_tokens ?? 0,
-    cached: usage.input_tokens_details?.cached_tokens,
-    reasoning: usage.output_tokens_details?.reasoning_tokens,
-  })
+  builder.counted(usage)
 }
 
 function inputItems({ conversation, names, callId, traits }: Translation): unknown[] {
