@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
@@ -44,4 +45,19 @@ it('a worker that no engine answers stops at once when it is told to', async () 
   await system.engine.kill()
   await system.workers.realm!.kill('SIGTERM')
   expect(system.workers.realm!.exit).toEqual({ code: 0, signal: null })
+})
+
+it('engine and worker find a data folder that is named as one of the home folder', async () => {
+  const home = await startSystem({
+    workers: ['realm'],
+    env: { AGENTOS_DATA: '~/data' },
+    workerEnv: { realm: { AGENTOS_CREDENTIAL: '' } },
+  })
+  try {
+    expect(home.dataDir).toMatch(/\/data$/)
+    expect(await readdir(home.dataDir)).toContain('store.sqlite')
+    expect(await home.client().trigger({ function_id: 'realm::list', payload: {} })).toEqual(expect.any(Array))
+  } finally {
+    await home.stop()
+  }
 })

@@ -1,5 +1,6 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
+import { Grant } from './grant.ts'
 
 const AGENT_ID = /^[\p{L}\p{N}][\p{L}\p{N}_.:-]{0,127}$/u
 const AGENT_ID_RULE = 'Use 1 to 128 letters, digits, hyphens, underscores, dots or colons'
@@ -14,9 +15,6 @@ export const AgentId = () =>
     .min(1, AGENT_ID_RULE)
     .max(128, AGENT_ID_RULE)
     .refine((id) => AGENT_ID.test(id), AGENT_ID_RULE)
-
-/** `ns::fn`, `ns::*` or `*`; a bare prefix reads as `prefix::*`. */
-export const Grant = () => z.string().min(1).max(256)
 
 /** What the agent may use. `functions` are grants; `deny` wins over them. */
 export const Capabilities = () =>
@@ -219,7 +217,7 @@ export const chat = defineFunction({
       provider: z.string().nullish(),
       model: z.string().nullish(),
       /** Narrows the agent's grants for this chat, never widens them. */
-      functions: z.array(Grant()).max(500).nullish(),
+      functions: z.array(z.string().min(1).max(256)).max(500).nullish(),
       temperature: z.number().min(0).max(2).nullish(),
       maxIterations: z.number().int().positive().max(50).nullish(),
       maxTokens: z.number().int().positive().nullish(),

@@ -20,9 +20,24 @@ export const RawResponse = () =>
   z.object({ status_code: z.number().int(), headers: z.record(z.string(), z.string()).optional(), body: z.unknown() })
 
 const TextContent = () => z.looseObject({ type: z.literal('text'), text: z.string() })
+const RefusalContent = () => z.looseObject({ type: z.literal('refusal'), refusal: z.string() })
 const ImageContent = () =>
-  z.looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: z.string() }) })
-const ContentPart = () => z.union([TextContent(), ImageContent()])
+  z.looseObject({
+    type: z.literal('image_url'),
+    image_url: z.looseObject({ url: z.string(), detail: z.enum(['auto', 'low', 'high', 'original']).nullish() }),
+  })
+/** `file_data` is a data URL or base64; files that were uploaded before are not known here. */
+const FileContent = () =>
+  z.looseObject({
+    type: z.literal('file'),
+    file: z.looseObject({ file_data: z.string().nullish(), filename: z.string().max(255).nullish() }),
+  })
+const SystemContent = () => z.union([z.string(), z.array(TextContent())])
+const UserContent = () =>
+  z.union([z.string(), z.array(z.discriminatedUnion('type', [TextContent(), ImageContent(), FileContent()]))])
+const AssistantContent = () =>
+  z.union([z.string(), z.array(z.discriminatedUnion('type', [TextContent(), RefusalContent()]))])
+const ToolContent = () => z.union([z.string(), z.array(z.discriminatedUnion('type', [TextContent(), ImageContent()]))])
 const FunctionCall = () =>
   z.looseObject({
     id: z.string().min(1),
@@ -33,18 +48,15 @@ const FunctionCall = () =>
 /** A message of OpenAI's chat completions API. */
 export const OpenAiMessage = () =>
   z.discriminatedUnion('role', [
-    z.looseObject({ role: z.enum(['system', 'developer']), content: z.union([z.string(), z.array(TextContent())]) }),
-    z.looseObject({ role: z.literal('user'), content: z.union([z.string(), z.array(ContentPart())]) }),
+    z.looseObject({ role: z.enum(['system', 'developer']), content: SystemContent() }),
+    z.looseObject({ role: z.literal('user'), content: UserContent() }),
     z.looseObject({
       role: z.literal('assistant'),
-      content: z.union([z.string(), z.array(TextContent())]).nullish(),
+      content: AssistantContent().nullish(),
+      refusal: z.string().nullish(),
       tool_calls: z.array(FunctionCall()).nullish(),
     }),
-    z.looseObject({
-      role: z.literal('tool'),
-      tool_call_id: z.string().min(1),
-      content: z.union([z.string(), z.array(TextContent())]),
-    }),
+    z.looseObject({ role: z.literal('tool'), tool_call_id: z.string().min(1), content: ToolContent() }),
   ])
 
 const OpenAiTool = () =>
@@ -54,10 +66,29 @@ const OpenAiTool = () =>
       name: z.string().min(1).max(64),
       description: z.string().nullish(),
       parameters: z.record(z.string(), z.unknown()).nullish(),
+      strict: z.boolean().nullish(),
     }),
   })
 
-/** The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. */
+const NamedFunction = () =>
+  z.looseObject({ type: z.literal('function'), function: z.looseObject({ name: z.string() }) })
+
+const OpenAiToolChoice = () =>
+  z.union([
+    z.enum(['none', 'auto', 'required']),
+    z.discriminatedUnion('type', [
+      NamedFunction(),
+      z.looseObject({
+        type: z.literal('allowed_tools'),
+        allowed_tools: z.looseObject({ mode: z.enum(['auto', 'required']), tools: z.array(NamedFunction()).min(1) }),
+      }),
+    ]),
+  ])
+
+/**
+ * The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. No field is left out in
+ * silence: what is not carried to the model or the agent is refused by its name, and so are fields that nobody knows.
+ */
 export const CompletionRequest = () =>
   z.looseObject({
     messages: z.array(OpenAiMessage()).min(1, 'a non-empty user message is required'),
@@ -69,27 +100,33 @@ export const CompletionRequest = () =>
     stream: z.boolean().nullish(),
     stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
     tools: z.array(OpenAiTool()).max(128).nullish(),
-    tool_choice: z
-      .union([
-        z.enum(['none', 'auto', 'required']),
-        z.looseObject({ type: z.literal('function'), function: z.looseObject({ name: z.string() }) }),
-      ])
-      .nullish(),
+    tool_choice: OpenAiToolChoice().nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
     temperature: z.number().min(0).max(2).nullish(),
     top_p: z.number().gt(0).max(1).nullish(),
+    frequency_penalty: z.number().min(-2).max(2).nullish(),
+    presence_penalty: z.number().min(-2).max(2).nullish(),
+    seed: z.number().int().nullish(),
     max_tokens: z.number().int().positive().nullish(),
     max_completion_tokens: z.number().int().positive().nullish(),
     stop: z.union([z.string(), z.array(z.string()).max(4)]).nullish(),
     response_format: z
-      .union([
-        z.object({ type: z.enum(['text', 'json_object']) }),
-        z.object({
+      .discriminatedUnion('type', [
+        z.looseObject({ type: z.enum(['text', 'json_object']) }),
+        z.looseObject({
           type: z.literal('json_schema'),
-          json_schema: z.looseObject({ name: z.string(), schema: z.record(z.string(), z.unknown()).nullish() }),
+          json_schema: z.looseObject({
+            name: z.string(),
+            description: z.string().nullish(),
+            schema: z.record(z.string(), z.unknown()).nullish(),
+            strict: z.boolean().nullish(),
+          }),
         }),
       ])
       .nullish(),
-    reasoning_effort: z.enum(['low', 'medium', 'high']).nullish(),
+    reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish(),
+    verbosity: z.enum(['low', 'medium', 'high']).nullish(),
+    metadata: z.record(z.string(), z.unknown()).nullish(),
     n: z.number().int().nullish(),
   })
 
@@ -155,6 +192,7 @@ export const chat = defineFunction({
   output: () => z.object({ content: z.string(), model: z.string().nullable(), usage: z.unknown() }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',
+  keyed: true,
 })
 
 /** Over HTTP the chunks leave as they arrive; over the bus the answer is the whole transcript. */
@@ -167,17 +205,24 @@ export const sse = defineFunction({
   effects: 'external',
 })
 
+const OpenAiModel = () =>
+  z.object({ id: z.string(), object: z.literal('model'), created: z.number().int(), owned_by: z.string() })
+
 export const models = defineFunction({
   id: 'stream::models',
   summary: "The agents and models that /v1/chat/completions takes, in OpenAI's form",
   input: () => z.looseObject({}),
-  output: () =>
-    z.object({
-      object: z.literal('list'),
-      data: z.array(
-        z.object({ id: z.string(), object: z.literal('model'), created: z.number().int(), owned_by: z.string() }),
-      ),
-    }),
+  output: () => z.object({ object: z.literal('list'), data: z.array(OpenAiModel()) }),
   http: 'GET /v1/models',
+  effects: 'read',
+})
+
+/** One of that list, by its id, an alias or a model's own name. Ids with a slash may be written as they are, or encoded. */
+export const model = defineFunction({
+  id: 'stream::model',
+  summary: "An agent or model that /v1/chat/completions takes, in OpenAI's form",
+  input: () => z.looseObject({ id: z.string().min(1), name: z.string().nullish(), variant: z.string().nullish() }),
+  output: OpenAiModel,
+  http: ['GET /v1/models/:id', 'GET /v1/models/:id/:name', 'GET /v1/models/:id/:name/:variant'],
   effects: 'read',
 })

@@ -85,6 +85,7 @@ const FileEncoding = () => z.enum(['utf8', 'base64'])
 /** SHA-256 in hex. */
 const Hash = () => z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits')
 
+/** A file that is not UTF-8 is answered as base64, whatever was asked for: as text its bytes would be lost. */
 export const fileRead = defineFunction({
   id: 'fn::file_read',
   summary: 'Read a file of the workspace',
@@ -93,12 +94,13 @@ export const fileRead = defineFunction({
       path: Path(),
       offset: z.number().int().nonnegative().default(0).describe('First byte'),
       maxBytes: z.number().int().min(1).max(1_000_000).default(200_000),
-      encoding: FileEncoding().default('utf8'),
+      encoding: FileEncoding().default('utf8').describe('A file that is not UTF-8 is answered as base64 all the same'),
     }),
   output: () =>
     z.object({
       path: z.string(),
       content: z.string(),
+      /** Of `content`; `file_write` takes it back with the same. */
       encoding: FileEncoding(),
       /** Of the whole file, in bytes. */
       size: z.number().int(),
@@ -114,7 +116,11 @@ export const fileRead = defineFunction({
   access: 'agent',
 })
 
-/** The file is there whole or not at all. `version_conflict` where `expectedHash` is not that of the file. */
+/**
+ * The file is there whole or not at all, and keeps its permissions. `version_conflict` where `expectedHash` is not that of
+ * the file; `forbidden` (`details.reason` is `read_only`) where it is read-only; `conflict` (`not_utf8`) where text would
+ * replace a file that is not UTF-8.
+ */
 export const fileWrite = defineFunction({
   id: 'fn::file_write',
   summary: 'Write a file of the workspace; folders are made as needed',

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { EngineError } from '@agentos/protocol'
+import { EngineError, expandHome } from '@agentos/protocol'
 import { pino } from 'pino'
 import { loadConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
@@ -22,8 +23,9 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   const bundled = existsSync(join(here, 'store-thread.mjs'))
   const home = bundled ? dirname(here) : resolve(here, '../../..')
   const distDir = bundled ? here : join(home, 'dist')
-  const root = env.AGENTOS_ROOT ?? home
-  const dataDir = env.AGENTOS_DATA ?? join(root, 'data')
+  const given = (name: string) => (env[name] ? expandHome(env[name], homedir()) : undefined)
+  const root = given('AGENTOS_ROOT') ?? home
+  const dataDir = given('AGENTOS_DATA') ?? join(root, 'data')
 
   const descriptors = readDescriptors(join(distDir, 'workers'))
   const secrets = [...new Set(descriptors.flatMap((worker) => worker.secrets))]
@@ -38,7 +40,7 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
     pino.destination({ dest: 2, sync: false, maxLength: WAITING_LOG_BYTES }),
   )
   const installed = new Set(descriptors.map((worker) => worker.name))
-  const config = loadConfig(env.AGENTOS_CONFIG ?? join(root, 'config.yaml'), env, installed)
+  const config = loadConfig(given('AGENTOS_CONFIG') ?? join(root, 'config.yaml'), env, installed)
   const threadFile = bundled ? join(here, 'store-thread.mjs') : join(here, 'store/thread.ts')
   const engine = await startEngine({
     config,

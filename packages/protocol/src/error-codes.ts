@@ -64,8 +64,8 @@ export const errorCodes = [
     'unsupported_media_type',
     'terminal',
     415,
-    'This route takes JSON only.',
-    'Send the header `Content-Type: application/json`.',
+    'The body is no JSON where only JSON is taken, or packed in a way that is not read here.',
+    'Send the header `Content-Type: application/json`, and the body plain or in an encoding that `Accept-Encoding` names.',
   ),
   entry(
     'method_not_allowed',

@@ -7,7 +7,7 @@ export type {
   Principal,
   WorkerDescriptor,
 } from '@agentos/protocol'
-export { canonicalJson, openAiError } from '@agentos/protocol'
+export { canonicalJson, expandHome, openAiError } from '@agentos/protocol'
 export type {
   Channel,
   EnqueueResult,

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { expandHome } from '@agentos/protocol'
 import { loadDescriptor } from './describe.ts'
 import { openLog } from './log.ts'
 import { RunningWorker } from './running-worker.ts'
@@ -13,7 +15,7 @@ const DEFAULT_URL = 'ws://127.0.0.1:49134'
  */
 export async function runProcess(definition: WorkerDefinition, options: RunOptions): Promise<void> {
   const { env } = process
-  const dataDir = env.AGENTOS_DATA || join(env.AGENTOS_ROOT || process.cwd(), 'data')
+  const dataDir = expandHome(env.AGENTOS_DATA || join(env.AGENTOS_ROOT || process.cwd(), 'data'), homedir())
   const descriptor = await loadDescriptor(options.descriptor ?? env.AGENTOS_DESCRIPTOR)
   const secrets = [env.AGENTOS_CREDENTIAL, ...(descriptor?.secrets ?? []).map((name) => env[name])]
   const log = await openLog(

@@ -16,8 +16,8 @@ function both() {
   const real = (id: string, input: object): unknown => {
     const result = host.call(id, input, { worker: 'w', kind: 'system', realm: 'realm-default' })!
     if (!result.ok) {
-      // Where it lies in the store is the engine's own business.
-      const { partition: _inside, ...details } = (result.error.details ?? {}) as Record<string, unknown>
+      // Where it lies in the store, and whose it is, the engine alone knows.
+      const { partition: _inside, owner: _whose, ...details } = (result.error.details ?? {}) as Record<string, unknown>
       return { code: result.error.code, details }
     }
     return result.payload && 'value' in result.payload ? result.payload.value : undefined

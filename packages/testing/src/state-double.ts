@@ -113,7 +113,9 @@ export class StateDouble {
     const expires = ttlMs === undefined ? {} : { expires: this.options.now() + ttlMs }
     this.records.set(name, { value, version, seq: this.seq, ...expires })
     this.deleted.delete(name)
-    return { old_value: old?.value ?? null, new_value: value, version }
+    // Only who names a version is told the next one.
+    const told = (input.expectedVersion ?? null) === null ? {} : { version }
+    return { old_value: old?.value ?? null, new_value: value, ...told }
   }
 
   private delete(functionId: string, input: Input): unknown {

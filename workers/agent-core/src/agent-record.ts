@@ -3,6 +3,7 @@ import { AgentError, type Caller, type ParsedInputOf } from '@agentos/sdk'
 
 export const SCOPE = 'agents'
 export const DEFAULT_AGENT = 'default'
+export const DEFAULT_REALM = 'realm-default'
 
 /** What an agent may do where nobody said more: remember, recall, and look for functions. */
 export const DEFAULT_GRANTS = [
@@ -12,6 +13,14 @@ export const DEFAULT_GRANTS = [
   'agent::list_functions',
   'agent::find_functions',
 ]
+
+/** As it is stored. `pendingGrants`: its grants are not in force yet. */
+export type StoredAgent = Agent & { pendingGrants?: true }
+
+/** Without what is for this worker alone. */
+export function shown({ pendingGrants: _pending, ...agent }: StoredAgent): Agent {
+  return agent
+}
 
 type CreateInput = ParsedInputOf<typeof create>
 type UpdateInput = ParsedInputOf<typeof update>
@@ -45,11 +54,16 @@ export function updatedAgent(agent: Agent, input: UpdateInput, now: number): Age
 }
 
 export async function findAgent(caller: Caller, agentId: string): Promise<Agent | undefined> {
-  return (await caller.state.get<Agent>(SCOPE, agentId)) ?? undefined
+  const stored = await caller.state.get<StoredAgent>(SCOPE, agentId)
+  return stored && shown(stored)
 }
 
 export async function requireAgent(caller: Caller, agentId: string): Promise<Agent> {
   const agent = await findAgent(caller, agentId)
   if (agent) return agent
-  throw new AgentError('not_found', `There is no agent ${agentId} in this realm; create it with POST /v1/agents`)
+  throw noAgent(agentId)
+}
+
+export function noAgent(agentId: string): AgentError {
+  return new AgentError('not_found', `There is no agent ${agentId} in this realm; create it with POST /v1/agents`)
 }

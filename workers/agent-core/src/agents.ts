@@ -5,18 +5,20 @@ import { AgentError, type Caller, type HandlerContext, newId, type ParsedInputOf
 import {
   DEFAULT_AGENT,
   DEFAULT_GRANTS,
+  DEFAULT_REALM,
   findAgent,
   newAgent,
+  noAgent,
   requireAgent,
   SCOPE,
+  type StoredAgent,
+  shown,
   updatedAgent,
 } from './agent-record.ts'
+import { findSettled, inTurn, makingOne, put } from './agent-store.ts'
 import { granted, rank, readCatalogue } from './function-catalogue.ts'
 import { realmSettings } from './realm-settings.ts'
 
-const DEFAULT_REALM = 'realm-default'
-
-/** A new agent's grants are in force before its record can be found. */
 export async function createAgent(
   input: ParsedInputOf<typeof create>,
   ctx: HandlerContext,
@@ -25,10 +27,17 @@ export async function createAgent(
     throw new AgentError('forbidden', 'Grants and quotas need the owner token; leave them out for the default grants')
   }
   const agent = newAgent(input.id ?? newId('agent'), input, Date.now())
-  await assertRoom(ctx)
-  await store(ctx, agent, 0)
+  await add(agent, ctx)
   await announce(ctx, 'created', agent.id)
   return { agentId: agent.id }
+}
+
+/** A new agent, where the realm has room for one. Errors: `quota_exceeded`, `conflict`. */
+function add(agent: Agent, ctx: HandlerContext): Promise<void> {
+  return makingOne(ctx.realm, async () => {
+    await assertRoom(ctx)
+    await inTurn(ctx.realm, agent.id, () => put(ctx, agent, 0))
+  })
 }
 
 /** The realm may limit how many agents it has. */
@@ -44,26 +53,30 @@ async function assertRoom(ctx: HandlerContext): Promise<void> {
 }
 
 export async function updateAgent(input: ParsedInputOf<typeof update>, ctx: HandlerContext): Promise<Agent> {
-  const entries = await ctx.state.entries<Agent>(SCOPE, { prefix: input.agentId, limit: 1 })
-  const entry = entries.entries.find(({ key }) => key === input.agentId)
-  if (!entry) await requireAgent(ctx, input.agentId)
-  const agent = updatedAgent(entry!.value, input, Date.now())
-  await store(ctx, agent, entry!.version)
+  const agent = await inTurn(ctx.realm, input.agentId, async () => {
+    const entry = await ctx.state.getWithVersion<StoredAgent>(SCOPE, input.agentId)
+    if (!entry) throw noAgent(input.agentId)
+    const updated = updatedAgent(shown(entry.value), input, Date.now())
+    await put(ctx, updated, entry.version)
+    return updated
+  })
   await announce(ctx, 'updated', agent.id)
   return agent
 }
 
 export async function listAgents(ctx: HandlerContext): Promise<Agent[]> {
-  const agents = await ctx.state.list<Agent>(SCOPE)
-  return agents.sort((a, b) => a.createdAt - b.createdAt)
+  const agents = await ctx.state.list<StoredAgent>(SCOPE)
+  return agents.map(shown).sort((a, b) => a.createdAt - b.createdAt)
 }
 
 export async function deleteAgent(agentId: string, ctx: HandlerContext): Promise<{ deleted: true }> {
-  await requireAgent(ctx, agentId)
-  // Grants first: whatever happens after, the agent can do nothing any more.
-  await ctx.call(setCapabilities, { agentId, capabilities: { tools: [] } })
-  await ctx.call(purgeAgent, { agentId })
-  await ctx.state.delete(SCOPE, agentId)
+  await inTurn(ctx.realm, agentId, async () => {
+    await requireAgent(ctx, agentId)
+    // Grants first: whatever happens after, the agent can do nothing any more.
+    await ctx.call(setCapabilities, { agentId, capabilities: { tools: [] } })
+    await ctx.call(purgeAgent, { agentId })
+    await ctx.state.delete(SCOPE, agentId)
+  })
   await announce(ctx, 'deleted', agentId)
   return { deleted: true }
 }
@@ -76,19 +89,18 @@ export async function createDefaultIfMissing(
   ctx: HandlerContext,
   agentId: string,
 ): Promise<{ agent: Agent; created: boolean }> {
-  const found = await findAgent(ctx, agentId)
+  const found = await findSettled(ctx, ctx.realm, agentId)
   if (found) return { agent: found, created: false }
   const person = ctx.principal.kind === 'owner' || ctx.principal.kind === 'guest'
   const allowed = agentId === DEFAULT_AGENT || (ctx.realm === DEFAULT_REALM && person)
   if (!allowed) await requireAgent(ctx, agentId)
   const agent = newAgent(agentId, { name: agentId === DEFAULT_AGENT ? 'Assistant' : agentId }, Date.now())
   try {
-    await store(ctx, agent, 0)
+    await add(agent, ctx)
   } catch (error) {
     // Somebody else was first.
-    if (error instanceof Error && 'code' in error && error.code === 'conflict') {
-      return { agent: await requireAgent(ctx, agentId), created: false }
-    }
+    const found = await findSettled(ctx, ctx.realm, agentId)
+    if (found) return { agent: found, created: false }
     throw error
   }
   return { agent, created: agentId !== DEFAULT_AGENT }
@@ -99,7 +111,7 @@ export async function ensureDefaultAgent(caller: Caller): Promise<void> {
   if (await findAgent(caller, DEFAULT_AGENT)) return
   const agent = newAgent(DEFAULT_AGENT, { name: 'Assistant' }, Date.now())
   try {
-    await store(caller, agent, 0)
+    await inTurn(DEFAULT_REALM, DEFAULT_AGENT, () => put(caller, agent, 0))
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'conflict')) throw error
   }
@@ -120,33 +132,13 @@ export async function findAgentFunctions(
   return { functions: rank(functions, input.query).slice(0, input.limit) }
 }
 
-/** Writes the record with its grants; `version` 0 is a new one. */
-async function store(caller: Caller, agent: Agent, version: number): Promise<void> {
-  const taken = (): AgentError =>
-    version === 0
-      ? new AgentError('conflict', `There is an agent ${agent.id} already; change it with PATCH /v1/agents/${agent.id}`)
-      : new AgentError('version_conflict', `Agent ${agent.id} was changed by somebody else; read it again`)
-  if (version === 0 && (await findAgent(caller, agent.id))) throw taken()
-  const { functions, deny } = agent.capabilities
-  const quota = agent.resources?.maxTokensPerHour
-  await caller.call(setCapabilities, {
-    agentId: agent.id,
-    capabilities: {
-      tools: functions,
-      ...(deny ? { deny } : {}),
-      ...(quota ? { max_tokens_per_hour: quota } : {}),
-    },
-  })
-  try {
-    await caller.state.set(SCOPE, agent.id, agent, { expectedVersion: version })
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'version_conflict') throw taken()
-    throw error
-  }
-}
-
+/** What was done stands, whether or not anybody hears of it. */
 async function announce(ctx: HandlerContext, type: string, agentId: string): Promise<void> {
-  await ctx.trigger({ function_id: 'publish', payload: { topic: 'agent.lifecycle', data: { type, agentId } } })
+  try {
+    await ctx.trigger({ function_id: 'publish', payload: { topic: 'agent.lifecycle', data: { type, agentId } } })
+  } catch (error) {
+    ctx.log.warn({ err: error, type, agentId }, 'A change of an agent could not be announced')
+  }
 }
 
 function withoutMark({ tool: _tool, ...entry }: AgentFunction & { tool?: boolean }): AgentFunction {

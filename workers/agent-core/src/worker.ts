@@ -11,7 +11,8 @@ import {
   update,
 } from '@agentos/contracts/agent-core'
 import { defineWorker, durable, serve } from '@agentos/sdk'
-import { requireAgent } from './agent-record.ts'
+import { DEFAULT_REALM, requireAgent } from './agent-record.ts'
+import { settleAll } from './agent-store.ts'
 import {
   createAgent,
   deleteAgent,
@@ -30,7 +31,11 @@ const services = { sessions: new SessionQueue() }
 
 export const worker = defineWorker({
   name: 'agent-core',
-  start: (self) => ensureDefaultAgent(self.inRealm('realm-default')),
+  start: async (self) => {
+    await ensureDefaultAgent(self.inRealm(DEFAULT_REALM))
+    // Nobody waits for it: an agent that is used before has its grants brought into force then.
+    settleAll(self).catch((error) => self.log.warn({ err: error }, 'Not all grants were looked at after the start'))
+  },
   functions: [
     serve(health, (_input, ctx) => checkHealth(ctx)),
     serve(create, createAgent),

@@ -1,3 +1,4 @@
+import { normaliseGrant } from '@agentos/contracts/grant'
 import type {
   Capabilities,
   CapabilitiesInput,
@@ -9,7 +10,7 @@ import type {
 import { AgentError, canonicalJson, type HandlerContext, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import type * as z from 'zod'
 import type { AuditChain } from './audit-chain.ts'
-import { decide, explain, normaliseGrant } from './grants.ts'
+import { decide, explain } from './grants.ts'
 import { auditOnce } from './keyed-audit.ts'
 import { readUsage } from './quota.ts'
 
@@ -93,13 +94,7 @@ function grants(list: string[]): string[] {
 }
 
 async function remove(agentId: string, ctx: HandlerContext, expectedVersion: number | undefined): Promise<void> {
-  if (expectedVersion !== undefined) {
-    const stored = await ctx.state.getWithVersion(SCOPE, agentId)
-    if ((stored?.version ?? 0) !== expectedVersion) {
-      throw new AgentError('version_conflict', `The capabilities of ${agentId} have version ${stored?.version ?? 0}`)
-    }
-  }
-  await ctx.state.delete(SCOPE, agentId)
+  await ctx.state.delete(SCOPE, agentId, expectedVersion === undefined ? {} : { expectedVersion })
 }
 
 /** The refusal is what counts: that it could not be audited is only logged. */

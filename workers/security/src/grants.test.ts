@@ -1,6 +1,7 @@
+import { normaliseGrant } from '@agentos/contracts/grant'
 import { describe, expect, it } from 'vitest'
 import { toRecord } from './capabilities.ts'
-import { covers, decide, normaliseGrant } from './grants.ts'
+import { covers, decide } from './grants.ts'
 
 describe('grants', () => {
   it.each([

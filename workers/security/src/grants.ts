@@ -3,16 +3,6 @@ import type { Capabilities, Refusal } from '@agentos/contracts/security'
 /** What a record says about one function. */
 export type Decision = { allowed: true; rule: string } | Refusal
 
-/** `ns::*`, `ns::fn` or `*`; a bare prefix `ns` (also `ns::`) becomes `ns::*`. Nothing where it is no grant. */
-export function normaliseGrant(grant: string): string | undefined {
-  const text = grant.trim()
-  if (text === '*') return text
-  if (/^[\w.-]+(::[\w.-]+)*::\*$/.test(text)) return text
-  if (/^[\w.-]+(::[\w.-]+)+$/.test(text)) return text
-  const bare = /^([\w.-]+)(?:::)?$/.exec(text)
-  return bare ? `${bare[1]}::*` : undefined
-}
-
 /** A namespace ends at `::`: `mem::*` does not cover `memory::recall`. */
 export function covers(grant: string, resource: string): boolean {
   if (grant === '*') return true

@@ -1,8 +1,8 @@
 import { chat as agentChat } from '@agentos/contracts/agent-core'
 import { complete, type StreamFrame } from '@agentos/contracts/llm-router'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
-import { type ChannelRef, type HandlerContext, newId } from '@agentos/sdk'
-import { lastUserText, targetOf, toCompletion } from './openai-request.ts'
+import { AgentError, type ChannelRef, type HandlerContext, newId } from '@agentos/sdk'
+import { targetOf, textOf, toCompletion } from './openai-request.ts'
 import type { Answer } from './openai-response.ts'
 
 /** Sent by ourselves behind everything that the others wrote: nothing comes after it. */
@@ -22,7 +22,7 @@ export async function answer(
       agentChat,
       {
         agentId: target.agentId,
-        message: lastUserText(request.messages),
+        message: lastUserText(request),
         ...(sessionId ? { sessionId } : { sessionId: newId('session') }),
         ...(request.provider ? { provider: request.provider } : {}),
         ...(typeof request.temperature === 'number' ? { temperature: request.temperature } : {}),
@@ -89,4 +89,12 @@ export async function answerStreamed(
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** The last user turn's text, which is what an agent answers. */
+function lastUserText({ messages }: CompletionRequest): string {
+  const last = messages.findLast((message) => message.role === 'user')
+  const text = last ? textOf(last.content) : ''
+  if (!text) throw new AgentError('invalid_input', 'a non-empty user message is required')
+  return text
 }

@@ -2,7 +2,8 @@ import { CompletionRequest, RawRequest, type RawResponse } from '@agentos/contra
 import { AgentError, type HandlerContext } from '@agentos/sdk'
 import type * as z from 'zod'
 import { answer, answerStreamed } from './answer.ts'
-import { assertSupported, targetOf } from './openai-request.ts'
+import { assertSupported } from './openai-fields.ts'
+import { targetOf } from './openai-request.ts'
 import { chunk, chunkAtEnd, deltaOf, errorReply, newIdentity, toChatCompletion, usageChunk } from './openai-response.ts'
 import { SseResponse } from './sse.ts'
 
@@ -15,7 +16,7 @@ export async function completion(input: unknown, ctx: HandlerContext) {
   const raw = rawSchema.safeParse(input)
   if (!raw.success) {
     const request = requestSchema.parse(input)
-    assertSupported(request, targetOf(request))
+    assertServed(request)
     const result = await answer(request, ctx, {})
     return toChatCompletion(newIdentity(result.model ?? request.model), result)
   }
@@ -77,12 +78,38 @@ export function parseBody(body: unknown): CompletionRequest {
   assertJson(body)
   const parsed = requestSchema.safeParse(body)
   if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    const where = issue?.path.join('.')
-    throw new AgentError('invalid_input', `${where ? `${where}: ` : ''}${issue?.message ?? 'The body is not valid'}`)
+    const { path, message } = firstMistake(parsed.error.issues)
+    throw new AgentError(
+      'invalid_input',
+      path ? `${path}: ${message}` : message,
+      path ? { details: { param: path } } : {},
+    )
   }
-  assertSupported(parsed.data, targetOf(parsed.data))
+  assertServed(parsed.data)
   return parsed.data
+}
+
+function assertServed(request: CompletionRequest): void {
+  assertSupported(request, 'agentId' in targetOf(request) ? 'agent' : 'model')
+}
+
+type Issue = z.core.$ZodIssue
+
+/** Where a field may have several forms, the form that fits best says what is wrong with it. */
+function firstMistake(issues: readonly Issue[]): { path: string; message: string } {
+  let [issue] = issues
+  const path = [...(issue?.path ?? [])]
+  while (issue?.code === 'invalid_union' && issue.errors.some((branch) => branch.length > 0)) {
+    const branches = issue.errors.filter((branch) => branch.length > 0)
+    const [nearest] = branches.toSorted((a, b) => depthOf(b) - depthOf(a))
+    issue = nearest?.[0]
+    path.push(...(issue?.path ?? []))
+  }
+  return { path: path.join('.'), message: issue?.message ?? 'The body is not valid' }
+}
+
+function depthOf(issues: readonly Issue[]): number {
+  return Math.max(...issues.map(({ path }) => path.length))
 }
 
 /** The edge hands on no body where there was none, or one that does not say that it is JSON. */

@@ -1,7 +1,7 @@
 import { list } from '@agentos/contracts/agent-core'
-import { models, providers } from '@agentos/contracts/llm-router'
+import { models, providers, route } from '@agentos/contracts/llm-router'
 import type { models as modelsContract } from '@agentos/contracts/streaming'
-import type { HandlerContext, OutputOf } from '@agentos/sdk'
+import { AgentError, type HandlerContext, type OutputOf } from '@agentos/sdk'
 
 type Row = OutputOf<typeof modelsContract>['data'][number]
 
@@ -24,6 +24,19 @@ export async function listModels(ctx: HandlerContext): Promise<OutputOf<typeof m
   }
   if (current.default) add(qualified(current.default.provider, current.default.model), 0, current.default.provider)
   return { object: 'list', data: [...rows.values()] }
+}
+
+/** One row of that list. Its id is what was asked for: an alias, and a model's own name, say the same. */
+export async function findModel(id: string, ctx: HandlerContext): Promise<Row> {
+  const { data } = await listModels(ctx)
+  const listed = data.find((row) => row.id === id)
+  if (listed) return listed
+  const meant = await ctx.call(route, { model: id }).catch(() => undefined)
+  const row = meant && data.find((other) => other.id === qualified(meant.provider, meant.model))
+  if (row) return { ...row, id }
+  throw new AgentError('model_not_found', `There is no model ${id} that can be used now; GET /v1/models lists them`, {
+    details: { param: 'model' },
+  })
 }
 
 function qualified(provider: string, model: string): string {

@@ -142,5 +142,21 @@ export function errorReply(error: unknown): OpenAiError {
   if (code === 'not_found' || code === 'model_not_found') {
     return openAiError({ code: 'model_not_found', message, details: { param: 'model' } })
   }
-  return openAiError({ code, message, details })
+  const field = typeof details === 'object' && details !== null && 'param' in details ? String(details.param) : ''
+  const name = NAMES[field]
+  if (name === undefined) return openAiError({ code, message, details })
+  const said = message.startsWith(`${field}: `) ? `${name}${message.slice(field.length)}` : message
+  return openAiError({ code, message: said, details: { param: name } })
+}
+
+/** What the client calls a field that the router or the agent refuses. */
+const NAMES: Record<string, string> = {
+  maxTokens: 'max_completion_tokens',
+  topP: 'top_p',
+  frequencyPenalty: 'frequency_penalty',
+  presencePenalty: 'presence_penalty',
+  parallelToolCalls: 'parallel_tool_calls',
+  toolChoice: 'tool_choice',
+  responseFormat: 'response_format',
+  reasoning: 'reasoning_effort',
 }

@@ -1,8 +1,9 @@
+import { hash } from 'node:crypto'
 import { chat as agentChat } from '@agentos/contracts/agent-core'
-import { chat, completion as completionContract, models, sse } from '@agentos/contracts/streaming'
-import { defineWorker, newId, serve } from '@agentos/sdk'
+import { chat, completion as completionContract, model, models, sse } from '@agentos/contracts/streaming'
+import { defineWorker, type HandlerContext, newId, serve } from '@agentos/sdk'
 import { completion } from './completion.ts'
-import { listModels } from './model-list.ts'
+import { findModel, listModels } from './model-list.ts'
 import { transcript } from './transcript.ts'
 
 export const worker = defineWorker({
@@ -11,18 +12,29 @@ export const worker = defineWorker({
     serve(completionContract, completion),
     serve(sse, transcript),
     serve(models, (_input, ctx) => listModels(ctx)),
-    serve(chat, async ({ message, agentId, sessionId, provider, model, stream }, ctx) => {
-      const answer = await ctx.call(agentChat, {
-        message,
-        agentId,
-        sessionId: sessionId ?? newId('session'),
-        ...(provider ? { provider } : {}),
-        ...(model ? { model } : {}),
-        ...(stream ? { stream } : {}),
-      })
+    serve(model, ({ id, name, variant }, ctx) => findModel([id, name, variant].filter(Boolean).join('/'), ctx)),
+    serve(chat, async ({ message, agentId, sessionId, provider, model: wanted, stream }, ctx) => {
+      const key = ctx.idempotencyKey
+      const answer = await ctx.call(
+        agentChat,
+        {
+          message,
+          agentId,
+          sessionId: sessionId ?? (key === undefined ? newId('session') : sessionOf(key, ctx)),
+          ...(provider ? { provider } : {}),
+          ...(wanted ? { model: wanted } : {}),
+          ...(stream ? { stream } : {}),
+        },
+        key === undefined ? {} : { idempotencyKey: `${key}/chat` },
+      )
       return { content: answer.content, model: answer.model, usage: answer.usage }
     }),
   ],
 })
+
+/** The session of a chat that names none: the same where the same call comes again. */
+function sessionOf(key: string, { principal }: HandlerContext): string {
+  return `session-${hash('sha256', JSON.stringify([principal.kind, principal.id, key])).slice(0, 32)}`
+}
 
 if (import.meta.main) await worker.run()

@@ -1,9 +1,11 @@
+import { homedir } from 'node:os'
 import { resolve } from 'node:path'
+import { expandHome } from '@agentos/sdk'
 import * as z from 'zod'
 
 /** `config:` of the worker's entry in config.yaml. */
 export const Settings = z.strictObject({
-  /** Folder of the files, one folder in it per realm. @default `workspace` beside config.yaml */
+  /** Folder of the files, one folder in it per realm; `~/x` is in the home folder. @default `workspace` beside config.yaml */
   workspace: z.string().min(1).optional(),
   /** Largest file, in bytes. */
   max_file_bytes: z.number().int().min(1).max(10_000_000).default(5_000_000),
@@ -37,5 +39,5 @@ export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environme
 }
 
 export function workspaceOf(settings: Settings, root: string): string {
-  return resolve(root, settings.workspace ?? 'workspace')
+  return resolve(root, expandHome(settings.workspace ?? 'workspace', homedir()))
 }

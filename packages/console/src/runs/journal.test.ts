@@ -73,3 +73,15 @@ it('knows what was taken over from another run', () => {
   )
   expect(story.steps).toMatchObject([{ state: 'done', copied: true }])
 })
+
+it('shows a step as open again whose failure counts no more', () => {
+  const story = storyOf(
+    events(
+      { at: 1, type: 'started', input: {} },
+      { at: 2, type: 'result', step: '1', call, outcome: { ok: false, error: { code: 'rate_limited', message: '' } } },
+      { at: 3, type: 'reopened', steps: ['1'] },
+    ),
+  )
+  expect(story.steps).toEqual([expect.objectContaining({ key: '1', state: 'open' })])
+  expect(story.steps[0]).not.toHaveProperty('outcome')
+})

@@ -12,6 +12,8 @@ export interface JournalEvent {
   at: number
   type: string
   step?: string
+  /** Of a run that was opened again: the steps whose failures count no more. */
+  steps?: string[]
   call?: StepCall
   outcome?: { ok: boolean; value?: unknown; error?: { code: string; message: string } }
   attempt?: number
@@ -71,7 +73,8 @@ export function storyOf(events: readonly JournalEvent[]): RunStory {
     if (event.type === 'started') story.input = event.input
     if (event.type === 'attempt') story.attempts.push(attemptOf(event, story.attempts.length + 1))
     if (event.type === 'finished') story.end = event
-    if (event.type === 'signal') reopen(steps, event.name)
+    if (event.type === 'signal') reopen(steps, ({ state, signal }) => state === 'waiting' && signal === event.name)
+    if (event.type === 'reopened') reopen(steps, ({ key }) => event.steps?.includes(key) === true)
     if (event.step !== undefined) {
       const step = changed(steps.get(event.step), event, story.attempts.at(-1), last)
       if (step) steps.set(event.step, step)
@@ -88,10 +91,11 @@ const attemptOf = ({ at, attempt, pid }: JournalEvent, next: number): Attempt =>
   ...(pid === undefined ? {} : { pid }),
 })
 
-/** A signal came: whoever waited for it goes on. */
-function reopen(steps: Map<string, RunStep>, name: string | undefined): void {
+/** These steps go on. */
+function reopen(steps: Map<string, RunStep>, which: (step: RunStep) => boolean): void {
   for (const [key, step] of steps) {
-    if (step.state === 'waiting' && step.signal === name) steps.set(key, { ...step, state: 'open' })
+    const { endedAt: _ended, outcome: _failure, ...open } = step
+    if (which(step)) steps.set(key, { ...open, state: 'open' })
   }
 }
 

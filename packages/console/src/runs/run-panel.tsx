@@ -42,7 +42,7 @@ export function RunPanel({ id }: { id: string }) {
   )
 }
 
-const TURNS = new Set(['attempt', 'waiting', 'signal', 'parked', 'resumed', 'finished'])
+const TURNS = new Set(['attempt', 'waiting', 'signal', 'parked', 'resumed', 'reopened', 'finished'])
 
 function Origin({ run: { id, replayOf, forkOf } }: { run: Run }) {
   return (

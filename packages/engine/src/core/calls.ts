@@ -12,7 +12,7 @@ import { attemptSpan, callSpan } from './call-spans.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
-import { type FunctionFacts, factsOf, isRepeatable } from './function-facts.ts'
+import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
 import type { Limits } from './limits.ts'
 import type {
@@ -260,7 +260,11 @@ export class Calls {
   }
 
   private keyed(call: Call): KeyedCall {
-    return { request: call.request, repeatable: () => this.isRepeatable(call) }
+    return {
+      request: call.request,
+      repeatable: () => this.isRepeatable(call),
+      reachesOutside: () => reachesOutside(this.factsOf(call), call.request),
+    }
   }
 
   private isRepeatable(call: Call): boolean {

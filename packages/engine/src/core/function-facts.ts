@@ -1,4 +1,4 @@
-import { type EffectsRule, effectsOf, type FunctionDescriptor, payloadValue } from '@agentos/protocol'
+import { type Effects, type EffectsRule, effectsOf, type FunctionDescriptor, payloadValue } from '@agentos/protocol'
 import type { Catalogue } from './catalogue.ts'
 import type { InvokeRequest } from './module.ts'
 import type { Registration, Registry } from './registry.ts'
@@ -30,8 +30,16 @@ export function factsOf(
 export function isRepeatable(facts: FunctionFacts | undefined, request: InvokeRequest): boolean {
   if (!facts) return false
   if (facts.idempotent || (facts.keyed && request.context.idempotencyKey !== undefined)) return true
-  const input = facts.effects === 'varies' ? payloadValue(request.payload) : undefined
-  return effectsOf(facts, input) === 'read'
+  return effectsWith(facts, request) === 'read'
+}
+
+/** May this call change something outside of this system? What nobody described may. */
+export function reachesOutside(facts: FunctionFacts | undefined, request: InvokeRequest): boolean {
+  return effectsWith(facts, request) === 'external'
+}
+
+function effectsWith(facts: FunctionFacts | undefined, request: InvokeRequest): Effects {
+  return effectsOf(facts, facts?.effects === 'varies' ? payloadValue(request.payload) : undefined)
 }
 
 function toldFacts(metadata: unknown): FunctionFacts | undefined {

@@ -139,6 +139,8 @@ export interface KeyedCall {
   readonly request: InvokeRequest
   /** Repeating it is harmless, whatever became of an earlier one. */
   repeatable(): boolean
+  /** It may change something outside of this system. */
+  reachesOutside(): boolean
 }
 
 /** What becomes of a call with an idempotency key; one of them runs, once. */

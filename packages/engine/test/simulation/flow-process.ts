@@ -1,4 +1,4 @@
-import type { ErrorBody, WireContext } from '@agentos/protocol'
+import { type ErrorBody, isRetryable, type WireContext } from '@agentos/protocol'
 import { QueueClient } from './queue-client.ts'
 import type { World } from './world.ts'
 
@@ -8,7 +8,13 @@ export interface Frame {
   invocation_id: string
   function_id: string
   context: WireContext
-  data: Record<string, unknown> & { plan: PlanStep[]; n: number; runId: string; input: { key: string } }
+  data: Record<string, unknown> & {
+    plan: PlanStep[]
+    n: number
+    strict: boolean
+    runId: string
+    input: { key: string }
+  }
   result?: unknown
   error?: ErrorBody
 }
@@ -22,6 +28,7 @@ export type PlanStep =
 
 /** How a step came out, as text that can be compared. */
 type Told = string
+export const ERROR = 'error '
 
 interface Attempt {
   id: string
@@ -29,6 +36,9 @@ interface Attempt {
   recorded: number
   suspended: boolean
   over: boolean
+  /** It ends with the first failure that may pass, as a handler does that catches nothing. */
+  strict: boolean
+  failure: string | undefined
 }
 
 /** What a process tells whoever watches the simulation. */
@@ -89,6 +99,8 @@ export class FlowProcess {
       recorded: context.recorded!,
       suspended: false,
       over: false,
+      strict: data.strict,
+      failure: undefined,
     }
     this.attempts.set(id, attempt)
     if (context.follows) this.watch.followed()
@@ -100,8 +112,8 @@ export class FlowProcess {
     this.world.after(this.world.between(0, 10), () => {
       if (attempt.over) return
       attempt.over = true
-      const error = { code: 'run_suspended', message: 'suspended' }
-      const how = attempt.suspended ? { error } : { result: outcomes }
+      const code = attempt.suspended ? 'run_suspended' : attempt.failure
+      const how = code === undefined ? { result: outcomes } : { error: { code, message: code } }
       this.client.send({ type: 'invocationresult', invocation_id: attempt.id, ...how })
     })
   }
@@ -109,7 +121,8 @@ export class FlowProcess {
   /** Runs the steps one after the other; a suspended attempt goes no further. */
   private sequence(attempt: Attempt, plan: PlanStep[], prefix: string, done: Told[], end: (all: Told[]) => void): void {
     const [step, ...rest] = plan
-    if (!step || attempt.suspended) return end(done)
+    // Branches side by side all come to their end first.
+    if (!step || attempt.suspended || (prefix === '' && attempt.failure)) return end(done)
     const key = `${prefix}${done.length + 1}`
     const next = (outcome: Told): void => this.sequence(attempt, rest, prefix, [...done, outcome], end)
     if (step.kind === 'all') return this.branches(attempt, step.branches, key, next)
@@ -119,7 +132,10 @@ export class FlowProcess {
         return end(done)
       }
       this.watch.told(attempt.run, key, outcome)
-      next(outcome)
+      const code = outcome.startsWith(ERROR) ? outcome.slice(ERROR.length) : undefined
+      if (!attempt.strict || code === undefined || !isRetryable(code)) return next(outcome)
+      attempt.failure = code
+      end(done)
     }
     if (step.kind === 'call') this.call(attempt, key, step, tell)
     else if (step.kind === 'wait') this.ask(attempt, key, 'engine::journal::wait', { name: step.name }, tell)
@@ -203,5 +219,5 @@ export class FlowProcess {
 /** `undefined` where the run is suspended. */
 function outcomeOf({ result, error }: Frame): Told | undefined {
   if (error?.code === 'run_suspended') return undefined
-  return error ? `error ${error.code}` : JSON.stringify(result ?? null)
+  return error ? `${ERROR}${error.code}` : JSON.stringify(result ?? null)
 }

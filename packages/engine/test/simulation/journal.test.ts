@@ -1,3 +1,4 @@
+import { isRetryable } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { Catalogue } from '../../src/core/catalogue.ts'
 import type { Grant } from '../../src/core/connection.ts'
@@ -10,7 +11,7 @@ import { createStateModule } from '../../src/modules/state/module.ts'
 import { MemoryDisk, MemoryStore } from '../../src/store/memory-store.ts'
 import { installed } from '../peers.ts'
 import { ApprovalGate } from './approval-gate.ts'
-import { FlowProcess, type Frame, type PlanStep } from './flow-process.ts'
+import { ERROR, FlowProcess, type Frame, type PlanStep } from './flow-process.ts'
 import { QueueClient } from './queue-client.ts'
 import { World } from './world.ts'
 
@@ -18,6 +19,7 @@ const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100)
 const FIRST_SEED = Number(process.env.SIMULATION_SEED ?? 1)
 const CHAOS_MS = 2_500
 const CALM_MS = CHAOS_MS + 90_000
+const AGAIN_MS = 20_000
 
 const OWNER: Grant = { principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' }
 const TOOL: Grant = { principal: { kind: 'system', id: 'tool' }, realm: 'system', worker: 'tool' }
@@ -50,6 +52,7 @@ const FEATURES = {
 interface Asked {
   n: number
   keyed: boolean
+  strict: boolean
   plan: PlanStep[]
 }
 
@@ -75,6 +78,8 @@ class RunWorld {
   readonly attempts = new Map<string, number>()
   faults = 0
   followed = 0
+  /** Steps that were done again after their run had failed with what may pass. */
+  reopened = 0
   private readonly world: World
   private readonly disk = new MemoryDisk()
   private readonly flows: FlowProcess[]
@@ -138,7 +143,14 @@ class RunWorld {
       this.calm = true
       if (this.core) this.kill()
     })
+    world.after(CHAOS_MS + AGAIN_MS, () => this.callAgain())
     world.runUntil(CALM_MS)
+  }
+
+  /** Whoever gave a key and has no answer asks again. */
+  private callAgain(): void {
+    for (const asked of this.asked.values()) if (asked.keyed && !this.answers.has(asked.n)) this.callAs(asked, false)
+    if (this.world.now < CALM_MS - 2 * AGAIN_MS) this.world.after(AGAIN_MS, () => this.callAgain())
   }
 
   /** Asks a function of the engine that lives at the end. */
@@ -199,13 +211,27 @@ class RunWorld {
     const { world } = this
     const again = world.chance(0.2) ? [...this.asked.values()].filter(({ keyed }) => keyed).at(-1) : undefined
     if (!again) this.n += 1
-    const asked = again ?? { n: this.n, keyed: world.chance(0.8), plan: this.plan() }
+    const asked = again ?? {
+      n: this.n,
+      keyed: world.chance(0.8),
+      strict: world.chance(0.5),
+      plan: this.plan(),
+    }
     this.asked.set(asked.n, asked)
+    this.callAs(asked, again !== undefined && world.chance(0.7))
+  }
+
+  private callAs(asked: Asked, joins: boolean): void {
+    const { n, plan, strict } = asked
     this.request(
       this.caller,
       'flow::run',
-      { n: asked.n, plan: asked.plan, ...(again && world.chance(0.7) ? { stream: STREAM } : {}) },
+      { n, plan, strict, ...(joins ? { stream: STREAM } : {}) },
       (frame) => {
+        // What may pass is no outcome: the same call goes on with it.
+        if (asked.keyed && frame.error && isRetryable(frame.error.code)) {
+          this.world.after(50, () => this.callAs(asked, joins))
+        }
         if (frame.error) return
         const before = this.answers.get(asked.n)
         if (before !== undefined && JSON.stringify(before) !== JSON.stringify(frame.result)) {
@@ -291,7 +317,7 @@ class RunWorld {
     if (type !== 'invokefunction') return
     const [run, step] = (context.idempotency_key ?? '').split('/')
     const entries = this.entriesOf(run!)
-    if (entries.some((entry) => entry.kind === 'result' && entry.step === step)) {
+    if (isRecorded(entries, step!)) {
       this.wrong.push(`step ${step} of ${run} (${function_id}) was sent after its result was on disk`)
     }
     if (REPEATABLE.has(function_id)) return
@@ -309,7 +335,10 @@ class RunWorld {
   private hears(run: string, step: string, outcome: string): void {
     const key = `${run}/${step}`
     const before = this.told.get(key)
-    if (before !== undefined && before !== outcome) this.wrong.push(`${key} was ${before} and is ${outcome}`)
+    if (before !== undefined && before !== outcome) {
+      if (before.startsWith(ERROR) && isRetryable(before.slice(ERROR.length))) this.reopened += 1
+      else this.wrong.push(`${key} was ${before} and is ${outcome}`)
+    }
     this.told.set(key, outcome)
     if (!this.entriesOf(run).some((entry) => entry.kind === 'result' && entry.step === step)) {
       this.wrong.push(`${key} was told before it was on disk`)
@@ -317,7 +346,7 @@ class RunWorld {
   }
 
   private works(run: string, step: string): unknown {
-    if (this.entriesOf(run).some((entry) => entry.kind === 'result' && entry.step === step)) {
+    if (isRecorded(this.entriesOf(run), step)) {
       this.wrong.push(`the work of ${run}/${step} was done again after it was on disk`)
     }
     this.ids += 1
@@ -346,7 +375,7 @@ class RunWorld {
     // Frozen: it never answers.
     if (!calm && world.chance(0.03)) return
     world.after(world.between(0, 40), () => {
-      if (!calm && world.chance(0.1)) return fail(world.chance(0.5) ? 'upstream_error' : 'not_found')
+      if (!calm && world.chance(0.12)) return fail(world.chance(0.6) ? 'upstream_error' : 'not_found')
       this.ids += 1
       answer({ result: { done: this.ids } })
     })
@@ -411,12 +440,23 @@ class RunWorld {
   }
 }
 
+/** Is there a result of the step that counts? */
+function isRecorded(entries: readonly Entry[], step: string): boolean {
+  let recorded = false
+  for (const entry of entries) {
+    if (entry.kind === 'result' && entry.step === step) recorded = true
+    if (entry.kind === 'reopened' && entry.steps.includes(step)) recorded = false
+  }
+  return recorded
+}
+
 describe('runs under killed engines, killed processes, frozen ones and a disk that refuses', () => {
   it(`are never lost, stuck, or done twice over ${SEEDS} seeds`, { timeout: 120_000 + SEEDS * 3_000 }, () => {
     let faults = 0
     let handedOver = 0
     let decided = 0
     let followed = 0
+    let reopened = 0
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const where = `seed ${seed} (replay: SIMULATION_SEED=${seed} SIMULATION_SEEDS=1)`
       const world = new RunWorld(seed)
@@ -424,9 +464,11 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
       expect(world.wrong, where).toEqual([])
       for (const [id, n] of world.runs) {
         const run = world.ask('engine::runs::get', { runId: id }) as RunView
-        const { keyed } = world.asked.get(n)!
+        const { keyed, strict } = world.asked.get(n)!
         const told = `call ${n}, ${id}: ${JSON.stringify(run)}, ${where}`
         if ((world.attempts.get(id) ?? 0) > 1) handedOver += 1
+        // Nobody can call again.
+        if (run.status === 'failed' && strict && !keyed && isRetryable(run.error?.code ?? '')) continue
         if (run.status === 'failed') {
           expect(run.error?.code, told).toBe('run_crashed')
           expect(run.attempts, told).toBeGreaterThanOrEqual(5)
@@ -452,6 +494,7 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
       }
       faults += world.faults
       followed += world.followed
+      reopened += world.reopened
     }
     // One seed alone may be a quiet one.
     if (SEEDS < 20) return
@@ -459,5 +502,6 @@ describe('runs under killed engines, killed processes, frozen ones and a disk th
     expect(handedOver, 'runs do change hands').toBeGreaterThan(SEEDS)
     expect(decided, 'and end').toBeGreaterThan(SEEDS)
     expect(followed, 'and are followed').toBeGreaterThan(SEEDS)
+    expect(reopened, 'and go on after what may pass').toBeGreaterThan(SEEDS / 5)
   })
 })

@@ -1,5 +1,18 @@
 import { execFile } from 'node:child_process'
-import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -210,6 +223,72 @@ describe('files', () => {
     await write('b', content, { encoding: 'base64' })
     expect(await read('b', { encoding: 'base64' })).toMatchObject({ content, size: 4 })
     expect(await failure(write('b', 'not base64!', { encoding: 'base64' }))).toBe('invalid_input')
+  })
+
+  it('keep the mode that their owner gave them', async () => {
+    await write('run.sh', 'old')
+    for (const mode of [0o750, 0o644, 0o666]) {
+      await chmod(join(root, REALM, 'run.sh'), mode)
+      await write('run.sh', `new ${mode}`)
+      expect((await stat(join(root, REALM, 'run.sh'))).mode & 0o777).toBe(mode)
+    }
+    await write('mine', 'x')
+    expect((await stat(join(root, REALM, 'mine'))).mode & 0o777).toBe(0o600)
+  })
+
+  it('are left alone where their owner made them read-only', async () => {
+    const { hash } = await write('a', 'kept')
+    await chmod(join(root, REALM, 'a'), 0o444)
+    await expect(write('a', 'lost', { expectedHash: hash })).rejects.toMatchObject({
+      code: 'forbidden',
+      details: { reason: 'read_only' },
+    })
+    expect(await read('a')).toMatchObject({ content: 'kept' })
+    expect(await readdir(join(root, REALM))).toEqual(['a'])
+  })
+
+  it.each([
+    ['Latin-1', Buffer.from('Grüße', 'latin1')],
+    ['UTF-16', Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from('Grüße 😀', 'utf16le')])],
+    ['UTF-8 that is cut off', Buffer.from('Grü').subarray(0, 3)],
+    ['no text', Buffer.from([0, 255, 1, 254])],
+  ])('that are not UTF-8 are answered as base64, and not destroyed: %s', async (_what, bytes) => {
+    await write('a', '')
+    await writeFile(join(root, REALM, 'a'), bytes)
+    const found = await read('a')
+    expect(found).toMatchObject({ encoding: 'base64', content: bytes.toString('base64'), truncated: false })
+    // What was read, or made of it, and comes back as text would take the place of the bytes.
+    for (const content of [found.content, bytes.toString('utf8')]) {
+      await expect(write('a', content, { expectedHash: found.hash })).rejects.toMatchObject({
+        code: 'conflict',
+        details: { reason: 'not_utf8' },
+      })
+    }
+    expect(await readFile(join(root, REALM, 'a'))).toEqual(bytes)
+    await write('a', found.content, { encoding: found.encoding })
+    expect(await readFile(join(root, REALM, 'a'))).toEqual(bytes)
+    await write('a', Buffer.from('now it is text: ü').toString('base64'), { encoding: 'base64' })
+    expect(await write('a', 'and can be written')).toMatchObject({ created: false })
+  })
+
+  it('that are not UTF-8 are read in parts by their bytes', async () => {
+    const bytes = Buffer.from('Straße und Grüße', 'latin1')
+    await write('a', bytes.toString('base64'), { encoding: 'base64' })
+    const parts: Buffer[] = []
+    for (let next: number | null = 0; next !== null; ) {
+      const part = await read('a', { offset: next, maxBytes: 5 })
+      parts.push(Buffer.from(part.content, part.encoding))
+      next = part.nextOffset
+    }
+    expect(Buffer.concat(parts)).toEqual(bytes)
+  })
+
+  it('are read from the character that an offset leads into', async () => {
+    await write('a', 'aü€😀b')
+    const contents = await Promise.all(
+      [0, 1, 2, 3, 4, 5, 6, 8, 9, 10].map(async (offset) => (await read('a', { offset })).content),
+    )
+    expect(contents).toEqual(['aü€😀b', 'ü€😀b', 'ü€😀b', '€😀b', '€😀b', '€😀b', '😀b', '😀b', '😀b', 'b'])
   })
 
   it('are changed only where they are what the writer has read', async () => {

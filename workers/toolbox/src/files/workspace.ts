@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { hash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
@@ -7,6 +8,15 @@ import { Folder } from './folder.ts'
 import { readPath } from './path.ts'
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = constants
+const OWNER_WRITES = 0o200
+/** What a new content does not take over: it must not run as somebody else. */
+const PERMISSIONS = 0o777
+
+interface LoadedFile {
+  bytes: Buffer
+  /** Permissions alone. */
+  mode: number
+}
 
 /** The files of agents: a folder per realm, and nothing outside of it. */
 export class Workspace {
@@ -22,15 +32,20 @@ export class Workspace {
 
   async read(realm: string, input: ParsedInputOf<typeof fileRead>): Promise<OutputOf<typeof fileRead>> {
     const names = readPath(input.path)
-    const bytes = await this.inFolder(realm, names, false, (folder, name) => this.load(folder, name))
-    if (!bytes) throw new AgentError('not_found', `There is no file ${input.path} in the workspace`)
-    const end = input.encoding === 'utf8' ? wholeCharacters(bytes, input) : input.offset + input.maxBytes
-    const part = bytes.subarray(input.offset, end)
-    const next = input.offset + part.length
+    const file = await this.inFolder(realm, names, false, (folder, name) => this.load(folder, name))
+    if (!file) throw new AgentError('not_found', `There is no file ${input.path} in the workspace`)
+    const { bytes } = file
+    // As text, bytes that are none would be lost, and with them the file that is written back.
+    const encoding = input.encoding === 'utf8' && isUtf8(bytes) ? 'utf8' : 'base64'
+    const from = Math.min(input.offset, bytes.length)
+    const [start, next] =
+      encoding === 'utf8'
+        ? wholeCharacters(bytes, from, input.maxBytes)
+        : [from, Math.min(from + input.maxBytes, bytes.length)]
     return {
       path: names.join('/'),
-      content: part.toString(input.encoding),
-      encoding: input.encoding,
+      content: bytes.subarray(start, next).toString(encoding),
+      encoding,
       size: bytes.length,
       hash: hash('sha256', bytes),
       truncated: next < bytes.length,
@@ -47,8 +62,9 @@ export class Workspace {
     const written = this.writing.then(() =>
       this.inFolder(realm, names, true, async (folder, name) => {
         const before = await this.load(folder, name)
-        compareHash(input.path, input.expectedHash, before && hash('sha256', before))
-        await replace(folder, name, bytes)
+        compareHash(input.path, input.expectedHash, before && hash('sha256', before.bytes))
+        if (before) await refuseToReplace(folder, name, before, input)
+        await replace(folder, name, bytes, before?.mode ?? 0o600)
         return {
           path: names.join('/'),
           size: bytes.length,
@@ -64,8 +80,8 @@ export class Workspace {
   /** SHA-256 of a file; undefined where there is none. */
   async hashOf(realm: string, path: string): Promise<string | undefined> {
     try {
-      const bytes = await this.inFolder(realm, readPath(path), false, (folder, name) => this.load(folder, name))
-      return bytes && hash('sha256', bytes)
+      const file = await this.inFolder(realm, readPath(path), false, (folder, name) => this.load(folder, name))
+      return file && hash('sha256', file.bytes)
     } catch (error) {
       if (error instanceof AgentError && error.code === 'not_found') return undefined
       throw error
@@ -109,7 +125,7 @@ export class Workspace {
   }
 
   /** Undefined where there is no such file. */
-  private async load(folder: Folder, name: string): Promise<Buffer | undefined> {
+  private async load(folder: Folder, name: string): Promise<LoadedFile | undefined> {
     let handle: FileHandle
     try {
       handle = await folder.file(name, O_RDONLY)
@@ -118,7 +134,7 @@ export class Workspace {
       throw error
     }
     try {
-      const { size, nlink } = await plainFile(handle)
+      const { size, nlink, mode } = await plainFile(handle)
       // A second name of the file may be anywhere.
       if (nlink > 1)
         throw new AgentError('forbidden', 'The file has another name too (a hard link), which may be outside')
@@ -126,7 +142,7 @@ export class Workspace {
         throw new AgentError('payload_too_large', `The file has ${size} bytes, over ${this.maxBytes}`)
       const bytes = Buffer.alloc(size)
       const { bytesRead } = await handle.read(bytes, 0, size, 0)
-      return bytes.subarray(0, bytesRead)
+      return { bytes: bytes.subarray(0, bytesRead), mode: mode & PERMISSIONS }
     } finally {
       await handle.close()
     }
@@ -139,13 +155,45 @@ async function plainFile(handle: FileHandle) {
   return stats
 }
 
+/** A rename asks only the folder; here the file itself has a say. */
+async function refuseToReplace(
+  folder: Folder,
+  name: string,
+  { bytes, mode }: LoadedFile,
+  { path, encoding }: ParsedInputOf<typeof fileWrite>,
+): Promise<void> {
+  if ((mode & OWNER_WRITES) === 0 || !(await opensForWriting(folder, name))) {
+    throw new AgentError('forbidden', `${path} is read-only; write another file, or ask its owner to allow it`, {
+      details: { reason: 'read_only', path },
+    })
+  }
+  if (encoding === 'utf8' && !isUtf8(bytes)) {
+    throw new AgentError(
+      'conflict',
+      `${path} is not text in UTF-8, and text would destroy it; write another file, or the bytes with the encoding base64`,
+      { details: { reason: 'not_utf8', path } },
+    )
+  }
+}
+
+async function opensForWriting(folder: Folder, name: string): Promise<boolean> {
+  try {
+    await (await folder.file(name, O_WRONLY)).close()
+    return true
+  } catch (error) {
+    if (['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+    throw error
+  }
+}
+
 /** The new content stands beside the file, synced, before it takes its place. */
-async function replace(folder: Folder, name: string, bytes: Buffer): Promise<void> {
+async function replace(folder: Folder, name: string, bytes: Buffer, mode: number): Promise<void> {
   const beside = `.${randomUUID()}.tmp`
   const handle = await folder.file(beside, O_WRONLY | O_CREAT | O_EXCL, 0o600)
   try {
     try {
       await handle.writeFile(bytes)
+      await handle.chmod(mode)
       await handle.sync()
     } finally {
       await handle.close()
@@ -173,12 +221,15 @@ function decode({ content, encoding }: ParsedInputOf<typeof fileWrite>): Buffer 
   return bytes
 }
 
-/** Where to stop so that no character is cut in two. */
-function wholeCharacters(bytes: Buffer, { offset, maxBytes }: { offset: number; maxBytes: number }): number {
+/** From the character that `offset` leads into, so many bytes and no character cut in two; at least one. */
+function wholeCharacters(bytes: Buffer, offset: number, maxBytes: number): [start: number, end: number] {
+  const isInside = (at: number) => at < bytes.length && (bytes[at]! & 0xc0) === 0x80
+  let start = offset
+  while (isInside(start)) start -= 1
   let end = Math.min(offset + maxBytes, bytes.length)
-  const least = Math.max(offset + 1, end - 3)
-  while (end < bytes.length && end > least && (bytes[end]! & 0xc0) === 0x80) end -= 1
-  return end
+  while (isInside(end)) end -= 1
+  if (end <= start) for (end = Math.min(start + 1, bytes.length); isInside(end); ) end += 1
+  return [start, end]
 }
 
 const REFUSALS = new Map([

@@ -38,6 +38,22 @@ describe('the text of a page', () => {
     expect(read('<a href="javascript:x()">a</a> <a href="#top">b</a> <a>c</a> <a href="/d"></a>').text).toBe('a b c')
   })
 
+  it.each([
+    ['<base href="https://other.org/docs/">', 'https://other.org/docs/page'],
+    ['<base href="/top/">', 'https://example.com/top/page'],
+    ['<BASE target="_blank"><base href=deep/er/>', 'https://example.com/a/deep/er/page'],
+    ['<base href="//cdn.example.net/x/y">', 'https://cdn.example.net/x/page'],
+    ['<base href="/first/"><base href="/second/">', 'https://example.com/first/page'],
+    ['<base href=" /a&amp;b/ ">', 'https://example.com/a&b/page'],
+    ['<base href="javascript:x()">', 'https://example.com/a/page'],
+    ['<base href="data:text/html,x"><base href="/second/">', 'https://example.com/a/page'],
+    ['<base href="http://[">', 'https://example.com/a/page'],
+    ['<base>', 'https://example.com/a/page'],
+    ['<template><base href="/no/"></template>', 'https://example.com/a/page'],
+  ])('takes links from where the page says that they begin: %s', (base, url) => {
+    expect(read(`<html><head>${base}</head><body><a href="page">here</a></body></html>`).text).toBe(`[here](${url})`)
+  })
+
   it('reads a table by rows', () => {
     expect(read('<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>').text).toBe(
       'a | b |\n1 | 2 |',

@@ -58,7 +58,9 @@ export function htmlToText(html: string, base: URL): PageText {
 }
 
 class Reader {
-  private readonly base: URL
+  /** What links are relative to. */
+  private base: URL
+  private hasBase = false
   private readonly parts: string[] = []
   private title: string | undefined
   private inTitle = false
@@ -80,6 +82,7 @@ class Reader {
     }
     if (VOID.has(name)) {
       if (name === 'img') this.image(attributes.get('alt'))
+      else if (name === 'base') this.moveBase(attributes.get('href'))
       this.separate(name)
       return
     }
@@ -151,6 +154,14 @@ class Reader {
 
   private image(alt: string | undefined): void {
     if (alt?.trim()) this.write(`[image: ${alt.trim().slice(0, 200)}]`)
+  }
+
+  /** The first `<base>` with an address counts, even where that cannot be used. */
+  private moveBase(href: string | undefined): void {
+    if (href === undefined || this.hasBase) return
+    this.hasBase = true
+    const base = URL.canParse(href, this.base) ? new URL(href, this.base) : undefined
+    if (base && /^https?:$/.test(base.protocol)) this.base = base
   }
 
   private startLink(href: string | undefined): void {

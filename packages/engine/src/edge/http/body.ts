@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import type { Readable, Transform } from 'node:stream'
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { EngineError } from '@agentos/protocol'
 import type { Exchange } from './exchange.ts'
 
@@ -21,23 +23,71 @@ export function tooLarge(limit: number): EngineError {
   return new EngineError('payload_too_large', `The body is over the limit of ${limit} bytes`)
 }
 
+const DECODERS = new Map<string, () => Transform>([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+])
+const ACCEPTED_ENCODINGS = 'gzip, deflate, br'
+
 /**
- * Reads a body of at most `limit` bytes; what is over it is never kept. `undefined` where the request was refused (it
- * has its answer then) or the client went away.
+ * Reads a body of at most `limit` bytes, as it is sent and as it is unpacked; what is over it is never kept. `undefined`
+ * where the request was refused (it has its answer then) or the client went away. An unpacked body is plain from here
+ * on: the headers that said otherwise are gone.
  */
-export function readBody(exchange: Exchange, limit: number): Promise<Buffer | undefined> {
-  const { request } = exchange
-  if (isTooLong(request, limit)) {
-    exchange.refuseBody(tooLarge(limit).toBody())
-    return Promise.resolve(undefined)
+export async function readBody(exchange: Exchange, limit: number): Promise<Buffer | undefined> {
+  const { request, response } = exchange
+  try {
+    if (isTooLong(request, limit)) throw tooLarge(limit)
+    const encoding = encodingOf(request)
+    return await (encoding === undefined ? collect(request, limit) : unpack(request, encoding, limit))
+  } catch (error) {
+    // The client went away.
+    if (!(error instanceof EngineError)) return undefined
+    if (error.code === 'unsupported_media_type') response.setHeader('accept-encoding', ACCEPTED_ENCODINGS)
+    exchange.refuseBody(error.toBody())
+    return undefined
   }
-  return new Promise((resolve) => {
+}
+
+/** How the body is packed, in lower case; undefined for a plain one. */
+function encodingOf(request: IncomingMessage): string | undefined {
+  const encoding = (request.headers['content-encoding'] ?? '').trim().toLowerCase()
+  return encoding === '' || encoding === 'identity' || !hasBody(request) ? undefined : encoding
+}
+
+async function unpack(request: IncomingMessage, encoding: string, limit: number): Promise<Buffer | undefined> {
+  const create = DECODERS.get(encoding)
+  if (!create) {
+    const what = `A body with Content-Encoding: ${encoding.slice(0, 50)} is not read here`
+    throw new EngineError('unsupported_media_type', `${what}; send it plain, or as one of ${ACCEPTED_ENCODINGS}`)
+  }
+  const decoder = create()
+  request.pipe(decoder)
+  // A client that leaves ends nothing by itself.
+  request.once('close', () => {
+    if (!request.readableEnded) decoder.destroy()
+  })
+  try {
+    const body = await collect(decoder, limit)
+    delete request.headers['content-encoding']
+    delete request.headers['content-length']
+    return body
+  } catch (error) {
+    if (error instanceof EngineError) throw error
+    throw new EngineError('invalid_input', `The body is not packed as its Content-Encoding says (${encoding})`)
+  } finally {
+    request.unpipe(decoder)
+    decoder.destroy()
+  }
+}
+
+/** At most `limit` bytes; `undefined` where the source ends before its end. Rejects with what the source fails with. */
+function collect(source: Readable, limit: number): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
-    const done = (body: Buffer | undefined): void => {
-      request.off('data', take)
-      resolve(body)
-    }
     const take = (chunk: Buffer): void => {
       size += chunk.length
       if (size <= limit) {
@@ -45,13 +95,13 @@ export function readBody(exchange: Exchange, limit: number): Promise<Buffer | un
         return
       }
       chunks.length = 0
-      done(undefined)
-      exchange.refuseBody(tooLarge(limit).toBody())
+      source.off('data', take)
+      reject(tooLarge(limit))
     }
-    request.on('data', take)
-    request.once('end', () => done(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-    request.once('close', () => done(undefined))
-    request.once('error', () => done(undefined))
+    source.on('data', take)
+    source.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+    source.once('close', () => resolve(undefined))
+    source.once('error', reject)
   })
 }
 

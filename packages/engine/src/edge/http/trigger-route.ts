@@ -30,7 +30,8 @@ export async function serveTrigger(exchange: Exchange, match: RouteMatch, parts:
     const strict = route.kind === 'raw' && isOpenAiPath(exchange.path)
     const body = await takeBody(exchange, parts, channels.openWriter(requestBody.writer), strict)
     if (!body) return
-    const payload = apiRequest(match, exchange.query, headers, body.json, {
+    // Those of a body that was packed are gone by now, as it is plain.
+    const payload = apiRequest(match, exchange.query, handlerHeaders(exchange), body.json, {
       requestBody: requestBody.reader,
       response: response.writer,
     })

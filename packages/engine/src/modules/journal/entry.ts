@@ -53,7 +53,8 @@ export type Entry = { at: number } & (
   | { kind: 'attempt'; attempt: number; pid?: number }
   /** The call of a step is about to be sent. */
   | { kind: 'intent'; step: string; call: StepCall; repeatable: boolean; input: unknown }
-  | { kind: 'result'; step: string; call: StepCall; outcome: StepOutcome; from?: string }
+  /** `unsent`: a failure of a call that never reached its function. */
+  | { kind: 'result'; step: string; call: StepCall; outcome: StepOutcome; unsent?: true; from?: string }
   /** `input`: of a call that waits for its approval; it has not been made, so there may be no intent. */
   | ({ kind: 'waiting'; step: string; call: StepCall; input?: unknown } & Waiting)
   | { kind: 'signal'; name: string; value: unknown }
@@ -61,6 +62,8 @@ export type Entry = { at: number } & (
   | { kind: 'parked'; reason: 'diverged'; step: string; recorded: StepCall; asked: StepCall }
   | { kind: 'resumed'; step?: string; answer: ResumeAnswer; by: Principal }
   | { kind: 'finished'; status: 'done' | 'failed' | 'cancelled'; result?: unknown; error?: ErrorBody }
+  /** It had failed with what may pass, and goes on: the failures of these steps count no more. */
+  | { kind: 'reopened'; steps: readonly string[] }
 )
 
 /** Without the time, which the journal stamps. */

@@ -93,9 +93,16 @@ class EventReader {
   }
 
   private send(entries: [number, Entry][]): void {
-    for (const [n, entry] of entries) {
+    for (const [index, [n, entry]] of entries.entries()) {
       if (this.writer.aborted) return this.finish()
+      const isLast = index === entries.length - 1
+      if (entry.kind === 'finished' && isLast && entries.length === PAGE) {
+        // What is behind it says whether it is the end: the next page begins with it.
+        break
+      }
       this.last = n
+      // An end after which it was opened again is none.
+      if (entry.kind === 'finished' && (!isLast || this.isOpen)) continue
       const { kind, ...fields } = shown(entry)
       const room = this.writer.write(JSON.stringify({ type: kind, eventId: n, run: this.head.id, ...fields }))
       if (kind === 'finished') return this.finish()
@@ -108,12 +115,19 @@ class EventReader {
     this.next()
   }
 
+  /** It may have been opened again after an end. */
+  private get isOpen(): boolean {
+    const { realm, id } = this.head
+    const now = this.runs.head(realm, id)
+    return now !== undefined && isOpen(now.status)
+  }
+
   private next(): void {
     this.reading = false
     if (this.writer.aborted) return this.finish()
     if (this.more) return this.read()
     // Nothing comes any more: it was over before we began to listen.
-    if (!isOpen(this.head.status) && !this.runs.get(this.head.id)) this.finish()
+    if (!this.isOpen && !this.runs.get(this.head.id)) this.finish()
   }
 }
 

@@ -114,6 +114,7 @@ export class Follower {
 
   private note(n: number, entry: Entry): void {
     if (entry.kind === 'result') this.recorded.set(entry.step, n)
+    else if (entry.kind === 'reopened') for (const step of entry.steps) this.recorded.delete(step)
   }
 
   /** Answers what can be answered. Once no more is coming, the handler is told to unwind. */

@@ -24,6 +24,8 @@ const WORKERS = [
 /** An engine with the journal, a worker with durable functions, and one with tools; each step of time is the test's. */
 export class JournalWorld {
   private parts = this.boot()
+  /** What readers of runs were told. */
+  readonly told: { type: string }[] = []
   caller!: Peer
   flow!: Peer
   tool!: Peer
@@ -42,9 +44,16 @@ export class JournalWorld {
     return this.parts.disk
   }
 
+  get store() {
+    return this.parts.store
+  }
+
   private boot(before?: { time: ReturnType<typeof startCore>['time']; disk: ReturnType<typeof startCore>['disk'] }) {
     const keys = createKeysModule({ kept: 1_000, bytes: 1_000_000, maxResultBytes: 1_000 })
-    return startCore({ workers: WORKERS, modules: [keys, createStateModule(), createJournalModule()], ...before })
+    const write = (text: string): boolean => this.told.push(JSON.parse(text)) > 0
+    const openWriter = () => ({ write, onDrain() {}, aborted: false, end() {} })
+    const modules = [keys, createStateModule(), createJournalModule({ openWriter })]
+    return startCore({ workers: WORKERS, modules, ...before })
   }
 
   connect(): void {

@@ -2,7 +2,7 @@ import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
 import { type Entry, inputOf, type NewEntry, type RunHead, type RunInput, type StepCall, sameCall } from './entry.ts'
 import { hashOf } from './fingerprint.ts'
-import { topNumber } from './step.ts'
+import { comesAfter, topNumber } from './step.ts'
 
 /** Where a replay went another way. `null`: there was no such step, or it was not asked for. */
 export interface Divergence {
@@ -30,6 +30,8 @@ export class Recording {
   readonly results = new Map<string, Result>()
   /** Steps that were begun and have no result. */
   readonly begun = new Map<string, StepCall>()
+  /** Results that may be asked for no more. */
+  readonly givesWay = new Set<string>()
   end: (Entry & { kind: 'finished' }) | undefined
 
   constructor(head: RunHead) {
@@ -40,9 +42,22 @@ export class Recording {
     if (entry.kind === 'started') this.input = inputOf(entry)
     else if (entry.kind === 'intent' || entry.kind === 'waiting') this.begun.set(entry.step, entry.call)
     else if (entry.kind === 'finished') this.end = entry
+    else if (entry.kind === 'reopened') this.reopen(entry.steps)
     else if (entry.kind === 'result') {
       this.results.set(entry.step, entry)
       this.begun.delete(entry.step)
+      this.givesWay.delete(entry.step)
+    }
+  }
+
+  /** Failures of these steps count no more; what came after them may have given way to something else, or to nothing. */
+  private reopen(steps: readonly string[]): void {
+    this.end = undefined
+    for (const step of steps) {
+      const failed = this.results.get(step)
+      if (failed) this.begun.set(step, failed.call)
+      this.results.delete(step)
+      for (const key of this.results.keys()) if (comesAfter(key, step)) this.givesWay.add(key)
     }
   }
 
@@ -91,10 +106,10 @@ export class ReplayCheck {
 
   /** `result`: how the handler ended; absent where it was stopped before. */
   report(result?: CallResult): ReplayReport {
-    const { end, results } = this.recording
+    const { end, results, givesWay } = this.recording
     if (!result) return this.reportOf({})
     for (const { step, call } of results.values()) {
-      if (!this.asked.has(step)) this.divergences.push({ step, recorded: call, asked: null })
+      if (!this.asked.has(step) && !givesWay.has(step)) this.divergences.push({ step, recorded: call, asked: null })
     }
     if (!end || end.status === 'cancelled') return this.reportOf({})
     const outcome = result.ok ? { result: payloadValue(result.payload) } : { error: result.error }

@@ -1,4 +1,4 @@
-import { EngineError, type ErrorBody, effectsOf, payloadValue } from '@agentos/protocol'
+import { EngineError, type ErrorBody, effectsOf, isRetryable, payloadValue } from '@agentos/protocol'
 import type { CallResult, StepRequest } from '../../core/module.ts'
 import { KEPT_MS } from '../keys/record.ts'
 import { type Attempt, suspension } from './attempt.ts'
@@ -9,7 +9,7 @@ import { callOf, found, readWait, readWork } from './own-steps.ts'
 import type { ReplayCheck } from './replay.ts'
 import type { Run } from './run.ts'
 import { sendStep, type Verdict } from './sender.ts'
-import { isStepKey, Step, topNumber, toResult } from './step.ts'
+import { comesAfter, isStepKey, Step, topNumber, toResult } from './step.ts'
 
 const MAX_STEPS = 10_000
 /** As long as an installed worker recognizes a key; the engine's own functions do for `KEPT_MS`. */
@@ -95,9 +95,10 @@ export class RunSteps {
   /** Is the work of a step recorded already? */
   private look(request: StepRequest, input: unknown): undefined {
     const { onResult, step: key } = request
-    const known = this.table.get(key)
     const { call } = readWork(input)
-    if (known || this.run.check) this.known({ ...request, onResult: (result) => onResult(found(result)) }, call)
+    const known = this.at(key, call)
+    if ((known && known.state !== 'idle') || this.run.check)
+      this.known({ ...request, onResult: (result) => onResult(found(result)) }, call)
     else onResult({ ok: true, payload: { value: { recorded: false } } })
   }
 
@@ -114,7 +115,7 @@ export class RunSteps {
   private known({ step: key, onResult }: StepRequest, call: StepCall): Step | undefined {
     const { run } = this
     if (run.check) return this.compare(run.check, key, call, onResult)
-    const known = this.table.get(key)
+    const known = this.at(key, call)
     if (!known) {
       const step = this.add(key, call)
       step.listener = onResult
@@ -136,6 +137,16 @@ export class RunSteps {
     if (check.mayAnswer(key, call) && known) return void onResult(this.resultOf(known))
     onResult(suspension(this.run))
     this.run.endReplay(check)
+  }
+
+  /** The step at a place. One that gives way to this call is a new one, with a key of its own. */
+  private at(key: string, call: StepCall): Step | undefined {
+    const known = this.table.get(key)
+    if (!known?.givesWay || sameCall(known.call, call)) return known
+    const step = new Step(key, call)
+    step.before = known.before + 1
+    this.table.set(key, step)
+    return step
   }
 
   private add(key: string, call: StepCall): Step {
@@ -191,10 +202,11 @@ export class RunSteps {
 
   private send(step: Step, input: unknown): void {
     const { run } = this
-    const { key, repeatable, repeated } = step
+    const { key, repeatable, repeated, before } = step
     step.repeated = true
     const asked = step.request!
-    const idempotencyKey = asked.context.idempotencyKey ?? `${run.id}/${key}`
+    const own = `${run.id}/${key}${before === 0 ? '' : `~${before}`}`
+    const idempotencyKey = asked.context.idempotencyKey ?? own
     const request = { ...asked, context: { ...asked.context, idempotencyKey } }
     if (request.action?.type === 'enqueue') return this.enqueue(step, request, request.action.queue)
     if (request.action?.type === 'void') return this.intend(step, input, () => this.sendAndForget(step, request))
@@ -238,8 +250,10 @@ export class RunSteps {
     step.cancel = undefined
     if (run.over || step.state !== 'sent') return
     if (run.owner.stopped && !(verdict.kind === 'outcome' && verdict.outcome.ok)) return
-    if (verdict.kind === 'outcome') this.record(step, verdict.outcome)
-    else if (verdict.kind === 'in_doubt') run.waits.park(step)
+    if (verdict.kind === 'outcome') {
+      step.unsent = verdict.unsent === true
+      this.record(step, verdict.outcome)
+    } else if (verdict.kind === 'in_doubt') run.waits.park(step)
     else run.waits.forApproval(step, verdict.requestId, verdict.expiresAt)
   }
 
@@ -255,7 +269,7 @@ export class RunSteps {
     this.count(outcome)
     // Known from now on: an attempt that begins before it is on disk waits for it.
     this.highest = Math.max(this.highest, topNumber(key))
-    const entry: NewEntry = { kind: 'result', step: key, call, outcome }
+    const entry: NewEntry = { kind: 'result', step: key, call, outcome, ...(step.unsent ? { unsent: true } : {}) }
     step.resultEntry = run.journal.insist(head, [...before, entry], () => {
       step.state = 'done'
       run.hasProgressed()
@@ -315,8 +329,11 @@ export class RunSteps {
       step.intentEntry = n
     } else if (entry.kind === 'result') {
       const step = this.restored(entry)
+      const { outcome, unsent } = entry
       if (step.state !== 'done') this.run.head.steps += 1
       step.state = 'done'
+      step.unsent = unsent === true
+      step.passing = !outcome.ok && isRetryable(outcome.error.code) ? outcome.error : undefined
       step.resultEntry = n
       step.waiting = undefined
       this.highest = Math.max(this.highest, topNumber(step.key))
@@ -330,11 +347,42 @@ export class RunSteps {
       if (!step) return
       step.madeAt = undefined
       if (step.state === 'in_doubt') step.state = 'idle'
+    } else if (entry.kind === 'reopened') {
+      for (const key of entry.steps) {
+        const step = this.table.get(key)
+        if (step) this.reopen(step)
+      }
     }
   }
 
   private restored({ step: key, call }: { step: string; call: StepCall }): Step {
-    return this.table.get(key) ?? this.add(key, call)
+    return this.at(key, call) ?? this.add(key, call)
+  }
+
+  // After a failure that may pass
+
+  /**
+   * Steps that failed with what may pass and that the handler did not go on after; where there is none, the latest of
+   * those whose failure the run ended with, which it went on after only to end.
+   */
+  failedWith({ code, message }: ErrorBody): string[] {
+    const all = [...this.table.values()]
+    const passing = all.filter(({ state, passing }) => state === 'done' && passing)
+    const last = passing.filter(({ key }) => !all.some((other) => comesAfter(other.key, key)))
+    if (last.length > 0) return last.map(({ key }) => key)
+    const cause = passing.findLast(({ passing }) => passing?.code === code && passing.message === message)
+    return cause ? [cause.key] : []
+  }
+
+  /** Its failure counts no more. What may have taken effect outside is in doubt; all else may be done again. */
+  private reopen(step: Step): void {
+    const { key, intentEntry, repeatable, unsent } = step
+    step.state = intentEntry === 0 || repeatable || unsent ? 'idle' : 'in_doubt'
+    step.passing = undefined
+    step.unsent = false
+    step.resultEntry = 0
+    this.run.head.steps -= 1
+    for (const other of this.table.values()) if (comesAfter(other.key, key)) other.givesWay = true
   }
 }
 

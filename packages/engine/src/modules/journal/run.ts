@@ -1,6 +1,6 @@
-import { EngineError, type ErrorBody, payloadValue } from '@agentos/protocol'
+import { EngineError, type ErrorBody, isRetryable, payloadValue } from '@agentos/protocol'
 import type { BuiltinCall, CallResult, ModuleHost } from '../../core/module.ts'
-import type { Timer } from '../../core/ports.ts'
+import type { StoreOutcome, Timer } from '../../core/ports.ts'
 import { type Attempt, isAway, isStepOf, wasReturned } from './attempt.ts'
 import { type Entry, inputOf, type NewEntry, type RunHead, type RunInput } from './entry.ts'
 import { Journal } from './journal.ts'
@@ -63,6 +63,8 @@ export class Run {
   private progress = 0
   private away = 0
   private timer: Timer | undefined
+  /** Of an earlier engine, or before it was opened again: with what it failed. */
+  private failure: ErrorBody | undefined
 
   /** `fresh`: begun just now by a caller that waits for it. */
   constructor(owner: RunOwner, head: RunHead, fresh: boolean, check?: ReplayCheck) {
@@ -119,9 +121,26 @@ export class Run {
     else if (entry.kind === 'attempt') {
       this.head.attempts = Math.max(this.head.attempts, entry.attempt)
       this.crashes += 1
-    } else if (entry.kind === 'result' || entry.kind === 'signal' || entry.kind === 'resumed') this.crashes = 0
+    } else if (entry.kind === 'finished') this.failure = entry.status === 'failed' ? entry.error : undefined
+    else if (entry.kind === 'result' || entry.kind === 'signal' || entry.kind === 'resumed') this.crashes = 0
+    else if (entry.kind === 'reopened') this.crashes = 0
     this.steps.restore(n, entry)
     this.waits.restore(entry)
+  }
+
+  /** After its journal has been read: has it failed with what may pass? */
+  get mayPass(): boolean {
+    return this.failure !== undefined && isRetryable(this.failure.code)
+  }
+
+  /** What it failed with counts no more; all else that is recorded stands. `takeUp` follows once that is on disk. */
+  reopen(done: (outcome: StoreOutcome) => void): void {
+    const { head, failure } = this
+    const entry: Entry = { kind: 'reopened', at: 0, steps: failure ? this.steps.failedWith(failure) : [] }
+    this.restore(0, entry)
+    head.status = 'running'
+    delete head.finishedAt
+    this.journal.write(head, [{ kind: entry.kind, steps: entry.steps }], done)
   }
 
   /** Goes on after its journal has been read. */

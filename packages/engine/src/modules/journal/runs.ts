@@ -11,6 +11,7 @@ import { Follower } from './follower.ts'
 import { uuidv7 } from './ids.ts'
 import { Journal } from './journal.ts'
 import { FINISHED, finishedKey, keyPartition, listKey, listPartition, OPEN, runPartition } from './partitions.ts'
+import { Reopening } from './reopening.ts'
 import { type Recording, ReplayCheck } from './replay.ts'
 import { Run, type RunOwner } from './run.ts'
 
@@ -41,6 +42,7 @@ export class Runs implements RunOwner {
   private readonly attempts = new Map<string, Attempt>()
   private readonly followers = new Map<string, Follower>()
   private readonly listeners = new Map<string, Set<EntryListener>>()
+  private readonly reopening = new Reopening(this)
   private early: (() => void)[] | undefined = []
   stopped = false
 
@@ -59,8 +61,10 @@ export class Runs implements RunOwner {
   private takeNow(call: DurableCall): void {
     const key = keyOf(call)
     const head = key && this.begunUnder(key, call.context.realm)
-    if (head) this.attach(this.follow(call, head), head)
-    else this.begin(call, key)
+    if (!head) return this.begin(call, key)
+    const answer = (): void => this.attach(this.follow(call, head), head)
+    if (head.status === 'failed' && !this.open.has(head.id)) this.reopening.enter(call, head, answer)
+    else answer()
   }
 
   /** State of the run that was begun under a key. Throws `key_reused`. */
@@ -125,14 +129,23 @@ export class Runs implements RunOwner {
   ended(run: Run): void {
     this.open.delete(run.id)
     const { head } = run
+    if (head.status === 'cancelled') this.cancelChildren(run.id)
+    this.shelve(head, run.neverBegan)
+  }
+
+  shelve(head: RunHead, neverBegan = false): void {
     const { id, realm, key, finishedAt = 0 } = head
-    if (head.status === 'cancelled') this.cancelChildren(id)
     this.put(finishedRecord(head))
     this.put({ op: 'delete', partition: OPEN, key: id })
     if (!key) return
     const record = { partition: keyPartition(realm), key: key.record }
-    if (run.neverBegan) this.put({ op: 'delete', ...record })
+    if (neverBegan) this.put({ op: 'delete', ...record })
     else this.put({ op: 'put', ...record, value: { run: id, hash: key.hash }, expires: finishedAt + KEY_KEPT_MS })
+  }
+
+  opened(run: Run): void {
+    this.open.set(run.id, run)
+    run.takeUp()
   }
 
   // Finding
@@ -297,7 +310,7 @@ export class Runs implements RunOwner {
   }
 
   /** An index entry that can be written again at the next start. */
-  private put(write: StoreWrite): void {
+  put(write: StoreWrite): void {
     this.host.ports.store.write([write], (outcome) => {
       if (outcome.ok) return
       const { code, message } = outcome.error

@@ -5,7 +5,8 @@ import type { StepOutcome } from './entry.ts'
 
 /** How the call of a step ended. */
 export type Verdict =
-  | { kind: 'outcome'; outcome: StepOutcome }
+  /** `unsent`: it never reached its function. */
+  | { kind: 'outcome'; outcome: StepOutcome; unsent?: boolean }
   /** Its executor went away, and repeating may do it twice. */
   | { kind: 'in_doubt' }
   /** A person has to approve it first. */
@@ -42,6 +43,7 @@ export function sendStep(
   const first = request.retry?.backoff_ms ?? BACKOFF_MS.first
   let sends = 0
   let { repeated } = step
+  let reached = step.repeated
   let over = false
   let timer: Timer | undefined
   let cancelCall: ((reason: string) => void) | undefined
@@ -69,10 +71,11 @@ export function sendStep(
       }
       if (result.lost && !harmless) return decide({ kind: 'in_doubt' })
       const { stacktrace: _inside, ...kept } = error
-      decide({ kind: 'outcome', outcome: { ok: false, error: kept } })
+      decide({ kind: 'outcome', outcome: { ok: false, error: kept }, unsent: !reached })
     }
     const onSent = (): void => {
       sent = true
+      reached = true
       repeated = true
     }
     const { functionId, payload, metadata } = request

@@ -1,3 +1,4 @@
+import type { ErrorBody } from '@agentos/protocol'
 import type { CallResult, StepRequest } from '../../core/module.ts'
 import type { Timer } from '../../core/ports.ts'
 import type { StepCall, StepOutcome, Waiting } from './entry.ts'
@@ -23,6 +24,14 @@ export class Step {
   madeAt: number | undefined
   /** Entry that holds its outcome, once there is one. */
   resultEntry = 0
+  /** Its call never reached its function. */
+  unsent = false
+  /** Its recorded outcome, where that is a failure that may pass. */
+  passing: ErrorBody | undefined
+  /** It came after a failure that counts no more: it stands where it is asked for again, and gives way to another. */
+  givesWay = false
+  /** Steps that were recorded at this number and gave way. */
+  before = 0
   /** As the latest attempt asked it. */
   request: StepRequest | undefined
   /** Hears the outcome; absent where the process that asked is gone. */
@@ -48,6 +57,13 @@ export class Step {
 /** Number of a step at the top level: 4 of `4`, and of `4.0.1`. */
 export function topNumber(key: string): number {
   return Number.parseInt(key, 10)
+}
+
+/** Did the handler go on to it after the other? Steps of branches side by side come after one another in no order. */
+export function comesAfter(key: string, other: string): boolean {
+  const [a, b] = [key.split('.'), other.split('.')]
+  const at = a.findIndex((part, index) => part !== b[index])
+  return at >= 0 && at % 2 === 0 && Number(a[at]) > Number(b[at] ?? Number.POSITIVE_INFINITY)
 }
 
 /** `4`, or `4.0.1`: numbers without leading zeros, an odd count of them. */

@@ -76,6 +76,15 @@ export class Story {
           ...(entry.result === undefined ? {} : { result: entry.result }),
           ...(entry.error === undefined ? {} : { error: entry.error }),
         }
+        return
+      case 'reopened':
+        this.end = {}
+        for (const step of entry.steps.map((key) => this.steps.get(key))) {
+          if (!step) continue
+          step.status = 'open'
+          delete step.finishedAt
+          delete step.error
+        }
     }
   }
 

@@ -12,6 +12,7 @@ const functions = [
   { id: 'shop::pay' },
   { id: 'shop::price', effects: 'read' as const },
   { id: 'shop::mail', keyed: true },
+  { id: 'shop::note', effects: 'write' as const },
   { id: 'shop::order', durable: true },
 ]
 
@@ -202,18 +203,38 @@ describe('a key', () => {
     expect(next.served.map((frame) => frame.function_id)).toEqual(['shop::price', 'shop::mail'])
   })
 
-  it('keeps a passing failure of what must not be repeated, and frees it where repeating is harmless', () => {
+  it('is free again after a failure that may pass, where nothing outside was done: the next call begins it anew', () => {
+    const { time, caller, shop } = start()
+    for (const id of ['shop::price', 'shop::mail', 'shop::note']) {
+      const ask = (): string => {
+        const call = caller.call(id, { idempotency_key: 'k' })
+        time.advance(0)
+        return call
+      }
+      const first = ask()
+      shop.fail(shop.served.at(-1)!, 'worker_unavailable')
+      time.advance(0)
+      expect(caller.code(first)).toBe('worker_unavailable')
+      const second = ask()
+      shop.answer(shop.served.at(-1)!, 'done')
+      time.advance(0)
+      expect(caller.result(second)).toMatchObject({ result: 'done' })
+      expect(caller.result(ask())).toMatchObject({ result: 'done' })
+    }
+    expect(shop.served).toHaveLength(6)
+  })
+
+  it('is in doubt after a failure that may pass of what may have had its effect outside, and never answers with it', () => {
     const { time, caller, shop, pay } = start()
-    pay()
+    const first = pay()
     shop.fail(shop.served[0]!, 'upstream_timeout')
-    caller.call('shop::price', { idempotency_key: 'k' })
     time.advance(0)
-    shop.fail(shop.served[1]!, 'upstream_timeout')
-    time.advance(0)
-    expect(caller.code(pay())).toBe('upstream_timeout')
-    caller.call('shop::price', { idempotency_key: 'k' })
-    time.advance(0)
-    expect(shop.served.map((frame) => frame.function_id)).toEqual(['shop::pay', 'shop::price', 'shop::price'])
+    expect(caller.code(first)).toBe('upstream_timeout')
+    for (let n = 0; n < 2; n += 1) {
+      expect(caller.result(pay())?.error).toMatchObject({ code: 'in_doubt', details: { running: false } })
+    }
+    expect(caller.code(pay({ amount: 2 }))).toBe('key_reused')
+    expect(shop.served).toHaveLength(1)
   })
 
   it('is noted once for all attempts of a call with retry', () => {

@@ -60,10 +60,10 @@ class Keys implements KeyKeeper {
 
   conclude(call: KeyedCall, result: CallResult, ending: Ending, deliver: (result: CallResult) => void): void {
     const slot = slotOf(call.request)
-    if (isDecided(call, result, ending)) return this.record(call, slot, result, deliver)
+    if (isDecided(result, ending)) return this.record(call, slot, result, deliver)
     this.running.delete(name(slot))
     // What may have taken effect and must not be repeated keeps its key, undecided.
-    if (ending === 'lost' && !call.repeatable()) return deliver(result)
+    if (mayHaveTakenEffect(call, ending)) return deliver(result)
     this.shelf.remove(slot)
     this.ports.store.write([{ op: 'delete', ...slot }], () => deliver(result))
   }
@@ -112,10 +112,18 @@ class Keys implements KeyKeeper {
   }
 }
 
-/** Did its executor say what came of it? A passing failure of what may be repeated is no last word. */
-function isDecided(call: KeyedCall, result: CallResult, ending: Ending): boolean {
-  if (ending !== 'answered') return false
-  return result.ok || !isRetryable(result.error.code) || !call.repeatable()
+/** Did its executor say what came of it? A failure that may pass is no last word. */
+function isDecided(result: CallResult, ending: Ending): boolean {
+  return ending === 'answered' && (result.ok || !isRetryable(result.error.code))
+}
+
+/**
+ * Of an undecided call: might it do something twice if it is made again? Where its executor answered, that is for what
+ * changes something outside: of that nobody knows what it did before it failed.
+ */
+function mayHaveTakenEffect(call: KeyedCall, ending: Ending): boolean {
+  if (ending === 'unsent' || call.repeatable()) return false
+  return ending === 'lost' || call.reachesOutside()
 }
 
 function inDoubt({ function_id }: KeyRecord, running: boolean): EngineError {
