@@ -13,8 +13,9 @@ import { firstMistake } from './strict.ts'
 const VERSION = '2023-06-01'
 const Text = z.strictObject({
   type: z.literal('text'),
-  text: z.string().min(1, 'text content blocks must be non-empty'),
+  text: z.string().regex(/\S/, 'text content blocks must contain non-whitespace text'),
 })
+const Words = z.string().regex(/\S/, 'text content blocks must contain non-whitespace text')
 const Image = z.strictObject({
   type: z.literal('image'),
   source: z.discriminatedUnion('type', [
@@ -51,24 +52,18 @@ const Redacted = z.strictObject({ type: z.literal('redacted_thinking'), data: z.
 const Message = z.discriminatedUnion('role', [
   z.strictObject({
     role: z.literal('user'),
-    content: z.union([
-      z.string().min(1),
-      z.array(z.discriminatedUnion('type', [Text, Image, Document, ToolResult])).min(1),
-    ]),
+    content: z.union([Words, z.array(z.discriminatedUnion('type', [Text, Image, Document, ToolResult])).min(1)]),
   }),
   z.strictObject({
     role: z.literal('assistant'),
-    content: z.union([
-      z.string().min(1),
-      z.array(z.discriminatedUnion('type', [Text, ToolUse, Thinking, Redacted])).min(1),
-    ]),
+    content: z.union([Words, z.array(z.discriminatedUnion('type', [Text, ToolUse, Thinking, Redacted])).min(1)]),
   }),
 ])
 const Body = z.strictObject({
   model: z.string(),
   max_tokens: z.number('Field required').int().positive(),
   messages: z.array(Message).min(1, 'at least one message is required'),
-  system: z.union([z.string().min(1), z.array(Text)]).optional(),
+  system: z.union([Words, z.array(Text)]).optional(),
   tools: z
     .array(
       z.strictObject({
@@ -130,6 +125,7 @@ const dialect: Dialect = {
     checkThinking(body)
     checkTools(body)
     checkOrder(body.messages)
+    checkEnd(body)
     return { stream: body.stream === true }
   },
 
@@ -263,6 +259,11 @@ function checkOrder(messages: MessagesBody['messages']): void {
     if (firstOther >= 0 && blocks.slice(firstOther).some((block) => block.type === 'tool_result')) {
       throw new Refused(400, error(400, `messages.${index}: tool_result blocks must come first in the content`))
     }
+    const end = blocks.at(-1)?.type
+    if (end === 'thinking' || end === 'redacted_thinking') {
+      const text = `messages.${index}: The final block in an assistant message cannot be \`thinking\`.`
+      throw new Refused(400, error(400, text))
+    }
     for (const block of blocks) {
       if (block.type === 'thinking' && !block.signature.startsWith('sig:')) {
         throw new Refused(400, error(400, `messages.${index}: Invalid \`signature\` in \`thinking\` block`))
@@ -272,6 +273,30 @@ function checkOrder(messages: MessagesBody['messages']): void {
   }
   if (open.length > 0)
     throw new Refused(400, error(400, `\`tool_use\` ids were found without \`tool_result\`: ${open}`))
+}
+
+/** What comes last: whether the model may go on with it, and what it thought before its calls. */
+function checkEnd({ model, messages, thinking }: MessagesBody): void {
+  const last = messages.at(-1)!
+  const blocks = typeof last.content === 'string' ? [] : last.content
+  if (last.role === 'assistant') {
+    if (!/^claude-(?:[123]|[a-z]+-4(?:-[0-5])?(?:-20\d{6})?$)/.test(model)) {
+      const text =
+        'This model does not support assistant message prefill. The conversation must end with a user message.'
+      throw new Refused(400, error(400, text))
+    }
+    const block = blocks.at(-1)
+    const text = typeof last.content === 'string' ? last.content : block?.type === 'text' ? block.text : ''
+    if (/\s$/.test(text)) {
+      throw new Refused(400, error(400, 'messages: final assistant content cannot end with trailing whitespace'))
+    }
+  }
+  if (thinking?.type !== 'enabled' || !blocks.some((block) => block.type === 'tool_result')) return
+  const first = messages.findLast(({ role }) => role === 'assistant')?.content[0]
+  const found = typeof first === 'object' ? first.type : 'text'
+  if (found === 'thinking' || found === 'redacted_thinking') return
+  const text = `messages: Expected \`thinking\` or \`redacted_thinking\`, but found \`${found}\`. When \`thinking\` is enabled, a final \`assistant\` message must start with a thinking block.`
+  throw new Refused(400, error(400, text))
 }
 
 interface StreamedBlock {

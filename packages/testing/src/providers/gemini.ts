@@ -14,7 +14,7 @@ const NAME = /^[a-zA-Z_][a-zA-Z0-9_.-]{0,63}$/
 const Blob = z.strictObject({ mimeType: z.string().regex(/^(image\/|text\/|application\/pdf$)/), data: z.base64() })
 const Part = z
   .strictObject({
-    text: z.string().optional(),
+    text: z.string().min(1, 'must not be empty').optional(),
     thought: z.boolean().optional(),
     thoughtSignature: z.string().optional(),
     inlineData: Blob.optional(),
@@ -188,8 +188,18 @@ function checkTools({ tools, toolConfig }: GenerateBody): void {
 
 function checkOrder(contents: GenerateBody['contents'], model: string): void {
   const generation = Number(/^gemini-(\d+)/.exec(model)?.[1] ?? 0)
+  if (contents[0]?.role !== 'user' || contents.at(-1)?.role !== 'user') {
+    const message =
+      'Please ensure that multiturn requests begin with a user turn and end with a user turn or a function response.'
+    throw new Refused(400, error(400, message))
+  }
   for (const [index, { role, parts }] of contents.entries()) {
     const calls = parts.flatMap((part) => (part.functionCall ? [part.functionCall.name] : []))
+    if (calls.length > 0 && contents[index - 1]?.role !== 'user') {
+      const message =
+        'Please ensure that function call turn comes immediately after a user turn or after a function response turn.'
+      throw new Refused(400, error(400, message))
+    }
     const answered = contents[index + 1]?.parts.flatMap((part) =>
       part.functionResponse ? [part.functionResponse.name] : [],
     )

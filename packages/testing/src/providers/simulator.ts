@@ -154,7 +154,10 @@ async function handle(
 
 function parse(text: string, dialect: Dialect): Record<string, unknown> {
   try {
-    return JSON.parse(text) as Record<string, unknown>
+    return JSON.parse(text, (_key, value) => {
+      if (typeof value === 'string' && !value.isWellFormed()) throw new SyntaxError('no low surrogate in string')
+      return value
+    }) as Record<string, unknown>
   } catch {
     throw new Refused(400, dialect.error(400, 'We could not parse the JSON body of your request.'))
   }

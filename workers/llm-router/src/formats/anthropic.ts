@@ -1,6 +1,8 @@
 import type { FilePart, Part, Reasoning, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject } from '../answer.ts'
+import type { Turn } from '../conversation.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsObject,
   cannotSay,
@@ -196,15 +198,33 @@ function addBlock(builder: AnswerBuilder, block: Block): void {
   }
 }
 
+/** Models before Claude 4.6 go on with what an assistant began to say; the later ones refuse it. */
+const GOES_ON = /^claude-(?:[123]|[a-z]+-4(?:-[0-5])?(?:-20\d{6})?$)/
+
+function turnsOf({ conversation, model, input }: Translation): Turn[] {
+  const goesOn = GOES_ON.test(model) && (input.reasoning === undefined || input.reasoning === 'none')
+  return validTurns(conversation.turns, {
+    takes: ({ origin, signature }) => origin === ORIGIN && signature !== undefined,
+    userFirst: true,
+    last: goesOn ? 'trimmed' : 'user',
+  })
+}
+
+/** In the middle of calls this API wants to see what was thought before them, or that nothing is thought at all. */
+function isMidCalls(translation: Translation): boolean {
+  const [asked, answered] = turnsOf(translation).slice(-2)
+  return answered?.role === 'tool' && asked?.parts[0]?.type !== 'reasoning'
+}
+
 /** User and tool turns are both the user's here; results stand before what the user says. */
 function messagesOf(translation: Translation): unknown[] {
   const messages: { role: string; content: unknown[] }[] = []
-  for (const { role, parts } of translation.conversation.turns) {
+  for (const { role, parts } of turnsOf(translation)) {
     const wireRole = role === 'assistant' ? 'assistant' : 'user'
     const content = parts.flatMap((part) => blockOf(part, translation))
     const last = messages.at(-1)
     if (last?.role === wireRole) last.content.push(...content)
-    else if (content.length > 0) messages.push({ role: wireRole, content })
+    else messages.push({ role: wireRole, content })
   }
   return messages
 }
@@ -234,7 +254,6 @@ function blockOf(part: Part, translation: Translation): unknown[] {
     case 'toolResult':
       return [toolResult(part, translation)]
     case 'reasoning':
-      if (part.origin !== ORIGIN || part.signature === undefined) return []
       return part.redacted
         ? [{ type: 'redacted_thinking', data: part.signature }]
         : [{ type: 'thinking', thinking: part.text, signature: part.signature }]
@@ -289,7 +308,8 @@ function samplingOf(translation: Translation, thinks: boolean): { temperature?: 
   return asked
 }
 
-function thinkingOf({ input, facts, model, outputLimit }: Translation) {
+function thinkingOf(translation: Translation) {
+  const { input, facts, model, outputLimit } = translation
   const { reasoning } = input
   if (reasoning === undefined) return undefined
   if (reasoning === 'none') return { field: { type: 'disabled' }, budget: 0, effort: undefined }
@@ -301,6 +321,7 @@ function thinkingOf({ input, facts, model, outputLimit }: Translation) {
     if (facts.maxOutput !== undefined && budget >= facts.maxOutput) {
       throw cannotSay('reasoning', `${model} may not write as much as ${reasoning} means; ask for less`)
     }
+    if (isMidCalls(translation)) return undefined
     // The API wants room for an answer behind the thinking.
     if (outputLimit !== undefined && outputLimit <= budget) return undefined
     return { field: { type: 'enabled', budget_tokens: budget }, budget, effort: undefined }

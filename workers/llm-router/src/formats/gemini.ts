@@ -1,5 +1,6 @@
 import type { FilePart, ImagePart, Part, Reasoning, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsObject,
   ContentRefused,
@@ -142,7 +143,8 @@ function contentsOf({ conversation, names, model }: Translation): unknown[] {
   const contents: { role: string; parts: unknown[] }[] = []
   const generation = Number(/^gemini-(\d+)/.exec(model)?.[1] ?? 0)
   const called = new Map<string, string>()
-  for (const { role, parts } of conversation.turns) {
+  const turns = validTurns(conversation.turns, { takes: () => false, userFirst: true, last: 'user' })
+  for (const { role, parts } of turns) {
     const wireRole = role === 'assistant' ? 'model' : 'user'
     let first = true
     const wireParts = parts.flatMap((part): unknown[] => {

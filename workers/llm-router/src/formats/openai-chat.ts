@@ -1,6 +1,7 @@
 import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
 import { isObject } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsText,
   type Format,
@@ -182,8 +183,9 @@ function furtherFields(translation: Translation): Record<string, unknown> {
 function messagesOf({ conversation, names, callId, traits }: Translation): unknown[] {
   const messages: unknown[] = []
   if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
-  const lastUser = conversation.turns.findLastIndex((turn) => turn.role === 'user')
-  for (const [index, { role, parts }] of conversation.turns.entries()) {
+  const turns = validTurns(conversation.turns, { takes: () => traits.includes('reasoning-back') })
+  const lastUser = turns.findLastIndex((turn) => turn.role === 'user')
+  for (const [index, { role, parts }] of turns.entries()) {
     if (role === 'user') messages.push({ role, content: userContent(parts) })
     else if (role === 'assistant') {
       const calls = parts.flatMap((part) =>

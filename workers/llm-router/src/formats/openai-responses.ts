@@ -1,5 +1,6 @@
-import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Part, ReasoningPart, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsText,
   ContentRefused,
@@ -165,7 +166,8 @@ function close(builder: AnswerBuilder, response: WireResponse): void {
 }
 
 function inputItems({ conversation, names, callId, traits }: Translation): unknown[] {
-  return conversation.turns.flatMap(({ role, parts }) => {
+  const takes = ({ origin, signature }: ReasoningPart) => origin === ORIGIN && signature !== undefined
+  return validTurns(conversation.turns, { takes, leads: true }).flatMap(({ role, parts }) => {
     if (role === 'user') return [{ type: 'message', role, content: parts.flatMap(inputPart) }]
     return parts.flatMap((part): unknown[] => {
       switch (part.type) {
