@@ -15,7 +15,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     // A frozen process is given up soon, and what waits for it fails soon.
-    config: { agentos: { heartbeat_ms: 1_500, limits: { worker_wait_ms: 1_000 } } },
+    config: { agentos: { heartbeat_ms: 2_000, limits: { worker_wait_ms: 6_000 } } },
   })
   client = system.client({ owner: true })
 })

@@ -66,20 +66,22 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     TELEGRAM_BOT_TOKEN: telegram.token,
     ...(door ? { TELEGRAM_WEBHOOK_SECRET: WEBHOOK_SECRET } : {}),
   }
+  const workers = options.workers ?? ['agent-core', 'llm-router', 'memory', 'security', 'channel-telegram']
+  const router = {
+    name: 'llm-router',
+    config: {
+      default: 'sim/test-model',
+      providers: { sim: { baseUrl: model.url, format: 'openai-chat', keyEnv: 'OPENAI_API_KEY' } },
+    },
+  }
   const system = await startSystem({
-    workers: options.workers ?? ['agent-core', 'llm-router', 'memory', 'security', 'channel-telegram'],
+    workers,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' }, 'channel-telegram': secrets, ...options.workerEnv },
     config: {
       workers: [
         { name: 'channel-telegram', config: settings },
-        {
-          name: 'llm-router',
-          config: {
-            default: 'sim/test-model',
-            providers: { sim: { baseUrl: model.url, format: 'openai-chat', keyEnv: 'OPENAI_API_KEY' } },
-          },
-        },
+        ...(workers.includes(router.name) ? [router] : []),
         ...(options.entries ?? []),
       ],
     },

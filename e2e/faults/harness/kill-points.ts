@@ -19,8 +19,8 @@ export const KILL_POINTS: readonly Patch[] = [
     file: 'packages/engine/src/modules/journal/run-steps.ts',
     edits: [
       {
-        find: 'const { key, repeatable, repeated } = step\n',
-        replace: `const { key, repeatable, repeated } = step\n    ${strike('before send', 'key')}\n`,
+        find: 'const { key, repeatable, repeated, before } = step\n',
+        replace: `const { key, repeatable, repeated, before } = step\n    ${strike('before send', 'key')}\n`,
       },
       {
         find: "step.state = 'recording'\n",

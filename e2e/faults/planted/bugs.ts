@@ -82,8 +82,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'packages/engine/src/modules/queue/job-queue.ts',
     edits: [
       {
-        find: 'const marker = markerOf(partition, given, now)',
-        replace: 'const marker = Math.abs(0) > 1 ? markerOf(partition, given, now) : undefined',
+        find: '[write, ...this.keys.recordOf(work, given.id)]',
+        replace: '[write, ...(Math.abs(0) > 1 ? this.keys.recordOf(work, given.id) : [])]',
       },
     ],
   },

@@ -1,6 +1,8 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
+import { answerOptions } from './answer-options.ts'
 import { Grant } from './grant.ts'
+import { FilePart, ImagePart, Message, TextPart } from './message.ts'
 
 const AGENT_ID = /^[\p{L}\p{N}][\p{L}\p{N}_.:-]{0,127}$/u
 const AGENT_ID_RULE = 'Use 1 to 128 letters, digits, hyphens, underscores, dots or colons'
@@ -213,12 +215,30 @@ export const chat = defineFunction({
       agentId: AgentId().default('default'),
       message: z.string().min(1).max(1_000_000),
       sessionId: z.string().min(1).max(256).nullish(),
+      /** The message in parts, where it holds more than text: the model reads these, `message` is what is recalled by. */
+      content: z
+        .array(z.discriminatedUnion('type', [TextPart(), ImagePart(), FilePart()]))
+        .min(1)
+        .max(1_000)
+        .nullish(),
+      /** What was said before, told by a caller that keeps the conversation itself. The session's own is not read then. */
+      history: z
+        .array(Message().extend({ role: z.enum(['user', 'assistant', 'tool']) }))
+        .max(10_000)
+        .nullish(),
+      /** In place of the agent's own prompt. */
       systemPrompt: z.string().max(100_000).nullish(),
+      /** What the caller asks for besides, in a marked block below the prompt. */
+      system: z.string().max(100_000).nullish(),
       provider: z.string().nullish(),
       model: z.string().nullish(),
       /** Narrows the agent's grants for this chat, never widens them. */
       functions: z.array(z.string().min(1).max(256)).max(500).nullish(),
-      temperature: z.number().min(0).max(2).nullish(),
+      ...answerOptions(),
+      /** Of one answer of the model; never more than the agent's own `model.maxTokens`. `maxTokens` is for the whole chat. */
+      maxOutputTokens: z.number().int().positive().nullish(),
+      /** False: an agent that is not there is an error also where one would be made. */
+      create: z.boolean().nullish(),
       maxIterations: z.number().int().positive().max(50).nullish(),
       maxTokens: z.number().int().positive().nullish(),
       timeoutMs: z.number().int().positive().max(3_600_000).nullish(),
@@ -237,6 +257,7 @@ export const chat = defineFunction({
       sessionId: z.string(),
       runId: z.string(),
       agentId: z.string(),
+      /** There was no such agent, and there is one now. */
       agentCreated: z.boolean().optional(),
       stopReason: StopReason(),
       toolCalls: z.array(ToolCallReport()),

@@ -1,6 +1,9 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
+import { answerOptions } from './answer-options.ts'
 import { Message, Part, ToolCall, ToolCallPart } from './message.ts'
+
+export { Reasoning, ResponseFormat } from './answer-options.ts'
 
 export {
   FilePart,
@@ -31,20 +34,6 @@ export const Tool = () =>
   })
 
 export const ToolChoice = () => z.union([z.enum(['auto', 'none', 'required']), z.strictObject({ id: z.string() })])
-
-export const ResponseFormat = () =>
-  z.strictObject({
-    type: z.enum(['text', 'json']),
-    /** JSON Schema that the answer has to follow, with `type: json`. */
-    schema: z.record(z.string(), z.unknown()).optional(),
-    name: z.string().optional(),
-    description: z.string().optional(),
-    /** Whether the provider makes sure of the schema where it leaves the choice. @default true */
-    strict: z.boolean().optional(),
-  })
-
-/** How much a reasoning model thinks; not every model knows every level. */
-export const Reasoning = () => z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'])
 
 /** `input` includes `cached` and `cacheWrite`; `output` includes `reasoning`; `total` is input + output. */
 export const Usage = () =>
@@ -80,8 +69,6 @@ export const StreamFrame = () =>
 
 export type Tool = z.output<ReturnType<typeof Tool>>
 export type ToolChoice = z.output<ReturnType<typeof ToolChoice>>
-export type ResponseFormat = z.output<ReturnType<typeof ResponseFormat>>
-export type Reasoning = z.output<ReturnType<typeof Reasoning>>
 export type Usage = z.output<ReturnType<typeof Usage>>
 export type Cost = z.output<ReturnType<typeof Cost>>
 export type StopReason = z.output<ReturnType<typeof StopReason>>
@@ -106,12 +93,7 @@ const completionFields = () => ({
   maxTokens: z.number().int().positive().nullish(),
   /** Alias of `maxTokens`. */
   max_tokens: z.number().int().positive().nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  topP: z.number().gt(0).max(1).nullish(),
-  stop: z.array(z.string().min(1)).max(4).nullish(),
-  responseFormat: ResponseFormat().nullish(),
-  /** How much a reasoning model may think; left to the provider where absent. */
-  reasoning: Reasoning().nullish(),
+  ...answerOptions(),
   /** False: at most one tool call in an answer. */
   parallelToolCalls: z.boolean().nullish(),
   /** The same seed and request give the same answer, as far as the provider can. */

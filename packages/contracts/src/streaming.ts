@@ -175,13 +175,15 @@ export const completion = defineFunction({
   effects: 'external',
 })
 
-const ChatRequest = () =>
-  z.looseObject({
+/** A message to an agent. What `agent::chat` takes beyond these is sent to that. */
+export const ChatRequest = () =>
+  z.strictObject({
     message: z.string('message required').min(1, 'message required'),
     agentId: z.string().default('default'),
     sessionId: z.string().nullish(),
     provider: z.string().nullish(),
     model: z.string().nullish(),
+    stream: z.boolean().nullish(),
   })
 
 /** As `agent::chat`, answered as a stream over HTTP where the body says `"stream": true`. */
@@ -189,7 +191,14 @@ export const chat = defineFunction({
   id: 'stream::chat',
   summary: 'Chat with an agent, content, model and usage only',
   input: () => ChatRequest().extend({ stream: z.union([z.literal(false), Ref()]).nullish() }),
-  output: () => z.object({ content: z.string(), model: z.string().nullable(), usage: z.unknown() }),
+  output: () =>
+    z.object({
+      content: z.string(),
+      model: z.string().nullable(),
+      usage: z.unknown(),
+      /** There was no such agent, and there is one now. */
+      agentCreated: z.boolean().optional(),
+    }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',
   keyed: true,

@@ -5,7 +5,9 @@ import type { Message } from '@agentos/contracts/message'
 import { addUsage } from '@agentos/contracts/security'
 import { AgentError, type DurableContext, newId, type OutputOf, type ParsedInputOf, type Waiting } from '@agentos/sdk'
 import type * as z from 'zod'
+import { DEFAULT_AGENT, requireAgent } from './agent-record.ts'
 import { createDefaultIfMissing } from './agents.ts'
+import { answerOptions } from './answer-options.ts'
 import { ChatTotals } from './chat-totals.ts'
 import { EventStream } from './event-stream.ts'
 import { afterOverflow } from './history/history.ts'
@@ -33,15 +35,15 @@ export interface ChatServices {
  * what this one began.
  */
 export async function chat(input: ChatInput, ctx: DurableContext, services: ChatServices): Promise<ChatOutput> {
-  const { agent, created, sessionId } = await ctx.step('begin', async (plain) => ({
-    ...(await createDefaultIfMissing(plain, input.agentId)),
-    sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`),
-  }))
+  const { agent, created, sessionId } = await ctx.step('begin', async (plain) => {
+    if (input.create === false && input.agentId !== DEFAULT_AGENT) await requireAgent(plain, input.agentId)
+    const found = await createDefaultIfMissing(plain, input.agentId)
+    return { ...found, sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`) }
+  })
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
   const turn = new SessionTurn(services.sessions, `${ctx.realm}/${agent.id}/${sessionId}`, ctx)
   try {
-    const result = await new ChatTurn(ctx, input, agent, sessionId, turn).run()
-    return created ? { ...result, agentCreated: true } : result
+    return await new ChatTurn(ctx, input, { agent, created, sessionId }, turn).run()
   } finally {
     turn.leave()
   }
@@ -52,6 +54,8 @@ class ChatTurn {
   private readonly ctx: DurableContext
   private readonly input: ChatInput
   private readonly agent: Agent
+  /** There was no such agent before this chat. */
+  private readonly created: boolean
   private readonly sessionId: string
   private readonly turn: SessionTurn
   private readonly totals = new ChatTotals()
@@ -61,10 +65,16 @@ class ChatTurn {
   private rounds = 0
   private defaultModel: string | null = null
 
-  constructor(ctx: DurableContext, input: ChatInput, agent: Agent, sessionId: string, turn: SessionTurn) {
+  constructor(
+    ctx: DurableContext,
+    input: ChatInput,
+    { agent, created, sessionId }: { agent: Agent; created: boolean; sessionId: string },
+    turn: SessionTurn,
+  ) {
     this.ctx = ctx
     this.input = input
     this.agent = agent
+    this.created = created
     this.sessionId = sessionId
     this.turn = turn
     this.events = new EventStream(ctx, input.stream || undefined)
@@ -77,7 +87,7 @@ class ChatTurn {
     // A caller that waits hears why it has no answer yet; the answer is in the session and the run once there is one.
     ctx.onSuspend((waiting) => this.interim(waiting))
     await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
-    const user: Message = { role: 'user', content: input.message }
+    const user: Message = { role: 'user', content: input.content ?? input.message }
     const prepared = await ctx.step('prepare', (plain) => prepare(plain, input, agent, sessionId))
     this.defaultModel = prepared.defaultModel
     this.messages = [...prepared.history, user]
@@ -141,7 +151,6 @@ class ChatTurn {
     await this.takeTurn()
     const { ctx, input, agent, sessionId } = this
     const preference = routePreference(input, agent, this.defaultModel)
-    const maxTokens = agent.model?.maxTokens
     return ctx.call(
       complete,
       {
@@ -149,8 +158,7 @@ class ChatTurn {
         system,
         ...(tools.length > 0 ? { tools: tools.map(forModel) } : {}),
         ...preference,
-        ...(maxTokens ? { maxTokens } : {}),
-        ...(input.temperature === null || input.temperature === undefined ? {} : { temperature: input.temperature }),
+        ...answerOptions(input, agent),
         ...(this.events.ref ? { stream: { ...this.events.ref, direction: 'write' as const } } : {}),
         agentId: agent.id,
         sessionId,
@@ -211,6 +219,7 @@ class ChatTurn {
       sessionId: this.sessionId,
       runId: this.ctx.run,
       agentId: this.agent.id,
+      ...(this.created ? { agentCreated: true } : {}),
       stopReason,
       toolCalls: this.totals.toolCalls,
     }

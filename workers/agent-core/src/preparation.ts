@@ -7,6 +7,7 @@ import { granted, offered, readCatalogue } from './function-catalogue.ts'
 import { readHistory } from './history/history.ts'
 import { realmSettings } from './realm-settings.ts'
 import { type RecalledMemory, systemPrompt } from './system-prompt.ts'
+import { wellFormed } from './transcript.ts'
 
 const RECALLED = 8
 const MIN_RECALL_SCORE = 0.3
@@ -33,7 +34,8 @@ export async function prepare(
   sessionId: string,
 ): Promise<Preparation> {
   const [{ messages, summary }, memories, catalogue, realm] = await Promise.all([
-    readHistory(ctx, agent.id, sessionId),
+    // Who keeps the conversation says what was before.
+    input.history ? { messages: wellFormed(input.history), summary: undefined } : readHistory(ctx, agent.id, sessionId),
     recalled(ctx, agent.id, input.message),
     readCatalogue(ctx),
     realmSettings(ctx),
@@ -41,7 +43,7 @@ export async function prepare(
   const tools = offered(granted(catalogue, agent.capabilities, input.functions), input.message)
   return {
     history: messages,
-    system: systemPrompt(agent, input.systemPrompt, memories, summary),
+    system: systemPrompt(agent, { requested: input.systemPrompt, caller: input.system }, memories, summary),
     tools: tools.map(({ id, description, effects, inputSchema }) => ({ id, description, effects, inputSchema })),
     defaultModel: realm.defaultModel,
   }

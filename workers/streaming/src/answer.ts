@@ -1,14 +1,15 @@
 import { chat as agentChat } from '@agentos/contracts/agent-core'
 import { complete, type StreamFrame } from '@agentos/contracts/llm-router'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
-import { AgentError, type ChannelRef, type HandlerContext, newId } from '@agentos/sdk'
-import { targetOf, textOf, toCompletion } from './openai-request.ts'
+import type { ChannelRef, HandlerContext } from '@agentos/sdk'
+import { toChat } from './agent-request.ts'
+import { targetOf, toCompletion } from './openai-request.ts'
 import type { Answer } from './openai-response.ts'
 
 /** Sent by ourselves behind everything that the others wrote: nothing comes after it. */
 const END = '{"type":"end"}'
 
-/** Answers a request: an agent with its last user turn, a model with the whole conversation. */
+/** Answers a request: an agent, or a model. */
 export async function answer(
   request: CompletionRequest,
   ctx: HandlerContext,
@@ -17,19 +18,9 @@ export async function answer(
   const target = targetOf(request)
   const call = options.signal ? { signal: options.signal } : {}
   if ('agentId' in target) {
-    const sessionId = options.sessionId ?? request.sessionId
-    const result = await ctx.call(
-      agentChat,
-      {
-        agentId: target.agentId,
-        message: lastUserText(request),
-        ...(sessionId ? { sessionId } : { sessionId: newId('session') }),
-        ...(request.provider ? { provider: request.provider } : {}),
-        ...(typeof request.temperature === 'number' ? { temperature: request.temperature } : {}),
-        ...(options.stream ? { stream: options.stream } : {}),
-      },
-      call,
-    )
+    const input = toChat(request, target.agentId, options.sessionId || request.sessionId || undefined)
+    const stream = options.stream ? { stream: options.stream } : {}
+    const result = await ctx.call(agentChat, { ...input, ...stream }, call)
     return { ...result, toolCalls: [] }
   }
   const input = toCompletion(request)
@@ -89,12 +80,4 @@ export async function answerStreamed(
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-}
-
-/** The last user turn's text, which is what an agent answers. */
-function lastUserText({ messages }: CompletionRequest): string {
-  const last = messages.findLast((message) => message.role === 'user')
-  const text = last ? textOf(last.content) : ''
-  if (!text) throw new AgentError('invalid_input', 'a non-empty user message is required')
-  return text
 }

@@ -1,4 +1,4 @@
-import { RawRequest, type RawResponse, type sse as sseContract } from '@agentos/contracts/streaming'
+import { ChatRequest, RawRequest, type RawResponse, type sse as sseContract } from '@agentos/contracts/streaming'
 import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
 import * as z from 'zod'
 import { answerStreamed } from './answer.ts'
@@ -9,13 +9,7 @@ import { SSE_HEADERS } from './sse.ts'
 type Raw = z.output<ReturnType<typeof RawResponse>>
 
 const rawSchema = RawRequest()
-const chatBody = z.looseObject({
-  message: z.string('message required').min(1, 'message required'),
-  agentId: z.string().default('default'),
-  sessionId: z.string().nullish(),
-  provider: z.string().nullish(),
-  model: z.string().nullish(),
-})
+const chatBody = ChatRequest()
 
 /** An agent's answer as OpenAI chunks: streamed over HTTP, whole over the bus. */
 export async function transcript(
@@ -60,7 +54,8 @@ async function wholeTranscript(body: z.output<typeof chatBody>, ctx: HandlerCont
 
 function asCompletion(body: z.output<typeof chatBody>) {
   return parseBody({
-    model: `agent/${body.agentId}`,
+    model: body.model || `agent/${body.agentId}`,
+    agentId: body.agentId,
     messages: [{ role: 'user', content: body.message }],
     stream: true,
     ...(body.provider ? { provider: body.provider } : {}),

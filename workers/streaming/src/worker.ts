@@ -27,7 +27,8 @@ export const worker = defineWorker({
         },
         key === undefined ? {} : { idempotencyKey: `${key}/chat` },
       )
-      return { content: answer.content, model: answer.model, usage: answer.usage }
+      const { content, model: answering, usage, agentCreated } = answer
+      return { content, model: answering, usage, ...(agentCreated ? { agentCreated } : {}) }
     }),
   ],
 })

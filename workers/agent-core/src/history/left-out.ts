@@ -79,6 +79,7 @@ function plain(part: TextPart | ImagePart, tokens: number): TextPart
 function plain(part: Part, tokens: number): Part
 function plain(part: Part, tokens: number): Part {
   if (part.type === 'image') return text('[AgentOS: an image is left out here]')
+  if (part.type === 'file') return text('[AgentOS: a file is left out here]')
   return part.type === 'text' ? text(cut(part.text, tokens)) : part
 }
 

@@ -106,8 +106,9 @@ export class RunDesk {
       },
       (input, call) => {
         const head = this.headOf(input, call)
-        // Whoever asks again because the answer was lost hears what it was.
-        if (head.status === 'cancelled' && !this.runs.get(head.id)) {
+        // Whoever asks again under a key, because the answer was lost, hears what it was; of others one cancels.
+        const asksAgain = call.context.idempotencyKey !== undefined
+        if (asksAgain && head.status === 'cancelled' && !this.runs.get(head.id)) {
           return call.reply({ runId: head.id, status: 'cancelled' })
         }
         const run = this.openRun(input, call)
