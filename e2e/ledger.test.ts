@@ -127,6 +127,27 @@ describe('budgets on a running engine', () => {
     expect(await owner.call(ledger.verify, {})).toMatchObject({ valid: true, differences: [] })
   })
 
+  it.each([
+    ['nothing', null],
+    ['zeros', { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }],
+  ])('ten cents come to their end though the provider counts %s', async (_, countedAs) => {
+    await owner.call(ledger.setBudget, { monthlyCents: 10, agentId: 'uncounted' })
+    provider.play({ text: 'word '.repeat(200), countedAs })
+    const client = system.client()
+    const completion = await ask(client, { agentId: 'uncounted', model: 'bank/dear', maxTokens: 5_000 })
+    expect(completion).toMatchObject({ usage: { estimated: true }, cost: { microUsd: null, priced: false } })
+    expect(completion.usage.output).toBeGreaterThan(100)
+    const asked = provider.requests.length
+    await expect(
+      (async () => {
+        for (let n = 0; n < 20; n += 1) {
+          await ask(client, { agentId: 'uncounted', model: 'bank/dear', maxTokens: 5_000 })
+        }
+      })(),
+    ).rejects.toMatchObject({ code: 'budget_exceeded' })
+    expect(provider.requests.length - asked).toBeLessThan(20)
+  })
+
   it('five cents, told to the provider as its limit, to the cent', async () => {
     await owner.call(ledger.setBudget, { monthlyCents: 5, agentId: 'poor' })
     let told = 0

@@ -98,6 +98,41 @@ describe.each(FORMATS)('what a client brings back, to %s', (format) => {
   })
 })
 
+describe.each(FORMATS)('what a model of %s writes', (format) => {
+  const exact = '{"id":12345678901234567890,"big":1e400,"rate":1.0}'
+  const broken = `{"text": "${'long '.repeat(1_000)}`
+  // Two of the formats carry an object, in which there is no such thing as a blank.
+  const loose: [string, string][] = format.startsWith('openai')
+    ? [
+        ['blanks', '{ "city" : "Oslo" }'],
+        ['half an object', broken],
+      ]
+    : []
+
+  it.each([['long numbers', exact], ...loose])(
+    'reaches the client as it stands, and comes back so: %s',
+    async (_, written) => {
+      simulators[format].play([{ toolCalls: [{ id: 'call_1', name: 'weather', arguments: written }] }])
+      const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'The weather?' }]
+      const request = { model: modelOf(format), messages, tools: [tool('weather')] }
+      const whole = await client.chat.completions.create(request)
+      const [call] = whole.choices[0]!.message.tool_calls!
+      expect(call).toMatchObject({ function: { arguments: written } })
+      let streamed = ''
+      for await (const { choices } of await client.chat.completions.create({ ...request, stream: true })) {
+        for (const piece of choices[0]?.delta.tool_calls ?? []) streamed += piece.function?.arguments ?? ''
+      }
+      expect(streamed).toBe(written)
+
+      simulators[format].play({ text: 'ok' })
+      const result = { role: 'tool' as const, tool_call_id: call!.id, content: 'rain' }
+      await client.chat.completions.create({ ...request, messages: [...messages, whole.choices[0]!.message, result] })
+      const { bodyText } = simulators[format].requests.at(-1)!
+      expect(bodyText.includes(written) || bodyText.includes(JSON.stringify(written))).toBe(true)
+    },
+  )
+})
+
 describe("what fails, in OpenAI's words", () => {
   const hello = (model: string) => ({ model, messages: [{ role: 'user' as const, content: 'hi' }] })
   const post = async (body: string | undefined, contentType: string | undefined, path = '/v1/chat/completions') => {

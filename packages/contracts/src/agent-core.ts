@@ -176,7 +176,7 @@ const StreamRef = () =>
  * `waiting`: it has not ended; its run waits for a person and goes on by itself.
  */
 export const StopReason = () =>
-  z.enum(['stop', 'length', 'content_filter', 'max_rounds', 'max_tokens', 'timeout', 'waiting', 'other'])
+  z.enum(['stop', 'length', 'content_filter', 'interrupted', 'max_rounds', 'max_tokens', 'timeout', 'waiting', 'other'])
 
 export const ToolCallReport = () =>
   z.object({

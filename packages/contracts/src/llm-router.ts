@@ -46,12 +46,15 @@ export const Usage = () =>
     /** Part of the input that was written to the provider's cache. */
     cacheWrite: z.number().int().optional(),
     reasoning: z.number().int().optional(),
+    /** The provider did not count all of it, or said what cannot be: what was missing is estimated, and the cost not known. */
+    estimated: z.literal(true).optional(),
   })
 
 /** Integer micro-dollars; `null` where no sourced price is known for the model. */
 export const Cost = () => z.object({ microUsd: z.number().int().nullable(), priced: z.boolean() })
 
-export const StopReason = () => z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'other'])
+/** `interrupted`: the provider broke the answer off. `other`: for a reason that is not known here. The answer may lack its end. */
+export const StopReason = () => z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'interrupted', 'other'])
 
 /** What travels on the stream's channel, one JSON text frame each. A tool call is sent once it is whole. */
 export const StreamFrame = () =>
@@ -140,6 +143,8 @@ export const Completion = () =>
     usage: Usage(),
     cost: Cost(),
     stopReason: StopReason(),
+    /** The provider's own word, where `stopReason` is `interrupted` or `other`. */
+    stopDetail: z.string().optional(),
     /** The answer was cut off in the middle of its stream: no budget paid for more. `stopReason` is `length` then. */
     budgetCut: z.literal(true).optional(),
   })

@@ -41,6 +41,11 @@ export const ToolCall = () =>
     callId: z.string().min(1),
     id: z.string().min(1),
     arguments: z.record(z.string(), z.unknown()),
+    /**
+     * The arguments as the model wrote them, where `arguments` printed is another text: broken, spaced otherwise, or with a
+     * number that has more digits than `arguments` can hold. This is what goes to a client, and back to the model.
+     */
+    argumentsText: z.string().optional(),
     problem: ToolCallProblem().optional(),
     /** Opaque; some providers want it back with the call. Keep it as it is. */
     signature: z.string().optional(),

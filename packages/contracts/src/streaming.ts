@@ -150,6 +150,8 @@ export const ChatCompletion = () =>
         }),
         logprobs: z.null(),
         finish_reason: z.string(),
+        /** The provider's own word, where this API has none for it. */
+        native_finish_reason: z.string().optional(),
       }),
     ),
     usage: z.object({

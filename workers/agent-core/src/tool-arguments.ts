@@ -21,6 +21,18 @@ export async function validateArguments(
   throw new AgentError('invalid_input', `The arguments do not fit: ${issues.join('; ')}`)
 }
 
+/** What a model wrote has to reach the function as it was meant: a number that would be another one there is refused. */
+export function assertExact(argumentsText: string | undefined): void {
+  if (argumentsText === undefined) return
+  JSON.parse(argumentsText, (_key: string, value: unknown, context?: { source?: string }) => {
+    if (typeof value !== 'number') return value
+    const isWhole = /^-?\d+$/.test(context?.source ?? '')
+    if (Number.isFinite(value) && (!isWhole || Number.isSafeInteger(value))) return value
+    const message = `The number ${context?.source ?? value} has more digits than can be kept; write it as text, if the function takes that`
+    throw new AgentError('invalid_input', message)
+  })
+}
+
 async function checkerOf(schema: Record<string, unknown>): Promise<z.ZodType | null> {
   const known = built.get(schema)
   if (known !== undefined) return known

@@ -5,7 +5,7 @@ import { type DurableContext, type HandlerContext, InvocationError, isSuspended 
 import { readCatalogue } from './function-catalogue.ts'
 import { mayUse } from './grants.ts'
 import type { OfferedTool } from './preparation.ts'
-import { validateArguments } from './tool-arguments.ts'
+import { assertExact, validateArguments } from './tool-arguments.ts'
 
 /** Tool calls that run at once where all of them only read. */
 const PARALLEL = 8
@@ -75,6 +75,7 @@ export class ToolRunner {
 
   private async invoke(call: ToolCall, ctx: DurableContext): Promise<unknown> {
     if (call.problem) throw new ToolRefusal(call.problem.code, call.problem.message)
+    assertExact(call.argumentsText)
     this.countRepeat(call)
     const { agentId, capabilities, narrowed, timeLeft } = this.scope
     if (!mayUse(call.id, capabilities, narrowed)) {

@@ -3,6 +3,7 @@ import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer } from './answer.ts'
 import { isObject } from './answer.ts'
 import type { Hold } from './budget.ts'
+import { parseExact } from './exact-json.ts'
 import { type Format, ProviderFailure, parseEvent, type StreamReader, type Translation } from './formats/format.ts'
 import { type ServerEvent, ServerEventReader } from './server-events.ts'
 import { saysError } from './upstream-error.ts'
@@ -19,7 +20,7 @@ const OF_ANOTHER_API = 'the answer is not one of this API'
 /** The answer in a body that came whole: JSON, or events where a server streams without being asked to. */
 export function readWhole(format: Format, translation: Translation, text: string): Answer {
   const body = text.replace(/^\uFEFF/, '')
-  if (!/^\s*(data|event|id|retry)?:/.test(body)) return answerOf(format, translation, JSON.parse(body))
+  if (!/^\s*(data|event|id|retry)?:/.test(body)) return answerOf(format, translation, body)
   const reader = format.reader(translation, () => {})
   const events = new ServerEventReader()
   for (const batch of [events.push(Buffer.from(body)), events.end()]) {
@@ -75,15 +76,8 @@ export async function readStream(
     break
   }
   if (whole) {
-    const answer = answerOf(
-      format,
-      translation,
-      JSON.parse(
-        Buffer.concat(whole)
-          .toString('utf8')
-          .replace(/^\uFEFF/, ''),
-      ),
-    )
+    const text = Buffer.concat(whole).toString('utf8')
+    const answer = answerOf(format, translation, text.replace(/^\uFEFF/, ''))
     frames.push(...framesOf(answer.parts))
     await handOn(0)
     return answer
@@ -101,19 +95,20 @@ export function feed(reader: StreamReader, { data }: ServerEvent): void {
   const text = data.trim()
   if (reader.over || text === '' || text === 'null') return
   if (text === '[DONE]') reader.done()
-  else understood(() => reader.event(parseEvent(text)))
+  else understood(() => reader.event(parseEvent(text), () => parseExact(text)))
 }
 
-function answerOf(format: Format, translation: Translation, body: unknown): Answer {
+function answerOf(format: Format, translation: Translation, text: string): Answer {
+  const body: unknown = JSON.parse(text)
   if (isObject(body) && body.error) throw new ProviderFailure(body)
   if (Array.isArray(body)) {
     // Gemini streams so where it is not asked for events.
     if (saysError(body)) throw new ProviderFailure(body)
     const reader = format.reader(translation, () => {})
-    for (const chunk of body) if (isObject(chunk)) understood(() => reader.event(chunk))
+    for (const chunk of parseExact(text) as unknown[]) feed(reader, { event: '', data: JSON.stringify(chunk) })
     return finished(reader, OF_ANOTHER_API)
   }
-  const answer = isObject(body) ? understood(() => format.answer(body, translation)) : undefined
+  const answer = isObject(body) ? understood(() => format.answer(body, translation, () => parseExact(text))) : undefined
   if (answer) return answer
   if (saysError(body)) throw new ProviderFailure(body)
   throw new NotAnAnswer(OF_ANOTHER_API)

@@ -1,5 +1,8 @@
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { newCallId, unusedCallId } from './call-ids.ts'
+import { type Counts, countsOf, merged, usageOf } from './counts.ts'
+import { estimateOutput } from './estimate.ts'
+import { stopReasonOf } from './formats/stop-reasons.ts'
 import type { ToolNames } from './tool-names.ts'
 
 /** Stands for the id of a call that has no name. */
@@ -9,8 +12,9 @@ const UNNAMED = 'unnamed'
 export interface Answer {
   parts: Part[]
   stopReason: StopReason
-  /** Undefined where the provider did not say. */
-  usage: Usage | undefined
+  /** The provider's own word, where the reason does not say as much. */
+  stopDetail?: string
+  usage: Usage
   /** Cut off here, since no money for more of it could be had. */
   cut?: true
 }
@@ -19,6 +23,16 @@ export interface ReasoningEnd {
   signature?: string
   origin: string
   redacted?: boolean
+}
+
+/** What of the request has to be known to put its answer together. */
+export interface AnswerContext {
+  /** Ids of the functions that the model may call. */
+  offered: ReadonlySet<string>
+  /** Call ids of the conversation. */
+  used: Iterable<string>
+  /** Tokens of the input, for providers that do not count them. */
+  inputEstimate: () => number
 }
 
 /** Puts an answer together from whole pieces or deltas, and tells `emit` of each as it comes. */
@@ -30,17 +44,20 @@ export class AnswerBuilder {
   private readonly emit: (frame: StreamFrame) => void
   private readonly parts: Part[] = []
   private openPart: 'text' | 'reasoning' | undefined
-  stopReason: StopReason = 'other'
-  usage: Usage | undefined
+  private stopReason: StopReason = 'stop'
+  private stopDetail: string | undefined
+  private counts: Counts = {}
+  private readonly inputEstimate: () => number
 
   constructor(
     names: ToolNames,
-    { offered, used }: { offered: ReadonlySet<string>; used: Iterable<string> },
+    { offered, used, inputEstimate }: AnswerContext,
     emit: (frame: StreamFrame) => void = () => {},
   ) {
     this.names = names
     this.offered = offered
     this.used = new Set(used)
+    this.inputEstimate = inputEstimate
     this.emit = emit
   }
 
@@ -77,8 +94,8 @@ export class AnswerBuilder {
   }
 
   /**
-   * `args` is JSON text or an object that the provider parsed; what is neither, and a name that is none, is reported in the
-   * call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
+   * `args` is JSON text, or an object, whose numbers are best kept by `parseExact`; what is neither, and a name that is none,
+   * is reported in the call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
    */
   toolCall(givenId: unknown, name: unknown, args: unknown, signature?: string): void {
     const isNamed = typeof name === 'string' && name !== ''
@@ -86,20 +103,22 @@ export class AnswerBuilder {
     const callId = typeof givenId === 'string' && givenId !== '' ? unusedCallId(givenId, this.used) : newCallId()
     this.used.add(callId)
     const part: ToolCallPart = { type: 'toolCall', callId, id, arguments: {} }
-    const parsed = typeof args === 'string' ? parseObject(args) : args
+    const text = typeof args === 'string' ? args : JSON.stringify(args ?? {})
+    const parsed = parseObject(text)
     if (isObject(parsed)) part.arguments = parsed
     else {
       part.problem = {
         code: 'invalid_json',
         message: `The arguments of ${id} are not a JSON object; send one that follows its schema.`,
-        raw: (typeof args === 'string' ? args : JSON.stringify(args ?? null)).slice(0, 2_000),
+        raw: text.slice(0, 2_000),
       }
     }
+    if (text.trim() !== '' && text !== JSON.stringify(part.arguments)) part.argumentsText = text
     if (!part.problem && !(isNamed && this.offered.has(id))) {
       const message = isNamed
         ? `There is no function ${id}; call one of those that were offered.`
         : 'The call names no function; call one of those that were offered, by its name.'
-      part.problem = { code: 'unknown_tool', message, raw: JSON.stringify(part.arguments).slice(0, 2_000) }
+      part.problem = { code: 'unknown_tool', message, raw: text.slice(0, 2_000) }
     }
     if (signature !== undefined) part.signature = signature
     this.parts.push(part)
@@ -111,10 +130,30 @@ export class AnswerBuilder {
     return this.parts.length === 0
   }
 
+  /** The usage in the provider's names, or a piece of it. */
+  counted(usage: unknown): void {
+    this.counts = merged(this.counts, countsOf(usage))
+  }
+
+  /** The provider's word for why the model stopped; with none, an answer that is whole came to its end. */
+  stopped(word: unknown, detail?: string): void {
+    if (typeof word !== 'string' || word === '') return
+    this.stopReason = stopReasonOf(word)
+    const says = this.stopReason === 'other' || this.stopReason === 'interrupted'
+    this.stopDetail = says ? [word, detail].filter(Boolean).join(': ').slice(0, 500) : undefined
+  }
+
   finish(): Answer {
-    const called = this.parts.some((part) => part.type === 'toolCall')
-    const stopReason = called && this.stopReason === 'stop' ? 'tool_calls' : this.stopReason
-    return { parts: this.parts, stopReason, usage: this.usage }
+    const { parts, counts, inputEstimate, stopReason, stopDetail } = this
+    const called = parts.some((part) => part.type === 'toolCall')
+    // Some say `stop` where they call, and some speak of calls where there are none.
+    const isCall = stopReason === 'stop' || stopReason === 'tool_calls'
+    return {
+      parts,
+      stopReason: isCall ? (called ? 'tool_calls' : 'stop') : stopReason,
+      ...(stopDetail === undefined ? {} : { stopDetail }),
+      usage: usageOf(counts, { input: inputEstimate, output: estimateOutput(parts) }),
+    }
   }
 }
 
@@ -130,23 +169,4 @@ function parseObject(text: string): unknown {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Counts as the contract has them; a total is always input + output. */
-export function usageOf(counts: {
-  input: number
-  output: number
-  cached?: number | undefined
-  cacheWrite?: number | undefined
-  reasoning?: number | undefined
-}): Usage {
-  const { input, output, cached, cacheWrite, reasoning } = counts
-  return {
-    input,
-    output,
-    total: input + output,
-    ...(cached ? { cached } : {}),
-    ...(cacheWrite ? { cacheWrite } : {}),
-    ...(reasoning ? { reasoning } : {}),
-  }
 }

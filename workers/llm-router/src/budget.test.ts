@@ -53,7 +53,7 @@ describe('budgets before a request', () => {
   interface Held {
     hold: Hold
     meter: Meter
-    done(usage: Usage | undefined): Promise<unknown>
+    done(usage: Usage): Promise<unknown>
     /** Before anything was sent, unless the meter says more. */
     failed(): Promise<unknown>
   }
@@ -82,7 +82,7 @@ describe('budgets before a request', () => {
         .spend(request, async (hold) => {
           if (!hold) {
             resolve(undefined)
-            return { parts: [], stopReason: 'stop', usage: undefined }
+            return { parts: [], stopReason: 'stop', usage: { input: 0, output: 0, total: 0 } }
           }
           const end = (act: () => void) => {
             act()
@@ -179,6 +179,13 @@ describe('budgets before a request', () => {
     const settled = ledger.asked('ledger::settle')
     expect(settled.map(({ microUsd }) => microUsd)).toEqual([120, 120])
     expect(settled[0]).toMatchObject({ inputTokens: 100, outputTokens: 10, maybeCharged: false })
+  })
+
+  it('books what was held where the provider did not count, as maybe charged', async () => {
+    await (await hold())!.done({ input: 100, output: 10, total: 110, estimated: true })
+    expect(ledger.asked('ledger::settle')).toMatchObject([
+      { microUsd: 2_000, inputTokens: 100, outputTokens: 10, maybeCharged: true },
+    ])
   })
 
   it('gives back what a refused request held, and books what a broken one may have cost', async () => {

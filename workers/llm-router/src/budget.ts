@@ -202,8 +202,8 @@ export class Hold implements Cover {
   }
 
   /** Books what the provider counted; where it does not say, what was held; kinds without a price at the full one. */
-  async done(usage: Usage | undefined): Promise<void> {
-    if (!usage) return this.settle({ microUsd: this.held, usage: this.counted, maybe: true })
+  async done(usage: Usage): Promise<void> {
+    if (usage.estimated) return this.settle({ microUsd: this.held, usage, maybe: true })
     const known = costOf(usage, this.parts.facts.price, new Date()).microUsd
     await this.settle({ microUsd: known ?? this.parts.atFullPrice(usage), usage, maybe: false })
   }

@@ -1,4 +1,4 @@
-import type { CompletionInput, Message, Part } from '@agentos/contracts/llm-router'
+import type { CompletionInput, Message, Part, ToolResultPart } from '@agentos/contracts/llm-router'
 import { AgentError } from '@agentos/sdk'
 import { CallPairs } from './call-pairs.ts'
 
@@ -21,9 +21,13 @@ export interface Conversation {
   turns: Turn[]
 }
 
+/** Stands for a message in which nothing is, where the model is to answer it. */
+const NOTHING_SAID = '(an empty message)'
+
 /**
  * The one check for all formats, so that what one provider would refuse is refused alike by all: parts that fit their
- * role, each tool result right after its call and each call answered, something for the model to answer.
+ * role, each tool result right after its call and each call answered, something for the model to answer. Text that is
+ * blank is left out, since some of them refuse it.
  */
 export function conversationOf(input: CompletionInput): Conversation {
   const system = input.system ? [input.system] : []
@@ -35,10 +39,10 @@ export function conversationOf(input: CompletionInput): Conversation {
     if (misfit) throw invalid(index, `a ${message.role} message cannot hold a ${misfit.type} part`)
     for (const part of parts) if (part.type === 'image') checkImage(index, part)
     if (message.role === 'system') {
-      system.push(parts.map((part) => (part.type === 'text' ? part.text : '')).join('\n'))
+      system.push(parts.flatMap((part) => (isSaid(part) && part.type === 'text' ? [part.text] : [])).join('\n'))
     } else if (message.role === 'tool') {
       for (const part of parts) {
-        if (part.type === 'toolResult' && !pairs.answer(part)) {
+        if (part.type === 'toolResult' && !pairs.answer(withoutBlanks(part))) {
           throw invalid(index, `the tool result ${part.callId} has no call before it`)
         }
       }
@@ -46,23 +50,34 @@ export function conversationOf(input: CompletionInput): Conversation {
     } else {
       if (pairs.waiting.length > 0) throw unanswered(index, pairs)
       const opened = message.role === 'assistant' ? pairs.open(parts) : parts
-      addTurn(
-        turns,
-        message.role,
-        opened.filter((part) => part.type !== 'text' || part.text !== ''),
-      )
+      addTurn(turns, message.role, opened.filter(isSaid))
     }
+  }
+  const last = input.messages.findLast(({ role }) => role !== 'system')
+  if (last?.role === 'user' && turns.at(-1)?.role === 'assistant') {
+    addTurn(turns, 'user', [{ type: 'text', text: NOTHING_SAID }])
   }
   if (turns.length === 0) throw new AgentError('invalid_input', 'messages holds nothing for the model to answer')
   if (pairs.waiting.length > 0) throw unanswered(input.messages.length - 1, pairs)
-  return { system: system.join('\n\n'), turns }
+  return { system: system.filter((text) => text.trim() !== '').join('\n\n'), turns }
 }
 
 /** Neighbours of one role are one turn. */
-function addTurn(turns: Turn[], role: Turn['role'], parts: Part[]): void {
+export function addTurn(turns: Turn[], role: Turn['role'], parts: Part[]): void {
   const last = turns.at(-1)
   if (last?.role === role) last.parts.push(...parts)
   else if (parts.length > 0) turns.push({ role, parts: [...parts] })
+}
+
+function isSaid(part: Part): boolean {
+  return part.type !== 'text' || part.text.trim() !== ''
+}
+
+function withoutBlanks(result: ToolResultPart): ToolResultPart {
+  const { content } = result
+  if (typeof content === 'string') return result
+  const said = content.filter(isSaid)
+  return { ...result, content: said.length === 0 ? '' : said }
 }
 
 function partsOf({ role, content }: Message): Part[] {

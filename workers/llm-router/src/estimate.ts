@@ -22,8 +22,16 @@ export function estimateInput({ messages, system, tools, responseFormat }: Compl
   return tokens
 }
 
+/** Tokens that an answer may have; 0 for one that holds nothing. What a model thought and did not tell is not in it. */
+export function estimateOutput(parts: readonly Part[]): number {
+  return parts.reduce((sum, part) => {
+    return sum + (part.type === 'text' || part.type === 'reasoning' ? textTokens(part.text) : partTokens(part))
+  }, 0)
+}
+
 function partTokens(part: Part): number {
   if (part.type === 'image') return IMAGE_TOKENS
+  if (part.type === 'toolCall') return textTokens(part.id + (part.argumentsText ?? JSON.stringify(part.arguments)))
   if (part.type !== 'toolResult' || typeof part.content === 'string') return textTokens(JSON.stringify(part))
   return part.content.reduce((sum, inner) => sum + partTokens(inner), MESSAGE_TOKENS)
 }

@@ -40,7 +40,8 @@ export class Meter {
     this.events += events
     for (const frame of frames) {
       if (frame.type === 'text' || frame.type === 'reasoning') this.bytes += Buffer.byteLength(frame.text)
-      else if (frame.type === 'toolCall') this.bytes += Buffer.byteLength(JSON.stringify(frame.arguments))
+      else if (frame.type === 'toolCall')
+        this.bytes += Buffer.byteLength(frame.argumentsText ?? JSON.stringify(frame.arguments))
     }
   }
 

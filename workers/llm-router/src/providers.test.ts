@@ -164,6 +164,31 @@ describe.each(FORMATS)('$format', (simulated) => {
     expect(simulator.refused).toEqual([])
   })
 
+  it.each([false, true])('keeps what a model wrote as arguments, there and back (streamed: %s)', async (stream) => {
+    const written = '{"id":12345678901234567890,"big":1e400,"rate":1.0,"small":-0,"fine":0.1,"city":"Köln"}'
+    const { ask, simulator } = await connect([
+      { toolCalls: [{ name: 'weather__now', arguments: written }] },
+      { text: 'ok' },
+    ])
+    const { parts } = await ask({ tools: [WEATHER] }, { stream })
+    const [call] = parts.filter((part) => part.type === 'toolCall')
+    expect(call).toMatchObject({ argumentsText: written, arguments: { fine: 0.1, city: 'Köln' } })
+    expect(call).not.toHaveProperty('problem')
+    const content = [{ type: 'toolResult' as const, callId: call!.callId, content: 'rain' }]
+    await ask({
+      tools: [WEATHER],
+      messages: [user('Weather?'), { role: 'assistant', content: parts }, { role: 'tool', content }],
+    })
+    expect(simulator.refused).toEqual([])
+    const sent = simulator.requests[1]!.bodyText
+    expect(sent.includes(written) || sent.includes(JSON.stringify(written))).toBe(true)
+  })
+
+  it('says nothing twice where arguments printed are what the model wrote', async () => {
+    const { ask } = await connect({ toolCalls: [{ name: 'weather__now', arguments: '{"city":"Köln"}' }] })
+    expect((await ask({ tools: [WEATHER] })).parts[0]).not.toHaveProperty('argumentsText')
+  })
+
   it('takes a history of another provider: foreign call ids, foreign reasoning, tools that are no longer offered', async () => {
     const { ask, simulator } = await connect({ text: 'fine' })
     const callId = 'a call id with blanks, and much longer than any provider would take for one of its own'
@@ -277,6 +302,30 @@ describe.each(FORMATS)('$format', (simulated) => {
     },
   )
 
+  it.each<[string, unknown]>([
+    ['no usage', null],
+    ['an empty one', {}],
+    ['zeros', { prompt_tokens: 0, completion_tokens: 0, input_tokens: 0, output_tokens: 0, candidatesTokenCount: 0 }],
+    ['a total alone', { total_tokens: 9, totalTokenCount: 9 }],
+    ['no output', { prompt_tokens: 9, input_tokens: 9, promptTokenCount: 9 }],
+  ])('estimates what its provider does not count, and marks it: %s', async (_, countedAs) => {
+    const text = 'words '.repeat(100).trim()
+    const { ask } = await connect({ text, countedAs })
+    for (const stream of [false, true]) {
+      const { usage } = await ask({}, { stream })
+      expect(usage).toMatchObject({ estimated: true, total: usage.input + usage.output })
+      expect(usage.output).toBeGreaterThan(100)
+      expect(usage.input).toBeGreaterThan(0)
+    }
+  })
+
+  it('reads the counts of another API', async () => {
+    const { ask } = await connect({ text: 'hello', countedAs: { inputTokens: 40, outputTokens: '9' } })
+    for (const stream of [false, true]) {
+      expect((await ask({}, { stream })).usage).toEqual({ input: 40, output: 9, total: 49 })
+    }
+  })
+
   it.each([
     ['length', 'length'],
     ['content_filter', 'content_filter'],
@@ -284,6 +333,36 @@ describe.each(FORMATS)('$format', (simulated) => {
     const { ask } = await connect({ text: 'half a sen', stop })
     expect((await ask({})).stopReason).toBe(expected)
     expect((await ask({}, { stream: true })).stopReason).toBe(expected)
+  })
+
+  it.each([
+    ['MAX_TOKENS', 'length'],
+    ['insufficient_system_resource', 'interrupted'],
+    ['abort', 'interrupted'],
+    ['moon_phase', 'other'],
+  ] as const)(
+    'takes a reason to stop of another provider, and tells one that it does not know: %s',
+    async (finish, expected) => {
+      const { ask } = await connect({ text: 'half a sen', finish })
+      for (const stream of [false, true]) {
+        const { stopReason, stopDetail } = await ask({}, { stream })
+        expect(stopReason).toBe(expected)
+        expect(stopDetail).toBe(expected === 'length' ? undefined : finish)
+      }
+    },
+  )
+
+  it.each([false, true])('says that an answer was cut off though it holds a call (streamed: %s)', async (stream) => {
+    const toolCalls = [{ name: 'weather__now', arguments: '{"city": "Os' }]
+    const { ask } = await connect({ toolCalls, stop: 'length' })
+    const { parts, stopReason } = await ask({ tools: [WEATHER] }, { stream })
+    expect(parts).toMatchObject([{ type: 'toolCall', problem: { code: 'invalid_json' } }])
+    expect(stopReason).toBe('length')
+  })
+
+  it('does not speak of calls where there are none', async () => {
+    const { ask } = await connect({ text: 'no call', finish: 'tool_calls' })
+    expect((await ask({})).stopReason).toBe('stop')
   })
 
   it('types a wrong key and does not repeat it', async () => {

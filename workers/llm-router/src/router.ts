@@ -109,16 +109,15 @@ export class Router {
         span.set('model', choice.model)
         for (const [name, value] of Object.entries(input.metadata ?? {})) span.set(`metadata.${name}`, value)
         const done = await ask()
-        const { usage, stopReason } = done.answer
+        const { usage, stopReason, stopDetail } = done.answer
         const cost = this.cost(done)
-        if (usage) {
-          span.set('input_tokens', usage.input)
-          span.set('output_tokens', usage.output)
-          span.set('cached', usage.cached ?? 0)
-        }
+        span.set('input_tokens', usage.input)
+        span.set('output_tokens', usage.output)
+        span.set('cached', usage.cached ?? 0)
+        if (usage.estimated) span.set('usage_estimated', true)
         if (cost.microUsd !== null) span.set('cost_micro_usd', cost.microUsd)
         span.set('retries', done.retries)
-        span.set('stop_reason', stopReason)
+        span.set('stop_reason', stopDetail ?? stopReason)
         return done
       })
     if (route.provider === DEMO.provider) {
@@ -149,7 +148,10 @@ export class Router {
     await recordUsage(ctx.state, done, answer.usage, cost, attributionOf(input, ctx)).catch((error) => {
       ctx.log.warn({ err: error, provider, model }, 'the usage of a model call was not stored')
     })
-    const { parts, stopReason } = answer
+    const { parts, stopReason, stopDetail } = answer
+    if (stopReason === 'other') {
+      ctx.log.warn({ provider, model, reason: stopDetail }, 'a model stopped for a reason that is not known here')
+    }
     return {
       content: parts.map((part) => (part.type === 'text' ? part.text : '')).join(''),
       provider,
@@ -160,9 +162,10 @@ export class Router {
         return [call]
       }),
       parts,
-      usage: answer.usage ?? { input: 0, output: 0, total: 0 },
+      usage: answer.usage,
       cost,
       stopReason,
+      ...(stopDetail === undefined ? {} : { stopDetail }),
       ...(answer.cut ? { budgetCut: true as const } : {}),
     }
   }
@@ -171,7 +174,7 @@ export class Router {
     // What runs on this host is paid by nobody.
     const free = provider === DEMO.provider || this.catalogue.providers.get(provider)?.local
     if (free) return { microUsd: 0, priced: true }
-    if (!answer.usage) return { microUsd: null, priced: false }
+    if (answer.usage.estimated) return { microUsd: null, priced: false }
     return costOf(answer.usage, this.catalogue.model(provider, model).price, new Date())
   }
 

@@ -51,6 +51,7 @@ export async function connectTo(
   { format, start, model }: SimulatedFormat,
   script: Script,
   options: SimulatorOptions = {},
+  moreFacts: Partial<ModelFacts> = {},
 ): Promise<SimulatedProvider> {
   const simulator = await start(script, options)
   const transport = new Transport()
@@ -75,6 +76,7 @@ export async function connectTo(
     retired: false,
     source: undefined,
     asOf: undefined,
+    ...moreFacts,
   }
   const { timeouts } = Settings.parse({})
   return {

@@ -66,7 +66,7 @@ export class Transport {
           ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
           ...request.headers,
         },
-        body: request.body === undefined ? null : JSON.stringify(request.body),
+        body: request.body === undefined ? null : bodyText(request.body),
         signal: watch.signal,
         headersTimeout: 0,
         bodyTimeout: 0,
@@ -110,6 +110,13 @@ export class Transport {
     }
     return pool
   }
+}
+
+/** As JSON; half a letter, as a cut in the middle of one leaves it, would make the provider refuse all of it. */
+function bodyText(body: unknown): string {
+  const text = JSON.stringify(body)
+  if (!/\\ud[89a-f]/.test(text)) return text
+  return JSON.stringify(body, (_key, value: unknown) => (typeof value === 'string' ? value.toWellFormed() : value))
 }
 
 /** The caller's signal and the timers of a request as one signal. */

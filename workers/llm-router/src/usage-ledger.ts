@@ -44,16 +44,16 @@ export type UsageStats = Required<Omit<UsageRow, 'agent' | 'session'>> & {
 export async function recordUsage(
   state: StateClient,
   { provider, model }: ModelChoice,
-  usage: Usage | undefined,
+  usage: Usage,
   cost: Cost,
   { agent, session }: Attribution,
 ): Promise<void> {
   const counts: Record<string, number> = {
     requests: 1,
-    input_tokens: usage?.input ?? 0,
-    output_tokens: usage?.output ?? 0,
-    cached_tokens: usage?.cached ?? 0,
-    reasoning_tokens: usage?.reasoning ?? 0,
+    input_tokens: usage.input,
+    output_tokens: usage.output,
+    cached_tokens: usage.cached ?? 0,
+    reasoning_tokens: usage.reasoning ?? 0,
     cost_micro_usd: cost.microUsd ?? 0,
     unpriced_requests: cost.priced ? 0 : 1,
   }

@@ -108,11 +108,12 @@ function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
 }
 
 /** What a model wrote comes back as it is, broken or not: the client answers it with a tool error, and the chat goes on. */
-function argumentsOf(json: string): Pick<ToolCall, 'arguments' | 'problem'> {
+function argumentsOf(json: string): Pick<ToolCall, 'arguments' | 'argumentsText' | 'problem'> {
   try {
     const value: unknown = JSON.parse(json || '{}')
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return { arguments: value as Record<string, unknown> }
+      const isAsPrinted = json.trim() === '' || json === JSON.stringify(value)
+      return { arguments: value as Record<string, unknown>, ...(isAsPrinted ? {} : { argumentsText: json }) }
     }
   } catch {
     // Kept as text below.

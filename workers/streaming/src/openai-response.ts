@@ -9,6 +9,8 @@ export interface Answer {
   model: string | null
   toolCalls: readonly ToolCall[]
   stopReason: string
+  /** The provider's own word, where the reason does not say as much. */
+  stopDetail?: string | undefined
   usage: {
     input: number
     output: number
@@ -37,10 +39,12 @@ const FINISH: Record<string, string> = {
   timeout: 'length',
   tool_calls: 'tool_calls',
   content_filter: 'content_filter',
+  // This API has no word for an answer that lacks its end for another reason.
+  interrupted: 'length',
+  other: 'length',
 }
 
 export function finishReason(answer: Answer): string {
-  if (answer.toolCalls.length > 0) return 'tool_calls'
   return FINISH[answer.stopReason] ?? 'stop'
 }
 
@@ -69,7 +73,7 @@ export function toChatCompletion(identity: Identity, answer: Answer): ChatComple
           ...(calls.length > 0 ? { tool_calls: calls } : {}),
         },
         logprobs: null,
-        finish_reason: finishReason(answer),
+        ...reasonsOf(answer),
       },
     ],
     usage: usageOf(answer),
@@ -77,11 +81,28 @@ export function toChatCompletion(identity: Identity, answer: Answer): ChatComple
 }
 
 /** One `chat.completion.chunk`. */
-export function chunk(identity: Identity, delta: object, finish: string | null = null): object {
+export function chunk(identity: Identity, delta: object): object {
   return {
     ...identity,
     object: 'chat.completion.chunk',
-    choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+    choices: [{ index: 0, delta, logprobs: null, finish_reason: null }],
+  }
+}
+
+/** The chunk that says why the answer ends. */
+export function chunkAtEnd(identity: Identity, answer: Answer): object {
+  return {
+    ...identity,
+    object: 'chat.completion.chunk',
+    choices: [{ index: 0, delta: {}, logprobs: null, ...reasonsOf(answer) }],
+  }
+}
+
+function reasonsOf(answer: Answer): { finish_reason: string; native_finish_reason?: string } {
+  const { stopDetail } = answer
+  return {
+    finish_reason: finishReason(answer),
+    ...(stopDetail === undefined ? {} : { native_finish_reason: stopDetail }),
   }
 }
 
@@ -98,11 +119,12 @@ export function deltaOf(frame: StreamFrame, toolIndex: number): object | undefin
   return undefined
 }
 
+/** The arguments leave as the model wrote them. */
 function functionCall(call: ToolCall): { id: string; type: 'function'; function: { name: string; arguments: string } } {
   return {
     id: call.callId,
     type: 'function',
-    function: { name: call.id, arguments: call.problem ? call.problem.raw : JSON.stringify(call.arguments) },
+    function: { name: call.id, arguments: call.argumentsText ?? JSON.stringify(call.arguments) },
   }
 }
 

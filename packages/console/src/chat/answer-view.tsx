@@ -93,6 +93,8 @@ function FunctionUseView({ use: { id, outcome, arguments: given } }: { use: Func
 const STOP_REASONS: Record<string, string> = {
   length: 'cut off at the longest answer',
   content_filter: "stopped by the provider's filter",
+  interrupted: 'broken off by the provider',
+  other: 'stopped for a reason that is not known',
   max_rounds: 'stopped after the most rounds allowed',
   max_tokens: 'stopped at the most tokens allowed',
   timeout: 'stopped at its time limit',

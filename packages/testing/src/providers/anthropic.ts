@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { argumentsText, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
+import { argumentsText, argumentsValue, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
 import {
   type Dialect,
   Refused,
@@ -13,8 +13,9 @@ import { firstMistake } from './strict.ts'
 const VERSION = '2023-06-01'
 const Text = z.strictObject({
   type: z.literal('text'),
-  text: z.string().min(1, 'text content blocks must be non-empty'),
+  text: z.string().regex(/\S/, 'text content blocks must contain non-whitespace text'),
 })
+const Words = z.string().regex(/\S/, 'text content blocks must contain non-whitespace text')
 const Image = z.strictObject({
   type: z.literal('image'),
   source: z.discriminatedUnion('type', [
@@ -51,24 +52,18 @@ const Redacted = z.strictObject({ type: z.literal('redacted_thinking'), data: z.
 const Message = z.discriminatedUnion('role', [
   z.strictObject({
     role: z.literal('user'),
-    content: z.union([
-      z.string().min(1),
-      z.array(z.discriminatedUnion('type', [Text, Image, Document, ToolResult])).min(1),
-    ]),
+    content: z.union([Words, z.array(z.discriminatedUnion('type', [Text, Image, Document, ToolResult])).min(1)]),
   }),
   z.strictObject({
     role: z.literal('assistant'),
-    content: z.union([
-      z.string().min(1),
-      z.array(z.discriminatedUnion('type', [Text, ToolUse, Thinking, Redacted])).min(1),
-    ]),
+    content: z.union([Words, z.array(z.discriminatedUnion('type', [Text, ToolUse, Thinking, Redacted])).min(1)]),
   }),
 ])
 const Body = z.strictObject({
   model: z.string(),
   max_tokens: z.number('Field required').int().positive(),
   messages: z.array(Message).min(1, 'at least one message is required'),
-  system: z.union([z.string().min(1), z.array(Text)]).optional(),
+  system: z.union([Words, z.array(Text)]).optional(),
   tools: z
     .array(
       z.strictObject({
@@ -130,6 +125,7 @@ const dialect: Dialect = {
     checkThinking(body)
     checkTools(body)
     checkOrder(body.messages)
+    checkEnd(body)
     return { stream: body.stream === true }
   },
 
@@ -142,7 +138,7 @@ const dialect: Dialect = {
       content: blocksOf(answer).map(({ block }) => block),
       stop_reason: stopReason(answer),
       stop_sequence: null,
-      usage: wireUsage(answer),
+      usage: answer.countedAs === undefined ? wireUsage(answer) : answer.countedAs,
     }
   },
 
@@ -159,7 +155,7 @@ const dialect: Dialect = {
         content: [],
         stop_reason: null,
         stop_sequence: null,
-        usage: { ...usage, output_tokens: 1 },
+        usage: answer.countedAs === undefined ? { ...usage, output_tokens: 1 } : { output_tokens: 1 },
       },
     })
     add('ping')
@@ -170,7 +166,7 @@ const dialect: Dialect = {
     }
     add('message_delta', {
       delta: { stop_reason: stopReason(answer), stop_sequence: null },
-      usage: { output_tokens: usage.output_tokens },
+      usage: answer.countedAs === undefined ? { output_tokens: usage.output_tokens } : answer.countedAs,
     })
     add('message_stop')
     return events
@@ -263,6 +259,11 @@ function checkOrder(messages: MessagesBody['messages']): void {
     if (firstOther >= 0 && blocks.slice(firstOther).some((block) => block.type === 'tool_result')) {
       throw new Refused(400, error(400, `messages.${index}: tool_result blocks must come first in the content`))
     }
+    const end = blocks.at(-1)?.type
+    if (end === 'thinking' || end === 'redacted_thinking') {
+      const text = `messages.${index}: The final block in an assistant message cannot be \`thinking\`.`
+      throw new Refused(400, error(400, text))
+    }
     for (const block of blocks) {
       if (block.type === 'thinking' && !block.signature.startsWith('sig:')) {
         throw new Refused(400, error(400, `messages.${index}: Invalid \`signature\` in \`thinking\` block`))
@@ -272,6 +273,30 @@ function checkOrder(messages: MessagesBody['messages']): void {
   }
   if (open.length > 0)
     throw new Refused(400, error(400, `\`tool_use\` ids were found without \`tool_result\`: ${open}`))
+}
+
+/** What comes last: whether the model may go on with it, and what it thought before its calls. */
+function checkEnd({ model, messages, thinking }: MessagesBody): void {
+  const last = messages.at(-1)!
+  const blocks = typeof last.content === 'string' ? [] : last.content
+  if (last.role === 'assistant') {
+    if (!/^claude-(?:[123]|[a-z]+-4(?:-[0-5])?(?:-20\d{6})?$)/.test(model)) {
+      const text =
+        'This model does not support assistant message prefill. The conversation must end with a user message.'
+      throw new Refused(400, error(400, text))
+    }
+    const block = blocks.at(-1)
+    const text = typeof last.content === 'string' ? last.content : block?.type === 'text' ? block.text : ''
+    if (/\s$/.test(text)) {
+      throw new Refused(400, error(400, 'messages: final assistant content cannot end with trailing whitespace'))
+    }
+  }
+  if (thinking?.type !== 'enabled' || !blocks.some((block) => block.type === 'tool_result')) return
+  const first = messages.findLast(({ role }) => role === 'assistant')?.content[0]
+  const found = typeof first === 'object' ? first.type : 'text'
+  if (found === 'thinking' || found === 'redacted_thinking') return
+  const text = `messages: Expected \`thinking\` or \`redacted_thinking\`, but found \`${found}\`. When \`thinking\` is enabled, a final \`assistant\` message must start with a thinking block.`
+  throw new Refused(400, error(400, text))
 }
 
 interface StreamedBlock {
@@ -304,7 +329,7 @@ function blocksOf(answer: SimulatedAnswer): StreamedBlock[] {
     const json = argumentsText(args)
     const cut = Math.ceil(json.length / 2)
     blocks.push({
-      block: { type: 'tool_use', id, name, input: args },
+      block: { type: 'tool_use', id, name, input: argumentsValue(args) },
       empty: { type: 'tool_use', id, name, input: {} },
       deltas: ['', json.slice(0, cut), json.slice(cut)].map((part) => ({
         type: 'input_json_delta',
@@ -315,7 +340,8 @@ function blocksOf(answer: SimulatedAnswer): StreamedBlock[] {
   return blocks
 }
 
-function stopReason({ stop, toolCalls }: SimulatedAnswer): string {
+function stopReason({ finish, stop, toolCalls }: SimulatedAnswer): string | null {
+  if (finish !== undefined) return finish
   if (stop !== undefined) return { stop: 'end_turn', length: 'max_tokens', content_filter: 'refusal' }[stop]
   return toolCalls ? 'tool_use' : 'end_turn'
 }

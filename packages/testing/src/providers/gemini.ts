@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { argumentsText, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
+import { argumentsValue, pieces, type Script, type SimulatedAnswer, usageOf } from './script.ts'
 import {
   type Dialect,
   Refused,
@@ -14,7 +14,7 @@ const NAME = /^[a-zA-Z_][a-zA-Z0-9_.-]{0,63}$/
 const Blob = z.strictObject({ mimeType: z.string().regex(/^(image\/|text\/|application\/pdf$)/), data: z.base64() })
 const Part = z
   .strictObject({
-    text: z.string().optional(),
+    text: z.string().min(1, 'must not be empty').optional(),
     thought: z.boolean().optional(),
     thoughtSignature: z.string().optional(),
     inlineData: Blob.optional(),
@@ -188,8 +188,18 @@ function checkTools({ tools, toolConfig }: GenerateBody): void {
 
 function checkOrder(contents: GenerateBody['contents'], model: string): void {
   const generation = Number(/^gemini-(\d+)/.exec(model)?.[1] ?? 0)
+  if (contents[0]?.role !== 'user' || contents.at(-1)?.role !== 'user') {
+    const message =
+      'Please ensure that multiturn requests begin with a user turn and end with a user turn or a function response.'
+    throw new Refused(400, error(400, message))
+  }
   for (const [index, { role, parts }] of contents.entries()) {
     const calls = parts.flatMap((part) => (part.functionCall ? [part.functionCall.name] : []))
+    if (calls.length > 0 && contents[index - 1]?.role !== 'user') {
+      const message =
+        'Please ensure that function call turn comes immediately after a user turn or after a function response turn.'
+      throw new Refused(400, error(400, message))
+    }
     const answered = contents[index + 1]?.parts.flatMap((part) =>
       part.functionResponse ? [part.functionResponse.name] : [],
     )
@@ -223,7 +233,7 @@ function partsOf(answer: SimulatedAnswer): object[] {
 
 function callParts({ toolCalls = [], signature }: SimulatedAnswer): object[] {
   return toolCalls.map(({ name, arguments: args }, index) => ({
-    functionCall: { name, args: typeof args === 'string' ? argumentsText(args) : args },
+    functionCall: { name, args: argumentsValue(args) },
     ...(index === 0 && signature !== undefined ? { thoughtSignature: signature } : {}),
   }))
 }
@@ -237,18 +247,21 @@ function chunk(parts: object[], path: string, last?: SimulatedAnswer): unknown {
       {
         content: { parts, role: 'model' },
         index: 0,
-        ...(last ? { finishReason: reasons[last.stop ?? 'stop'] } : {}),
+        ...(last ? { finishReason: last.finish ?? reasons[last.stop ?? 'stop'] } : {}),
       },
     ],
     ...(last
       ? {
-          usageMetadata: {
-            promptTokenCount: input,
-            candidatesTokenCount: output - reasoning,
-            totalTokenCount: input + output,
-            ...(cached > 0 ? { cachedContentTokenCount: cached } : {}),
-            ...(reasoning > 0 ? { thoughtsTokenCount: reasoning } : {}),
-          },
+          usageMetadata:
+            last.countedAs === undefined
+              ? {
+                  promptTokenCount: input,
+                  candidatesTokenCount: output - reasoning,
+                  totalTokenCount: input + output,
+                  ...(cached > 0 ? { cachedContentTokenCount: cached } : {}),
+                  ...(reasoning > 0 ? { thoughtsTokenCount: reasoning } : {}),
+                }
+              : last.countedAs,
         }
       : {}),
     modelVersion: ROUTE.exec(path)?.[1],

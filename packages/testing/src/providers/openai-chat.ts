@@ -290,12 +290,14 @@ function wireCall({ id, name, arguments: args }: NonNullable<SimulatedAnswer['to
   return { id: id ?? `call_${index}`, type: 'function', function: { name, arguments: argumentsText(args) } }
 }
 
-function finishReason({ stop, toolCalls }: SimulatedAnswer): string {
+function finishReason({ finish, stop, toolCalls }: SimulatedAnswer): string | null {
+  if (finish !== undefined) return finish
   if (stop !== undefined) return stop
   return toolCalls ? 'tool_calls' : 'stop'
 }
 
 function wireUsage(answer: SimulatedAnswer): unknown {
+  if (answer.countedAs !== undefined) return answer.countedAs
   const { input, output, cached, reasoning } = usageOf(answer)
   return {
     prompt_tokens: input,

@@ -206,9 +206,8 @@ function checkItems(items: Items): void {
 
 function response(answer: SimulatedAnswer, model: string) {
   const { input, output, cached, reasoning } = usageOf(answer)
-  const reason = { stop: undefined, length: 'max_output_tokens', content_filter: 'content_filter' }[
-    answer.stop ?? 'stop'
-  ]
+  const reasons = { stop: undefined, length: 'max_output_tokens', content_filter: 'content_filter' }
+  const reason = answer.finish ?? reasons[answer.stop ?? 'stop']
   return {
     id: 'resp_simulated',
     object: 'response',
@@ -218,13 +217,16 @@ function response(answer: SimulatedAnswer, model: string) {
     incomplete_details: reason === undefined ? null : { reason },
     error: null,
     output: outputItems(answer),
-    usage: {
-      input_tokens: input,
-      input_tokens_details: { cached_tokens: cached },
-      output_tokens: output,
-      output_tokens_details: { reasoning_tokens: reasoning },
-      total_tokens: input + output,
-    },
+    usage:
+      answer.countedAs === undefined
+        ? {
+            input_tokens: input,
+            input_tokens_details: { cached_tokens: cached },
+            output_tokens: output,
+            output_tokens_details: { reasoning_tokens: reasoning },
+            total_tokens: input + output,
+          }
+        : answer.countedAs,
   }
 }
 

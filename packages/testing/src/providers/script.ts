@@ -26,6 +26,10 @@ export interface SimulatedAnswer {
   /** `arguments` as text is sent as it stands, valid JSON or not. */
   toolCalls?: { id?: string; name: string; arguments: Record<string, unknown> | string }[]
   stop?: 'stop' | 'length' | 'content_filter'
+  /** The reason to stop, in this word instead of the API's own for `stop`. */
+  finish?: string | null
+  /** Sent as the API's usage, whatever it is; null leaves it out. */
+  countedAs?: unknown
   usage?: { input: number; output: number; cached?: number; reasoning?: number }
   fault?: Fault
   /** Sent in this form, whatever the request asked for. */
@@ -46,6 +50,8 @@ export interface RecordedRequest {
   path: string
   headers: Record<string, string | undefined>
   body: Record<string, unknown>
+  /** The body as it came. */
+  bodyText: string
   /** Counts from 0. */
   index: number
 }
@@ -65,6 +71,20 @@ export function usageOf(answer: SimulatedAnswer): { input: number; output: numbe
 /** A text in pieces as a model streams it: words with the space before them. */
 export function pieces(text: string | undefined): string[] {
   return text === undefined ? [] : (text.match(/\s*\S+|\s+$/g) ?? [])
+}
+
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => object }
+
+/** For APIs whose calls hold an object: each number in it leaves as it stands in the script. What is no JSON stays text. */
+export function argumentsValue(args: Record<string, unknown> | string): unknown {
+  if (typeof args !== 'string') return args
+  try {
+    return JSON.parse(args, (_key: string, value: unknown, context?: { source?: string }) =>
+      typeof value === 'number' && context?.source !== undefined ? rawJSON(context.source) : value,
+    )
+  } catch {
+    return args
+  }
 }
 
 export function argumentsText(args: Record<string, unknown> | string): string {

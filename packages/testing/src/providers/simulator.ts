@@ -136,10 +136,11 @@ async function handle(
     path: message.url ?? '',
     headers: message.headers as Record<string, string | undefined>,
     body: {},
+    bodyText: Buffer.concat(chunks).toString('utf8'),
     index: simulator.requests.length,
   }
   try {
-    if (request.method === 'POST') request.body = parse(Buffer.concat(chunks).toString('utf8'), dialect)
+    if (request.method === 'POST') request.body = parse(request.bodyText, dialect)
     const { stream } = dialect.check(request, options)
     if (request.method === 'GET') return json(response, 200, dialect.models(options.models))
     simulator.requests.push(request)
@@ -153,7 +154,10 @@ async function handle(
 
 function parse(text: string, dialect: Dialect): Record<string, unknown> {
   try {
-    return JSON.parse(text) as Record<string, unknown>
+    return JSON.parse(text, (_key, value) => {
+      if (typeof value === 'string' && !value.isWellFormed()) throw new SyntaxError('no low surrogate in string')
+      return value
+    }) as Record<string, unknown>
   } catch {
     throw new Refused(400, dialect.error(400, 'We could not parse the JSON body of your request.'))
   }

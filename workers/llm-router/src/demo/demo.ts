@@ -20,7 +20,9 @@ export async function askDemo(
   // A function that the user names is called by its name; the agent's grants decide.
   const known = calls.map((call) => call.id)
   const names = new ToolNames(known)
-  const builder = new AnswerBuilder(names, { offered: new Set(known), used: [] }, (frame) => frames.push(frame))
+  const builder = new AnswerBuilder(names, { offered: new Set(known), used: [], inputEstimate: () => 0 }, (frame) =>
+    frames.push(frame),
+  )
   const say = async (speak: () => void) => {
     signal.throwIfAborted()
     speak()
@@ -30,7 +32,7 @@ export async function askDemo(
   for (const call of calls) {
     await say(() => builder.toolCall(newCallId(), names.name(call.id), call.arguments))
   }
-  builder.stopReason = 'stop'
-  builder.usage = { input: 0, output: 0, total: 0 }
-  return builder.finish()
+  builder.stopped('stop')
+  // No model has read or written it.
+  return { ...builder.finish(), usage: { input: 0, output: 0, total: 0 } }
 }

@@ -1,6 +1,8 @@
-import type { FilePart, Part, Reasoning, StopReason, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
+import type { FilePart, Part, Reasoning, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject, usageOf } from '../answer.ts'
+import { isObject } from '../answer.ts'
+import type { Turn } from '../conversation.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsObject,
   cannotSay,
@@ -44,23 +46,6 @@ interface Block {
 /** With the JSON text of a call's input, which comes in pieces. */
 type OpenBlock = Block & { json: string }
 
-interface WireUsage {
-  input_tokens?: number | null
-  output_tokens?: number | null
-  cache_read_input_tokens?: number | null
-  cache_creation_input_tokens?: number | null
-}
-
-const STOP: Record<string, StopReason> = {
-  end_turn: 'stop',
-  stop_sequence: 'stop',
-  pause_turn: 'stop',
-  tool_use: 'tool_calls',
-  max_tokens: 'length',
-  model_context_window_exceeded: 'length',
-  refusal: 'content_filter',
-}
-
 /** Anthropic's Messages. */
 export const anthropic: Format = {
   request(translation, stream) {
@@ -103,7 +88,7 @@ export const anthropic: Format = {
 
   auth: (key) => ({ 'anthropic-version': '2023-06-01', ...(key === undefined ? {} : { 'x-api-key': key }) }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const {
       content,
       stop_reason: stop,
@@ -111,13 +96,14 @@ export const anthropic: Format = {
     } = body as {
       content?: Block[]
       stop_reason?: string | null
-      usage?: WireUsage
+      usage?: unknown
     }
     if (!Array.isArray(content) || !content.every(isObject)) return undefined
     const builder = translation.builder()
-    for (const block of content) addBlock(builder, block)
-    builder.stopReason = STOP[stop ?? ''] ?? 'other'
-    if (usage) builder.usage = readUsage(usage)
+    const calls = content.some(({ type }) => type === 'tool_use')
+    for (const block of calls ? (exact() as { content: Block[] }).content : content) addBlock(builder, block)
+    builder.stopped(stop)
+    builder.counted(usage)
     return builder.finish()
   },
 
@@ -131,7 +117,6 @@ class MessagesReader implements StreamReader {
   private readonly builder: AnswerBuilder
   /** By their index: some servers open the next one before they close the last, or close none. */
   private readonly blocks = new Map<number, OpenBlock>()
-  private usage: WireUsage | undefined
   over = false
 
   constructor(translation: Translation, emit: (frame: StreamFrame) => void) {
@@ -140,22 +125,23 @@ class MessagesReader implements StreamReader {
 
   done(): void {}
 
-  event(given: Record<string, unknown>): void {
+  event(given: Record<string, unknown>, exact: () => unknown): void {
     const event = given as {
       type?: string
       index?: number
-      message?: { usage?: WireUsage }
+      message?: { usage?: object | null }
       content_block?: Block
       delta?: Block & { partial_json?: string; stop_reason?: string }
-      usage?: WireUsage
+      usage?: unknown
     }
     switch (event.type) {
       case 'message_start':
-        this.usage = { ...event.message?.usage }
+        // Its count of output is only begun.
+        this.builder.counted({ ...event.message?.usage, output_tokens: undefined })
         break
       case 'content_block_start':
         this.endBlock(event.index ?? 0)
-        this.blocks.set(event.index ?? 0, { ...event.content_block, json: '' })
+        this.blocks.set(event.index ?? 0, { ...(exact() as typeof event).content_block, json: '' })
         if (event.content_block?.type === 'text') this.builder.text(event.content_block.text ?? '')
         break
       case 'content_block_delta':
@@ -165,9 +151,8 @@ class MessagesReader implements StreamReader {
         this.endBlock(event.index ?? 0)
         break
       case 'message_delta':
-        if (event.delta?.stop_reason) this.builder.stopReason = STOP[event.delta.stop_reason] ?? 'other'
-        // Cumulative, and only with what changed.
-        this.usage = { ...this.usage, ...withoutNulls(event.usage ?? {}) }
+        this.builder.stopped(event.delta?.stop_reason)
+        this.builder.counted(event.usage)
         break
       case 'message_stop':
         for (const index of [...this.blocks.keys()]) this.endBlock(index)
@@ -180,7 +165,6 @@ class MessagesReader implements StreamReader {
 
   finish(): Answer | undefined {
     if (!this.over) return undefined
-    if (this.usage) this.builder.usage = readUsage(this.usage)
     return this.builder.finish()
   }
 
@@ -214,15 +198,33 @@ function addBlock(builder: AnswerBuilder, block: Block): void {
   }
 }
 
+/** Models before Claude 4.6 go on with what an assistant began to say; the later ones refuse it. */
+const GOES_ON = /^claude-(?:[123]|[a-z]+-4(?:-[0-5])?(?:-20\d{6})?$)/
+
+function turnsOf({ conversation, model, input }: Translation): Turn[] {
+  const goesOn = GOES_ON.test(model) && (input.reasoning === undefined || input.reasoning === 'none')
+  return validTurns(conversation.turns, {
+    takes: ({ origin, signature }) => origin === ORIGIN && signature !== undefined,
+    userFirst: true,
+    last: goesOn ? 'trimmed' : 'user',
+  })
+}
+
+/** In the middle of calls this API wants to see what was thought before them, or that nothing is thought at all. */
+function isMidCalls(translation: Translation): boolean {
+  const [asked, answered] = turnsOf(translation).slice(-2)
+  return answered?.role === 'tool' && asked?.parts[0]?.type !== 'reasoning'
+}
+
 /** User and tool turns are both the user's here; results stand before what the user says. */
 function messagesOf(translation: Translation): unknown[] {
   const messages: { role: string; content: unknown[] }[] = []
-  for (const { role, parts } of translation.conversation.turns) {
+  for (const { role, parts } of turnsOf(translation)) {
     const wireRole = role === 'assistant' ? 'assistant' : 'user'
     const content = parts.flatMap((part) => blockOf(part, translation))
     const last = messages.at(-1)
     if (last?.role === wireRole) last.content.push(...content)
-    else if (content.length > 0) messages.push({ role: wireRole, content })
+    else messages.push({ role: wireRole, content })
   }
   return messages
 }
@@ -252,7 +254,6 @@ function blockOf(part: Part, translation: Translation): unknown[] {
     case 'toolResult':
       return [toolResult(part, translation)]
     case 'reasoning':
-      if (part.origin !== ORIGIN || part.signature === undefined) return []
       return part.redacted
         ? [{ type: 'redacted_thinking', data: part.signature }]
         : [{ type: 'thinking', thinking: part.text, signature: part.signature }]
@@ -307,7 +308,8 @@ function samplingOf(translation: Translation, thinks: boolean): { temperature?: 
   return asked
 }
 
-function thinkingOf({ input, facts, model, outputLimit }: Translation) {
+function thinkingOf(translation: Translation) {
+  const { input, facts, model, outputLimit } = translation
   const { reasoning } = input
   if (reasoning === undefined) return undefined
   if (reasoning === 'none') return { field: { type: 'disabled' }, budget: 0, effort: undefined }
@@ -319,6 +321,7 @@ function thinkingOf({ input, facts, model, outputLimit }: Translation) {
     if (facts.maxOutput !== undefined && budget >= facts.maxOutput) {
       throw cannotSay('reasoning', `${model} may not write as much as ${reasoning} means; ask for less`)
     }
+    if (isMidCalls(translation)) return undefined
     // The API wants room for an answer behind the thinking.
     if (outputLimit !== undefined && outputLimit <= budget) return undefined
     return { field: { type: 'enabled', budget_tokens: budget }, budget, effort: undefined }
@@ -344,16 +347,4 @@ function outputConfig(schema: unknown, effort: string | undefined): Record<strin
       ...(schema === undefined ? {} : { format: { type: 'json_schema', schema } }),
     },
   }
-}
-
-function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
-  // Here the input counts exclude what came from, or went to, the cache.
-  const cached = usage.cache_read_input_tokens ?? 0
-  const cacheWrite = usage.cache_creation_input_tokens ?? 0
-  const input = (usage.input_tokens ?? 0) + cached + cacheWrite
-  return usageOf({ input, output: usage.output_tokens ?? 0, cached, cacheWrite })
-}
-
-function withoutNulls(usage: WireUsage): WireUsage {
-  return Object.fromEntries(Object.entries(usage).filter(([, value]) => typeof value === 'number'))
 }

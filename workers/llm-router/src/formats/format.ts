@@ -12,6 +12,8 @@ import { type Answer, AnswerBuilder } from '../answer.ts'
 import { wireCallId } from '../call-ids.ts'
 import type { ModelFacts } from '../catalogue.ts'
 import { type Conversation, conversationOf } from '../conversation.ts'
+import { estimateInput } from '../estimate.ts'
+import { parseExact } from '../exact-json.ts'
 import type { Trait } from '../settings.ts'
 import { ToolNames } from '../tool-names.ts'
 
@@ -37,8 +39,10 @@ export interface WireRequest {
 
 /** Reads one streamed answer, event by event. */
 export interface StreamReader {
-  /** Throws a `ProviderFailure` where the event reports an error. */
-  event(event: Record<string, unknown>): void
+  /**
+   * Throws a `ProviderFailure` where the event reports an error. `exact` gives the event once more, by `parseExact`.
+   */
+  event(event: Record<string, unknown>, exact: () => unknown): void
   /** The stream says that it is at its end (`[DONE]`). */
   done(): void
   /** Undefined where the answer has not come to its end. */
@@ -52,8 +56,8 @@ export interface Format {
   request(translation: Translation, stream: boolean): WireRequest
   /** Headers that carry the key; `undefined` where the provider needs none. */
   auth(key: string | undefined): Record<string, string>
-  /** A whole answer; undefined where the body is not one. */
-  answer(body: unknown, translation: Translation): Answer | undefined
+  /** A whole answer; undefined where the body is not one. `exact` gives the body once more, by `parseExact`. */
+  answer(body: unknown, translation: Translation, exact: () => unknown): Answer | undefined
   reader(translation: Translation, emit: (frame: StreamFrame) => void): StreamReader
   /** Where its list of models is read, and how. */
   modelsPath: string
@@ -106,20 +110,22 @@ export function translate(
     traits,
     outputLimit,
     callId: (callId) => wireCallId(callId, short),
-    builder: (emit) => new AnswerBuilder(names, { offered: new Set(offered), used }, emit),
+    builder: (emit) =>
+      new AnswerBuilder(names, { offered: new Set(offered), used, inputEstimate: () => estimateInput(input) }, emit),
   }
 }
 
 /** Arguments of an earlier call for formats that carry an object: text that is none stands in a field of its own. */
-export function argumentsObject({ arguments: args, problem }: ToolCallPart): Record<string, unknown> {
-  return problem?.code === 'invalid_json' ? { invalid_json: problem.raw } : args
+export function argumentsObject({ arguments: args, argumentsText: text, problem }: ToolCallPart): unknown {
+  if (problem?.code === 'invalid_json') return { invalid_json: text ?? problem.raw }
+  return text === undefined ? args : parseExact(text)
 }
 
-/** Arguments of an earlier call for formats that carry text: as the model wrote them, where they are no object. */
+/** Arguments of an earlier call for formats that carry text: as the model wrote them. */
 export function argumentsText(part: ToolCallPart, traits: readonly Trait[]): string {
-  const { problem } = part
-  if (problem?.code === 'invalid_json' && !traits.includes('parsed-arguments')) return problem.raw
-  return JSON.stringify(argumentsObject(part))
+  const { arguments: args, argumentsText: text, problem } = part
+  if (problem?.code !== 'invalid_json') return text ?? JSON.stringify(args)
+  return traits.includes('parsed-arguments') ? JSON.stringify(argumentsObject(part)) : (text ?? problem.raw)
 }
 
 /** A tool result as text, for formats whose results hold nothing else. */

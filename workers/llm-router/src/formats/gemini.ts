@@ -1,6 +1,6 @@
-import type { FilePart, ImagePart, Part, Reasoning, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { FilePart, ImagePart, Part, Reasoning, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsObject,
   ContentRefused,
@@ -27,24 +27,8 @@ interface WirePart {
 interface WireChunk {
   candidates?: { content?: { parts?: WirePart[] }; finishReason?: string; finishMessage?: string }[]
   promptFeedback?: { blockReason?: string; blockReasonMessage?: string }
-  usageMetadata?: {
-    promptTokenCount?: number
-    toolUsePromptTokenCount?: number
-    cachedContentTokenCount?: number
-    candidatesTokenCount?: number
-    thoughtsTokenCount?: number
-  }
+  usageMetadata?: unknown
   error?: unknown
-}
-
-const STOP: Record<string, StopReason> = {
-  STOP: 'stop',
-  MAX_TOKENS: 'length',
-  SAFETY: 'content_filter',
-  RECITATION: 'content_filter',
-  BLOCKLIST: 'content_filter',
-  PROHIBITED_CONTENT: 'content_filter',
-  SPII: 'content_filter',
 }
 
 /** Of models before the third generation, in tokens; the later ones have levels. */
@@ -94,10 +78,10 @@ export const gemini: Format = {
 
   auth: (key) => (key === undefined ? {} : { 'x-goog-api-key': key }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const chunk = body as WireChunk
     const builder = translation.builder()
-    return addChunk(builder, chunk) ? builder.finish() : undefined
+    return addChunk(builder, chunk, exact) ? builder.finish() : undefined
   },
 
   reader: (translation, emit) => new GeminiReader(translation, emit),
@@ -122,8 +106,8 @@ class GeminiReader implements StreamReader {
     this.builder = translation.builder(emit)
   }
 
-  event(event: Record<string, unknown>): void {
-    if (addChunk(this.builder, event as WireChunk)) this.finished = true
+  event(event: Record<string, unknown>, exact: () => unknown): void {
+    if (addChunk(this.builder, event as WireChunk, exact)) this.finished = true
   }
 
   done(): void {}
@@ -134,22 +118,16 @@ class GeminiReader implements StreamReader {
 }
 
 /** Returns whether the answer has come to its end. */
-function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
+function addChunk(builder: AnswerBuilder, chunk: WireChunk, exact: () => unknown): boolean {
   if (chunk.error) throw new ProviderFailure(chunk)
   const { blockReason, blockReasonMessage } = chunk.promptFeedback ?? {}
   if (blockReason) throw new ContentRefused(blockReasonMessage ?? `the prompt was blocked: ${blockReason}`)
-  const { usageMetadata: usage } = chunk
-  if (usage) {
-    const thoughts = usage.thoughtsTokenCount ?? 0
-    builder.usage = usageOf({
-      input: (usage.promptTokenCount ?? 0) + (usage.toolUsePromptTokenCount ?? 0),
-      output: (usage.candidatesTokenCount ?? 0) + thoughts,
-      cached: usage.cachedContentTokenCount,
-      reasoning: thoughts,
-    })
-  }
+  builder.counted(chunk.usageMetadata)
   const candidate = chunk.candidates?.[0]
-  for (const part of candidate?.content?.parts ?? []) {
+  let parts = candidate?.content?.parts ?? []
+  if (parts.some(({ functionCall }) => functionCall))
+    parts = (exact() as typeof chunk).candidates?.[0]?.content?.parts ?? []
+  for (const part of parts) {
     if (part.functionCall) {
       const { id, name, args } = part.functionCall
       builder.toolCall(id, name, args ?? {}, part.thoughtSignature)
@@ -157,7 +135,7 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk): boolean {
     else builder.text(part.text ?? '')
   }
   if (!candidate?.finishReason) return false
-  builder.stopReason = STOP[candidate.finishReason] ?? 'other'
+  builder.stopped(candidate.finishReason, candidate.finishMessage)
   return true
 }
 
@@ -165,7 +143,8 @@ function contentsOf({ conversation, names, model }: Translation): unknown[] {
   const contents: { role: string; parts: unknown[] }[] = []
   const generation = Number(/^gemini-(\d+)/.exec(model)?.[1] ?? 0)
   const called = new Map<string, string>()
-  for (const { role, parts } of conversation.turns) {
+  const turns = validTurns(conversation.turns, { takes: () => false, userFirst: true, last: 'user' })
+  for (const { role, parts } of turns) {
     const wireRole = role === 'assistant' ? 'model' : 'user'
     let first = true
     const wireParts = parts.flatMap((part): unknown[] => {

@@ -1,6 +1,7 @@
-import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject, usageOf } from '../answer.ts'
+import { isObject } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsText,
   type Format,
@@ -28,29 +29,21 @@ interface WireMessage {
   tool_calls?: CallPiece[] | null
 }
 
-interface WireUsage {
-  prompt_tokens?: number
-  completion_tokens?: number
-  prompt_tokens_details?: { cached_tokens?: number } | null
-  completion_tokens_details?: { reasoning_tokens?: number } | null
-  /** DeepSeek. */
-  prompt_cache_hit_tokens?: number
-}
-
 interface WireChoice {
   message?: WireMessage
   delta?: WireMessage
   finish_reason?: string | null
   /** OpenRouter. */
   error?: unknown
+  /** Moonshot. */
+  usage?: unknown
 }
 
-const STOP: Record<string, StopReason> = {
-  stop: 'stop',
-  length: 'length',
-  tool_calls: 'tool_calls',
-  function_call: 'tool_calls',
-  content_filter: 'content_filter',
+interface WireChunk {
+  choices?: WireChoice[]
+  usage?: unknown
+  x_groq?: { usage?: unknown } | null
+  error?: unknown
 }
 
 /** OpenAI's chat completions, and every server that speaks them. */
@@ -99,19 +92,22 @@ export const openAiChat: Format = {
 
   auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
 
-  answer(body, translation) {
-    const { choices, usage } = body as { choices?: WireChoice[]; usage?: WireUsage | null }
+  answer(body, translation, exact) {
+    const { choices, usage } = body as { choices?: WireChoice[]; usage?: unknown }
     const choice = Array.isArray(choices) ? choices[0] : undefined
     failWhereChoiceFailed(choice)
     const { message } = choice ?? {}
     if (!choice || !message || !isObject(message)) return undefined
     const builder = translation.builder()
     addContent(builder, message)
-    for (const call of (message as WireMessage).tool_calls ?? []) {
+    for (const call of callsOf(
+      message,
+      () => (exact() as typeof body as { choices: WireChoice[] }).choices[0]?.message,
+    )) {
       builder.toolCall(call.id, call.function?.name, call.function?.arguments ?? '')
     }
-    builder.stopReason = STOP[choice.finish_reason ?? ''] ?? 'other'
-    if (usage) builder.usage = readUsage(usage)
+    builder.stopped(choice.finish_reason)
+    builder.counted(usage)
     return builder.finish()
   },
 
@@ -135,21 +131,22 @@ class ChatReader implements StreamReader {
     this.over = true
   }
 
-  event(event: Record<string, unknown>): void {
-    const chunk = event as { choices?: WireChoice[]; usage?: WireUsage | null; error?: unknown }
+  event(event: Record<string, unknown>, exact: () => unknown): void {
+    const chunk = event as WireChunk
     if (chunk.error) throw new ProviderFailure(chunk)
     failWhereChoiceFailed(chunk.choices?.[0])
-    if (chunk.usage) this.builder.usage = readUsage(chunk.usage)
+    for (const usage of [chunk.usage, chunk.x_groq?.usage, chunk.choices?.[0]?.usage]) this.builder.counted(usage)
     const choice = chunk.choices?.[0]
     if (!choice) return
     if (choice.delta) {
       addContent(this.builder, choice.delta)
-      for (const call of choice.delta.tool_calls ?? []) this.calls.add(call)
+      const calls = callsOf(choice.delta, () => (exact() as { choices: WireChoice[] }).choices[0]?.delta)
+      for (const call of calls) this.calls.add(call)
     }
     // Some servers say '' until they know.
     if (choice.finish_reason) {
       this.calls.flush(this.builder)
-      this.builder.stopReason = STOP[choice.finish_reason] ?? 'other'
+      this.builder.stopped(choice.finish_reason)
       this.finished = true
     }
   }
@@ -159,6 +156,12 @@ class ChatReader implements StreamReader {
     this.calls.flush(this.builder)
     return this.builder.finish()
   }
+}
+
+/** Some servers send arguments as an object; only of those the exact message is needed. */
+function callsOf({ tool_calls: calls }: WireMessage, exact: () => WireMessage | undefined): readonly CallPiece[] {
+  const isText = (calls ?? []).every((call) => typeof (call?.function?.arguments ?? '') === 'string')
+  return (isText ? calls : exact()?.tool_calls) ?? []
 }
 
 function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
@@ -180,8 +183,9 @@ function furtherFields(translation: Translation): Record<string, unknown> {
 function messagesOf({ conversation, names, callId, traits }: Translation): unknown[] {
   const messages: unknown[] = []
   if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
-  const lastUser = conversation.turns.findLastIndex((turn) => turn.role === 'user')
-  for (const [index, { role, parts }] of conversation.turns.entries()) {
+  const turns = validTurns(conversation.turns, { takes: () => traits.includes('reasoning-back') })
+  const lastUser = turns.findLastIndex((turn) => turn.role === 'user')
+  for (const [index, { role, parts }] of turns.entries()) {
     if (role === 'user') messages.push({ role, content: userContent(parts) })
     else if (role === 'assistant') {
       const calls = parts.flatMap((part) =>
@@ -253,13 +257,4 @@ function addContent(builder: AnswerBuilder, message: WireMessage): void {
     }
   }
   if (typeof message.refusal === 'string') builder.text(message.refusal)
-}
-
-function readUsage(usage: WireUsage): ReturnType<typeof usageOf> {
-  return usageOf({
-    input: usage.prompt_tokens ?? 0,
-    output: usage.completion_tokens ?? 0,
-    cached: usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens,
-    reasoning: usage.completion_tokens_details?.reasoning_tokens,
-  })
 }

@@ -1,6 +1,6 @@
-import type { Part, StopReason, StreamFrame } from '@agentos/contracts/llm-router'
+import type { Part, ReasoningPart, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { usageOf } from '../answer.ts'
+import { validTurns } from '../history.ts'
 import {
   argumentsText,
   ContentRefused,
@@ -36,12 +36,7 @@ interface WireResponse {
   output?: OutputItem[]
   incomplete_details?: { reason?: string } | null
   error?: unknown
-  usage?: {
-    input_tokens?: number
-    output_tokens?: number
-    input_tokens_details?: { cached_tokens?: number } | null
-    output_tokens_details?: { reasoning_tokens?: number } | null
-  } | null
+  usage?: unknown
 }
 
 /** OpenAI's Responses API, without anything stored there: the history travels with each request. */
@@ -163,22 +158,16 @@ function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolea
 
 function close(builder: AnswerBuilder, response: WireResponse): void {
   const { usage, incomplete_details: incomplete } = response
-  const reasons: Record<string, StopReason> = { max_output_tokens: 'length', content_filter: 'content_filter' }
-  builder.stopReason = response.status === 'completed' ? 'stop' : (reasons[incomplete?.reason ?? ''] ?? 'other')
-  if (builder.stopReason === 'content_filter' && builder.isEmpty) {
+  builder.stopped(incomplete?.reason ?? response.status)
+  if (incomplete?.reason === 'content_filter' && builder.isEmpty) {
     throw new ContentRefused('the answer was withheld by the content filter')
   }
-  if (!usage) return
-  builder.usage = usageOf({
-    input: usage.input_tokens ?? 0,
-    output: usage.output_tokens ?? 0,
-    cached: usage.input_tokens_details?.cached_tokens,
-    reasoning: usage.output_tokens_details?.reasoning_tokens,
-  })
+  builder.counted(usage)
 }
 
 function inputItems({ conversation, names, callId, traits }: Translation): unknown[] {
-  return conversation.turns.flatMap(({ role, parts }) => {
+  const takes = ({ origin, signature }: ReasoningPart) => origin === ORIGIN && signature !== undefined
+  return validTurns(conversation.turns, { takes, leads: true }).flatMap(({ role, parts }) => {
     if (role === 'user') return [{ type: 'message', role, content: parts.flatMap(inputPart) }]
     return parts.flatMap((part): unknown[] => {
       switch (part.type) {
