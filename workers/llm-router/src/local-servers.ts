@@ -19,13 +19,16 @@ export interface LocalServer {
   models: string[]
 }
 
+/** An answer that did not come in time is believed no longer than this: a busy host says nothing about the next seconds. */
+const BUSY_MS = 2_000
+
 export interface LocalProbeOptions {
   /** Lists the models that an address offers; rejects where nothing answers in time. */
   list: (provider: Provider, signal: AbortSignal) => Promise<string[]>
   now?: () => number
-  /** How long an answer, or a missing one, is believed. @default 10_000 */
+  /** How long an answer, or a refused connection, is believed. @default 10_000 */
   keepMs?: number
-  /** @default 400 */
+  /** @default 1_000 */
   timeoutMs?: number
 }
 
@@ -37,7 +40,7 @@ export class LocalServers {
 
   constructor(providers: Provider[], options: LocalProbeOptions) {
     this.providers = providers
-    this.options = { now: Date.now, keepMs: 10_000, timeoutMs: 400, ...options }
+    this.options = { now: Date.now, keepMs: 10_000, timeoutMs: 1_000, ...options }
   }
 
   running(): Promise<LocalServer[]> {
@@ -47,12 +50,19 @@ export class LocalServers {
   }
 
   private async probe(): Promise<LocalServer[]> {
-    const answers = await Promise.allSettled(
-      this.providers.map(async (provider) => ({
-        provider: provider.name,
-        models: await this.options.list(provider, AbortSignal.timeout(this.options.timeoutMs)),
-      })),
-    )
+    const { list, keepMs, timeoutMs } = this.options
+    let isLate = false
+    const ask = async (provider: Provider): Promise<LocalServer> => {
+      const signal = AbortSignal.timeout(timeoutMs)
+      try {
+        return { provider: provider.name, models: await list(provider, signal) }
+      } catch (error) {
+        isLate ||= signal.aborted
+        throw error
+      }
+    }
+    const answers = await Promise.allSettled(this.providers.map(ask))
+    if (isLate && this.found) this.found.at = this.options.now() - keepMs + BUSY_MS
     const running = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
     return running.filter((server) => server.models.length > 0)
   }
