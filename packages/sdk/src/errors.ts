@@ -47,6 +47,15 @@ export class InvocationError extends Error {
   }
 }
 
+/**
+ * A failure of the moment: nobody said that what was asked for cannot be. The same call may come through later; whether
+ * this one took effect is not known, so it is for what may be done twice.
+ */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof InvocationError)) return false
+  return error.retryable || ['in_doubt', 'TIMEOUT', 'deadline_exceeded', 'cancelled'].includes(error.code)
+}
+
 export function isErrorBody(value: unknown): value is ErrorBody {
   if (typeof value !== 'object' || value === null) return false
   const { code, message } = value as Partial<Record<keyof ErrorBody, unknown>>

@@ -1,6 +1,6 @@
 import type { Request } from '@agentos/contracts/approval'
 import { audit } from '@agentos/contracts/security'
-import { type Caller, InvocationError, type WorkerSelf } from '@agentos/sdk'
+import { type Caller, InvocationError, isPassing, type WorkerSelf } from '@agentos/sdk'
 
 /** Nobody's slowness holds a decision up longer than this. */
 const DEADLINE_MS = 5_000
@@ -104,10 +104,4 @@ async function enter(caller: Caller, type: string, request: Request): Promise<vo
   // The chain takes shorter ids than the engine.
   const entry = { type, agentId: agentId.slice(0, 128), detail }
   await caller.call(audit, entry, { deadlineMs: DEADLINE_MS, idempotencyKey: `${requestId}/${type}` })
-}
-
-/** `in_doubt`: the engine went away while it was told. `cancelled`: the decider's own call ended first. */
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof InvocationError)) return false
-  return error.retryable || ['in_doubt', 'TIMEOUT', 'deadline_exceeded', 'cancelled'].includes(error.code)
 }

@@ -10,7 +10,7 @@ const SCOPE = 'ledger-checkpoint\n'
 let bench: Bench
 beforeEach(async () => {
   bench = new Bench()
-  await bench.ledger.open()
+  await bench.open()
 })
 
 const spend = (mission: string, agent = 'a') =>

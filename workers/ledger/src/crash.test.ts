@@ -17,7 +17,7 @@ describe('whatever happens in whatever order', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const bench = new Bench(0)
-        await bench.ledger.open()
+        await bench.open()
         const limits = new Map([[await bench.budget(200), 200]])
         for (const agent of ['a0', 'a1']) limits.set(await bench.budget(90, { agent }), 90)
         const ids: string[] = []
@@ -74,7 +74,7 @@ describe('whatever happens in whatever order', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 20, maxLength: 20 }), async (costs) => {
         const bench = new Bench()
-        await bench.ledger.open()
+        await bench.open()
         const budget = await bench.budget(400)
         await Promise.all(
           costs.map(async (cost) => {
@@ -101,7 +101,7 @@ describe('whatever happens in whatever order', () => {
 
   it('balances of windows that are over are forgotten at a checkpoint, and their entries are kept', async () => {
     const bench = new Bench()
-    await bench.ledger.open()
+    await bench.open()
     await bench.budget(100, { period: 'hour' })
     const spend = { subject: { realm: 'r' }, purpose: { provider: 'p', model: 'm' }, microUsd: 1, input: 1, output: 1 }
     for (let n = 0; n < 505; n++) {
@@ -114,7 +114,7 @@ describe('whatever happens in whatever order', () => {
 
   it('a start reads on from the checkpoint', async () => {
     const bench = new Bench()
-    await bench.ledger.open()
+    await bench.open()
     const budget = await bench.budget(1_000_000)
     for (let n = 0; n < 300; n++) await bench.settle((await bench.reserve(10)).reservation!, 7)
     const checkpoint = bench.state.records.get('ledger-checkpoint\nhead')!.value

@@ -1,4 +1,5 @@
 import { AgentError, type StateClient } from '@agentos/sdk'
+import { type Alert, alertsOf } from './alerts.ts'
 import { Book } from './book.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type Draft, type Entry, entryKey } from './entry.ts'
@@ -15,6 +16,8 @@ export interface JournalParts {
   now: () => number
   /** Hears why a checkpoint could not be written, each time; nothing when one could be again. */
   onCheckpoint: (error: unknown) => void
+  /** Hears of levels that an entry crosses, when it is on disk; again where it is read anew. */
+  onAlerts: (alerts: readonly Alert[], sequence: number) => void
 }
 
 /**
@@ -50,7 +53,7 @@ export class Journal {
       this.covered = this.current.sequence
       this.due = this.covered + CHECKPOINT_EVERY
     }
-    for await (const entry of this.entries(this.current.sequence)) this.current.apply(entry)
+    for await (const entry of this.entries(this.current.sequence)) this.apply(this.current, entry)
     this.certain = true
     return this.current
   }
@@ -71,7 +74,7 @@ export class Journal {
       this.certain = false
       throw error
     }
-    book.apply(entry)
+    this.apply(book, entry)
     await this.writeCheckpoint(book)
     return entry
   }
@@ -87,6 +90,12 @@ export class Journal {
       for (const { value } of page.entries) yield value
       after = page.next
     } while (after !== undefined)
+  }
+
+  private apply(book: Book, entry: Entry): void {
+    const before = entry.lines.map((line) => ({ line, spent: book.balance(line).spent }))
+    book.apply(entry)
+    this.parts.onAlerts(alertsOf(book, before), entry.sequence)
   }
 
   /** A checkpoint only saves reading: where it cannot be written, the entries stand. */

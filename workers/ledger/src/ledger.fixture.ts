@@ -1,5 +1,6 @@
 import { InvocationError } from '@agentos/sdk'
 import { StateDouble } from '@agentos/testing'
+import { Alarms } from './alarms.ts'
 import type { Alert } from './alerts.ts'
 import type { Subject } from './entry.ts'
 import { Journal } from './journal.ts'
@@ -14,6 +15,9 @@ export class Bench {
   readonly alerts: Alert[] = []
   /** Why checkpoints could not be written; `undefined`: now they can. */
   readonly problems: unknown[] = []
+  alarms!: Alarms
+  /** Nothing is told before; a process that dies before it tells never does. */
+  mayTell: Promise<void> | undefined
   now = Date.parse('2026-11-22T12:00:00Z')
   ledger: Ledger
   private readonly waitMs: number
@@ -43,7 +47,14 @@ export class Bench {
   /** As after kill -9: only what is stored is known. */
   async restart(): Promise<void> {
     this.ledger = this.made()
+    await this.open()
+  }
+
+  /** Reads what is stored. */
+  async open(): Promise<void> {
+    await this.alarms.open()
     await this.ledger.open()
+    await this.alarms.begin(this.ledger.book.sequence)
   }
 
   async budget(limit: number, more: object = {}): Promise<string> {
@@ -90,8 +101,20 @@ export class Bench {
 
   private made(): Ledger {
     const now = () => this.now
-    const journal = new Journal({ state: this.state.client, now, onCheckpoint: (error) => this.problems.push(error) })
-    const alert = (alert: Alert) => void this.alerts.push(alert)
-    return new Ledger({ journal, now, monotonic: now, leaseMs: 1_000, waitMs: this.waitMs, alert })
+    const { client: state } = this.state
+    const publish = async (alert: Alert): Promise<void> => {
+      await this.mayTell
+      this.alerts.push(alert)
+    }
+    this.alarms = new Alarms({ state, publish, log: { warn: () => {} } })
+    const { alarms } = this
+    const journal = new Journal({
+      state,
+      now,
+      onCheckpoint: (error) => this.problems.push(error),
+      onAlerts: (alerts, sequence) => alarms.raise(alerts, sequence),
+    })
+    const onRefused = (alert: Alert) => alarms.raise([alert])
+    return new Ledger({ journal, now, monotonic: now, leaseMs: 1_000, waitMs: this.waitMs, onRefused })
   }
 }

@@ -5,7 +5,7 @@ describe('the ledger', () => {
   let bench: Bench
   beforeEach(async () => {
     bench = new Bench()
-    await bench.ledger.open()
+    await bench.open()
   })
 
   it('holds in every budget that applies or in none, and books the true cost in all of them', async () => {
@@ -203,10 +203,52 @@ describe('the ledger', () => {
   it('alerts once for each level that is crossed, the gravest of several', async () => {
     await bench.budget(100)
     for (const cost of [40, 15, 10, 20, 10, 4]) await bench.settle((await bench.reserve(20)).reservation!, cost)
-    const types = () => bench.alerts.map(({ type }) => type)
-    expect(types()).toEqual(['threshold', 'soft_threshold'])
+    const types = async () => {
+      await bench.alarms.settled()
+      return bench.alerts.map(({ type }) => type)
+    }
+    expect(await types()).toEqual(['threshold', 'soft_threshold'])
     await bench.settle((await bench.reserve(1)).reservation!, 1)
-    expect(types().at(-1)).toBe('hard_limit_reached')
+    expect((await types()).at(-1)).toBe('hard_limit_reached')
+  })
+
+  it('tells once of what a process booked and did not come to tell, also where it never heard that it was stored', async () => {
+    await bench.budget(100)
+    await bench.settle((await bench.reserve(60)).reservation!, 60)
+    await bench.alarms.settled()
+    bench.mayTell = new Promise(() => {})
+    await bench.settle((await bench.reserve(30)).reservation!, 30)
+    const { reservation } = await bench.reserve(10)
+    bench.fail('after')
+    await expect(bench.settle(reservation!, 10)).rejects.toMatchObject({ code: 'engine_lost' })
+    expect(bench.alerts.map(({ type }) => type)).toEqual(['threshold'])
+    bench.mayTell = undefined
+    for (let starts = 0; starts < 3; starts++) {
+      await bench.restart()
+      await bench.alarms.settled()
+      expect(bench.alerts.map(({ type }) => type)).toEqual(['threshold', 'soft_threshold', 'hard_limit_reached'])
+    }
+  })
+
+  it('tells again where nobody could be told, and nothing of what was before it first kept count', async () => {
+    await bench.budget(100)
+    bench.state.records.delete('ledger-checkpoint\nalerts')
+    await bench.settle((await bench.reserve(90)).reservation!, 90)
+    await bench.alarms.settled()
+    bench.state.records.delete('ledger-checkpoint\nalerts')
+    bench.alerts.length = 0
+    await bench.restart()
+    await bench.alarms.settled()
+    expect(bench.alerts).toEqual([])
+    bench.mayTell = Promise.reject(new Error('the engine is away'))
+    bench.mayTell.catch(() => {})
+    await bench.settle((await bench.reserve(10)).reservation!, 10)
+    await bench.alarms.settled()
+    expect(bench.alerts).toEqual([])
+    bench.mayTell = undefined
+    bench.alarms.tell()
+    await bench.alarms.settled()
+    expect(bench.alerts).toMatchObject([{ type: 'hard_limit_reached' }])
   })
 
   it('books what a lost call held as maybe charged, once, when the call is made again, and holds anew within the budget', async () => {

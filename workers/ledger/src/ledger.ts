@@ -1,5 +1,5 @@
 import { AgentError, newId } from '@agentos/sdk'
-import { type Alert, alertsOf, type Before } from './alerts.ts'
+import type { Alert } from './alerts.ts'
 import { type Account, Book, type Reservation } from './book.ts'
 import { accountKey, type BudgetRecord, type Draft, type Entry, type Purpose, type Subject } from './entry.ts'
 import { type Demand, fit, isHard, leftIn, linesOf, roomFor } from './fitting.ts'
@@ -16,7 +16,8 @@ export interface LedgerOptions {
   leaseMs: number
   /** How long a call waits for money that others hold. */
   waitMs: number
-  alert: (alert: Alert) => void
+  /** Hears of calls that a budget refuses. */
+  onRefused: (alert: Alert) => void
 }
 
 export interface ReserveRequest extends Demand {
@@ -79,7 +80,7 @@ export class Ledger {
 
   /** Stores a budget that `change` makes of the present ones, and lets calls go on that wait for money. */
   async change(change: (book: Book) => Draft & { kind: 'budget' | 'budget_deleted' }): Promise<Entry> {
-    const entry = await this.decide((book) => this.append(change(book)))
+    const entry = await this.decide((book) => this.options.journal.append(change(book)))
     void this.serveWaiting()
     return entry
   }
@@ -118,7 +119,7 @@ export class Ledger {
       const more = roomFor(this.accountsOf(book, reservation), hold - reservation.amount)
       if (more <= 0) return reservation.amount
       const lines = linesOf(reservation.accounts, { reserved: more, spent: 0 })
-      await this.append({ kind: 'extend', reservation: id, lines })
+      await this.options.journal.append({ kind: 'extend', reservation: id, lines })
       return reservation.amount + more
     })
   }
@@ -177,7 +178,7 @@ export class Ledger {
       const overdraft = isOver(accounts, microUsd)
       const count = { microUsd, maybe: 0, input, output, events: 1 }
       const named = key ? { key: key.name, booked: { id, at: now, overdraft, hash: key.hash } } : {}
-      await this.append({ kind: 'spend', id, ...named, subject, purpose, lines, count })
+      await this.options.journal.append({ kind: 'spend', id, ...named, subject, purpose, lines, count })
       return { id, at: now, overdraft }
     })
   }
@@ -228,7 +229,7 @@ export class Ledger {
       await this.settleWith(reservation, { microUsd: 0, input: 0, output: 0, maybe: false })
     } else {
       const lines = linesOf(reservation.accounts, { reserved: -reservation.amount, spent: 0 })
-      await this.append({ kind: 'release', reservation: id, lines })
+      await this.options.journal.append({ kind: 'release', reservation: id, lines })
     }
     this.leases.end(id)
   }
@@ -243,7 +244,12 @@ export class Ledger {
         : { reserved: 0, spent: microUsd - reservation.amount }
     const lines = linesOf(reservation.accounts, change)
     const count = { microUsd, maybe: maybe ? microUsd : 0, input, output, events: 1 }
-    await this.append({ kind: maybe ? 'maybe_charged' : 'settle', reservation: reservation.id, lines, count })
+    await this.options.journal.append({
+      kind: maybe ? 'maybe_charged' : 'settle',
+      reservation: reservation.id,
+      lines,
+      count,
+    })
     this.leases.end(reservation.id)
   }
 
@@ -284,7 +290,7 @@ export class Ledger {
     const behind = places.some((place) => blocked.has(accountKey(place)))
     if (fitting.is === 'refused') {
       const { budget } = fitting.account
-      this.options.alert({ ...alertOf(fitting.account), type: 'hard_limit_reached', severity: 'critical' })
+      this.options.onRefused({ ...alertOf(fitting.account), type: 'hard_limit_reached', severity: 'critical' })
       throw new AgentError('budget_exceeded', refusal(budget, fitting.left, request.minimum), {
         details: {
           budgetId: budget.id,
@@ -302,7 +308,7 @@ export class Ledger {
     const id = newId('rsv')
     const { key, call, subject, purpose } = request
     const billingCode = accounts.find(({ budget }) => budget.billingCode !== null)?.budget.billingCode
-    await this.append({
+    await this.options.journal.append({
       kind: 'reserve',
       reservation: id,
       key,
@@ -329,14 +335,6 @@ export class Ledger {
     for (const { id, state } of book.reservations.values()) {
       if (state === 'open' && !this.leases.has(id)) this.leases.renew(id)
     }
-  }
-
-  private async append(draft: Draft): Promise<Entry> {
-    const { journal } = this.options
-    const before: Before[] = draft.lines.map((line) => ({ line, spent: journal.book.balance(line).spent }))
-    const entry = await journal.append(draft)
-    for (const alert of alertsOf(journal.book, before)) this.options.alert(alert)
-    return entry
   }
 
   private find(book: Book, id: string): Reservation {

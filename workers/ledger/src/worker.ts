@@ -1,6 +1,7 @@
 import * as contract from '@agentos/contracts/ledger'
-import { AgentError, type Caller, defineWorker, serve, TriggerAction, type WorkerSelf } from '@agentos/sdk'
+import { AgentError, defineWorker, isPassing, serve, TriggerAction, type WorkerSelf } from '@agentos/sdk'
 import * as z from 'zod'
+import { Alarms } from './alarms.ts'
 import type { Alert } from './alerts.ts'
 import { changedBudget, deletedBudget } from './budgets.ts'
 import { Journal } from './journal.ts'
@@ -18,6 +19,9 @@ const Settings = z.strictObject({
   waitMs: z.number().int().min(0).max(600_000).default(60_000),
 })
 
+/** How long an alert may take to be told. */
+const TELL_MS = 5_000
+
 let opened: { ledger: Ledger; leaseMs: number; timer: NodeJS.Timeout } | undefined
 const watches = new Watches()
 
@@ -25,15 +29,22 @@ export const worker = defineWorker({
   name: 'ledger',
   start: async (self) => {
     const { leaseMs, waitMs } = Settings.parse(self.config ?? {})
-    const onCheckpoint = (error: unknown) => reportCheckpoint(self, error)
-    const journal = new Journal({ state: self.state, now: Date.now, onCheckpoint })
+    const { state, log } = self
+    const alarms = new Alarms({ state, log, publish: (alert) => publish(self, alert) })
+    const journal = new Journal({
+      state,
+      now: Date.now,
+      onCheckpoint: (error) => reportCheckpoint(self, error),
+      onAlerts: (alerts, sequence) => alarms.raise(alerts, sequence),
+    })
     const clocks = { now: Date.now, monotonic: () => performance.now() }
-    const ledger = new Ledger({ journal, ...clocks, leaseMs, waitMs, alert: (alert) => publish(self, alert) })
+    const ledger = new Ledger({ journal, ...clocks, leaseMs, waitMs, onRefused: (alert) => alarms.raise([alert]) })
+    await alarms.open()
     await ledger.open()
+    await alarms.begin(ledger.book.sequence)
     const timer = setInterval(() => {
-      ledger
-        .expire()
-        .catch((error) => self.log.warn({ err: error }, 'reservations of silent holders are not booked yet'))
+      ledger.expire().catch((error) => log.warn({ err: error }, 'reservations of silent holders are not booked yet'))
+      alarms.tell()
     }, leaseMs / 4)
     opened = { ledger, leaseMs, timer }
   },
@@ -159,8 +170,8 @@ function reportCheckpoint(self: WorkerSelf, error: unknown): void {
     .catch((err: unknown) => self.log.warn({ err }, 'the engine was not told of it'))
 }
 
-/** To the topic `ledger.alert` in the realm of the budget; at most once, to those who listen. */
-function publish(self: WorkerSelf, { type, severity, budget, window, spent }: Alert): void {
+/** To the topic `ledger.alert` in the realm of the budget. What will never be taken there is in the log. */
+async function publish(self: WorkerSelf, { type, severity, budget, window, spent }: Alert): Promise<void> {
   const data = {
     type,
     severity,
@@ -176,10 +187,13 @@ function publish(self: WorkerSelf, { type, severity, budget, window, spent }: Al
     limitMicroUsd: budget.limit,
     utilizationPct: budget.limit === 0 ? 100 : (spent / budget.limit) * 100,
   }
-  const there: Caller = self.inRealm(budget.realm)
-  there
-    .trigger({ function_id: 'publish', payload: { topic: 'ledger.alert', data }, action: TriggerAction.Void() })
-    .catch((error) => self.log.warn({ err: error, budget: budget.id }, 'an alert was not published'))
+  const payload = { topic: 'ledger.alert', data }
+  try {
+    await self.inRealm(budget.realm).trigger({ function_id: 'publish', payload, deadlineMs: TELL_MS })
+  } catch (error) {
+    if (isPassing(error)) throw error
+    self.log.warn({ err: error, budget: budget.id }, 'an alert was not published')
+  }
 }
 
 if (import.meta.main) await worker.run()

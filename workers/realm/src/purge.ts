@@ -1,4 +1,5 @@
 import type { PurgeReport } from '@agentos/contracts/realm'
+import { under } from '@agentos/keyed'
 import { AgentError, type Caller, type HandlerContext } from '@agentos/sdk'
 import { listAgents, removeAgent } from './agents.ts'
 import { announce, record as recordAudit } from './lifecycle.ts'
@@ -25,9 +26,10 @@ export async function purgeRealm(
   const { scopes, entries } = await clearState(caller, dryRun)
   const report = { realmId: record.id, dryRun, agents: agents.length, scopes, entries, warnings }
   if (dryRun) return report
-  await records.erase(record.id)
+  // The record goes last: what is interrupted before is begun again, and told again.
+  await recordAudit('realm_purged', report, ctx, under(ctx, 'realm_purged'))
   await announce('purged', record.id, ctx)
-  await recordAudit('realm_purged', report, ctx)
+  await records.erase(record.id)
   return report
 }
 

@@ -10,8 +10,8 @@ import {
   type StateClient,
 } from '@agentos/sdk'
 import { assertMayChange, maySee } from './authority.ts'
-import { announce, record as recordAudit } from './lifecycle.ts'
-import { DEFAULT_REALM, type RealmRecord, RealmRecords, realmId, view } from './record.ts'
+import { tellNews } from './lifecycle.ts'
+import { DEFAULT_REALM, type RealmRecord, RealmRecords, realmId, view, withNews } from './record.ts'
 import { freeSlug, slugOf } from './slug.ts'
 
 type CreateInput = Omit<ParsedInputOf<typeof create>, 'slug'> & { slug?: string | null | undefined }
@@ -45,15 +45,19 @@ export function createRealm(input: CreateInput, ctx: HandlerContext): Promise<Re
     plan: () => newId('realm'),
     carryOut: async (id, again) => {
       const made = again ? await new RealmRecords(ctx.state).get(id) : undefined
-      const record = made ?? (await addRealm(input, ctx, id))
-      await announce('created', record.id, ctx)
+      const record = made ?? (await addRealm(input, ctx, { id, isNews: true }))
+      await tellNews(record.id, ctx)
       return view(record)
     },
   })
 }
 
-/** The record alone, for those who announce it later. */
-export function addRealm(input: CreateInput, ctx: HandlerContext, id = newId('realm')): Promise<RealmRecord> {
+/** The record alone; unless it is news, for those who tell of it later. */
+export function addRealm(
+  input: CreateInput,
+  ctx: HandlerContext,
+  { id = newId('realm'), isNews = false } = {},
+): Promise<RealmRecord> {
   const records = new RealmRecords(ctx.state)
   const owner = input.owner ?? ctx.principal.id
   return givingSlug(async () => {
@@ -62,7 +66,8 @@ export function addRealm(input: CreateInput, ctx: HandlerContext, id = newId('re
       throw new AgentError('conflict', `${owner} has a realm with the slug ${input.slug} already; choose another`)
     }
     const slug = input.slug ?? freeSlug(slugOf(input.name), taken)
-    const record = newRealm(input, id, owner, slug, ctx.principal)
+    const made = newRealm(input, id, owner, slug, ctx.principal)
+    const record: RealmRecord = isNews ? { ...made, untold: [{ type: 'created', version: made.version }] } : made
     if (!(await records.add(record)))
       throw new AgentError('conflict', `There is a realm ${record.id} already; try again`)
     return record
@@ -92,21 +97,14 @@ export async function listRealms(input: ParsedInputOf<typeof list>, ctx: Handler
 
 export function updateRealm(input: ParsedInputOf<typeof update>, ctx: HandlerContext): Promise<Realm> {
   const records = new RealmRecords(ctx.state)
-  return once<{ version: number; status: Realm['status'] }>(ctx, input, {
-    plan: async () => {
-      const { version, status } = await records.require(input.id)
-      return { version, status }
-    },
+  return once<{ version: number }>(ctx, input, {
+    plan: async () => ({ version: (await records.require(input.id)).version }),
     carryOut: async (plan, again) => {
       // Only a change moves the version on: where nothing is left to change, the one after the plan's was ours.
       const now = again ? await records.require(input.id) : undefined
       const isDone = now !== undefined && now.version > plan.version && isPatched(now, input)
       const record = isDone ? now : await change(input, records, ctx)
-      if (record.version !== plan.version) await announce('updated', record.id, ctx)
-      if (record.status !== plan.status) {
-        const detail = { realmId: record.id, from: plan.status, to: record.status }
-        await recordAudit('realm_status', detail, ctx)
-      }
+      await tellNews(record.id, ctx)
       return view(record)
     },
   })
@@ -118,7 +116,11 @@ function change(input: ParsedInputOf<typeof update>, records: RealmRecords, ctx:
     (stored) => {
       if (stored.deletedAt) throw new AgentError('not_found', `Realm ${stored.id} is deleted; restore it first`)
       assertMayChange(stored, ctx)
-      return patched(stored, input)
+      const next = patched(stored, input)
+      if (next === stored) return stored
+      const detail = { realmId: stored.id, from: stored.status, to: next.status }
+      const audit = next.status === stored.status ? {} : { audit: { type: 'realm_status', detail } }
+      return withNews(next, { type: 'updated', ...audit })
     },
     input.expectedVersion,
   )
@@ -148,12 +150,12 @@ export async function deleteRealm(
     id,
     (stored) => {
       assertMayChange(stored, ctx)
-      return { ...stored, status: 'archived', deletedAt }
+      const audit = { type: 'realm_deleted', detail: { realmId: stored.id, name: stored.name } }
+      return withNews({ ...stored, status: 'archived', deletedAt }, { type: 'deleted', audit })
     },
     expectedVersion,
   )
-  await announce('deleted', found.id, ctx)
-  await recordAudit('realm_deleted', { realmId: found.id, name: found.name }, ctx)
+  await tellNews(found.id, ctx)
   return { deleted: true }
 }
 
@@ -168,8 +170,7 @@ export function restoreRealm(id: string, ctx: HandlerContext): Promise<Realm> {
         const now = again ? await records.require(id) : undefined
         const isDone = now !== undefined && now.version > version && now.deletedAt === undefined
         const restored = isDone ? now : await restore(id, records, ctx)
-        await announce('restored', restored.id, ctx)
-        await recordAudit('realm_restored', { realmId: restored.id }, ctx)
+        await tellNews(restored.id, ctx)
         return view(restored)
       },
     },
@@ -182,7 +183,9 @@ function restore(id: string, records: RealmRecords, ctx: HandlerContext): Promis
       const { deletedAt, ...rest } = stored
       if (!deletedAt) throw new AgentError('conflict', `Realm ${stored.id} is not deleted`)
       assertMayChange(stored, ctx)
-      return { ...rest, status: 'active', slug: freeSlug(stored.slug, await slugsOf(stored.owner, records)) }
+      const slug = freeSlug(stored.slug, await slugsOf(stored.owner, records))
+      const audit = { type: 'realm_restored', detail: { realmId: stored.id } }
+      return withNews({ ...rest, status: 'active', slug }, { type: 'restored', audit })
     }),
   )
 }

@@ -7,14 +7,28 @@ export const SCOPE = 'realms'
 const PAGE = 500
 const ATTEMPTS = 10
 
-/** What is stored: the realm, and who made it. */
+/** Something that happened to a realm: what other workers hear, and what the audit chain gets. */
+export interface News {
+  type: 'created' | 'updated' | 'deleted' | 'restored'
+  /** Of the record that it made. */
+  version: number
+  audit?: { type: string; detail: Record<string, unknown> }
+}
+
+/** What is stored: the realm, who made it, and what nobody was told of it yet. */
 export interface RealmRecord extends Realm {
   createdBy: Principal
+  untold?: News[]
 }
 
 /** Without what is for this worker alone. */
-export function view({ createdBy: _createdBy, ...realm }: RealmRecord): Realm {
+export function view({ createdBy: _createdBy, untold: _untold, ...realm }: RealmRecord): Realm {
   return realm
+}
+
+/** The record with what is to be told of its change, in the same write. */
+export function withNews(changed: RealmRecord, news: Omit<News, 'version'>): RealmRecord {
+  return { ...changed, untold: [...(changed.untold ?? []), { ...news, version: changed.version + 1 }] }
 }
 
 /** `default` is another name of the default realm. */
@@ -99,6 +113,23 @@ export class RealmRecords {
       }
     }
     throw new AgentError('version_conflict', `Realm ${id} changes too fast; read it again`)
+  }
+
+  /** Changes what is to be told of a realm; that is no change of the realm. */
+  async changeNews(id: string, change: (untold: readonly News[]) => News[]): Promise<void> {
+    for (;;) {
+      const stored = await this.state.getWithVersion<RealmRecord>(SCOPE, realmId(id))
+      if (!stored) return
+      const { untold = [], ...record } = stored.value
+      const left = change(untold)
+      try {
+        const next: RealmRecord = left.length === 0 ? record : { ...record, untold: left }
+        await this.state.set(SCOPE, record.id, next, { expectedVersion: stored.version })
+        return
+      } catch (error) {
+        if (!isVersionConflict(error)) throw error
+      }
+    }
   }
 
   async erase(id: string): Promise<void> {

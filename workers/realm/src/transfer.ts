@@ -1,11 +1,12 @@
 import type { Bundle, exportRealm as exportContract, importRealm as importContract } from '@agentos/contracts/realm'
+import { under } from '@agentos/keyed'
 import { AgentError, type Caller, type HandlerContext, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import { addAgent, listAgents, removeAgent } from './agents.ts'
 import { enter, isTrusted } from './authority.ts'
 import { makeBundle, readBundle } from './bundle.ts'
-import { announce, record as recordAudit } from './lifecycle.ts'
+import { record as recordAudit, tellNews } from './lifecycle.ts'
 import { addRealm } from './realms.ts'
-import { RealmRecords, view } from './record.ts'
+import { type News, RealmRecords, view } from './record.ts'
 
 export async function exportRealm(
   { id, scrubSecrets }: ParsedInputOf<typeof exportContract>,
@@ -18,7 +19,10 @@ export async function exportRealm(
   }
   const warnings: string[] = []
   const agents = await listAgents(caller, ['function_not_found', 'worker_unavailable'], warnings)
-  await recordAudit('realm_exported', { realmId: record.id, scrubSecrets, agents: agents.length }, ctx)
+  const exported = { realmId: record.id, scrubSecrets, agents: agents.length }
+  await recordAudit('realm_exported', exported, ctx, under(ctx, 'realm_exported')).catch((error) => {
+    ctx.log.warn({ err: error, realmId: record.id }, 'An export could not be audited')
+  })
   return makeBundle(view(record), agents, scrubSecrets, warnings)
 }
 
@@ -42,8 +46,10 @@ export async function importRealm(
       throw error
     }
   }
-  await announce('created', record.id, ctx)
-  await recordAudit('realm_imported', { realmId: record.id, agents: added.length }, ctx)
+  const audit = { type: 'realm_imported', detail: { realmId: record.id, agents: added.length } }
+  const news: News = { type: 'created', version: record.version, audit }
+  await new RealmRecords(ctx.state).changeNews(record.id, (untold) => [...untold, news])
+  await tellNews(record.id, ctx)
   return { imported: true, realmId: record.id, counts: { agents: added.length }, warnings }
 }
 

@@ -1,6 +1,7 @@
 import * as contract from '@agentos/contracts/realm'
 import { defineWorker, on, serve } from '@agentos/sdk'
 import * as z from 'zod'
+import { tellAllNews } from './lifecycle.ts'
 import { purgeExpired, purgeRealm } from './purge.ts'
 import {
   createRealm,
@@ -26,6 +27,7 @@ export const worker = defineWorker({
   start: async (self) => {
     settings = Settings.parse(self.config ?? {})
     await ensureDefaultRealm(self.state)
+    tellAllNews(self).catch((error) => self.log.warn({ err: error }, 'Not all was told of the realms after the start'))
   },
   functions: [
     serve(contract.create, createRealm),
@@ -35,7 +37,10 @@ export const worker = defineWorker({
     serve(contract.remove, deleteRealm),
     serve(contract.restore, ({ id }, ctx) => restoreRealm(id, ctx)),
     serve(contract.purge, purgeRealm),
-    serve(contract.purgeExpired, (_input, ctx) => purgeExpired(settings.retentionDays, ctx)),
+    serve(contract.purgeExpired, async (_input, ctx) => {
+      await tellAllNews(ctx)
+      return purgeExpired(settings.retentionDays, ctx)
+    }),
     serve(contract.exportRealm, exportRealm),
     serve(contract.importRealm, importRealm),
   ],
