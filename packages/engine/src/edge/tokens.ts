@@ -16,12 +16,20 @@ export class Tokens {
   private readonly workers: readonly string[]
   /** Reads a monotonic clock in milliseconds. */
   private readonly now: () => number
+  private readonly heard: (token: string) => void
   private readonly known = new Map<string, { token: Buffer | undefined; readAt: number }>()
 
-  constructor(dataDir: string, workers: readonly string[], now: () => number = () => performance.now()) {
+  /** `heard` gets each token that is read, to be blanked. */
+  constructor(
+    dataDir: string,
+    workers: readonly string[],
+    now: () => number = () => performance.now(),
+    heard: (token: string) => void = () => {},
+  ) {
     this.dataDir = dataDir
     this.workers = workers
     this.now = now
+    this.heard = heard
   }
 
   /** Whose token this is; `undefined` is nobody's. */
@@ -50,6 +58,7 @@ export class Tokens {
     try {
       const text = readFileSync(join(this.dataDir, file), 'utf8').trim()
       if (text !== '') token = Buffer.from(text)
+      this.heard(text)
     } catch {
       // Not written yet, or taken away: nobody has it.
     }
