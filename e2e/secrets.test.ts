@@ -2,12 +2,17 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { type System, startSystem } from '@agentos/testing'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Supervised, type System, startSystem } from '@agentos/testing'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const IN_ENVIRONMENT = 'sk-canary-from-the-environment-0123456789'
 const PASTED = 'sk-canary-pasted-on-the-page-9876543210'
+const OWN_SETTING = 'canary of a setting with a name of its own/+'
+const MAIL_PASSWORD = 'canary-mail-p@ssw0rd'
+const MAIL_URL = `smtp://me:${encodeURIComponent(MAIL_PASSWORD)}@127.0.0.1:9`
+/** Everything that must stay with the worker that has it. */
+const CANARIES = [IN_ENVIRONMENT, PASTED, OWN_SETTING, MAIL_PASSWORD, MAIL_URL]
 
 /** A provider that repeats the key that it got, wherever an answer has room for it. */
 function startEchoingProvider(): Promise<Server> {
@@ -19,6 +24,12 @@ function startEchoingProvider(): Promise<Server> {
         response.writeHead(400, { 'content-type': 'text/plain' })
         // Cut to any length, it would end in the middle of the key.
         return response.end(`${'x'.repeat(480)}${key}${'y'.repeat(100)}`)
+      }
+      if (request.url?.includes('/base64/')) {
+        response.writeHead(401, { 'content-type': 'application/json' })
+        const forms = [key, `user:${key}`].map((text) => Buffer.from(text).toString('base64'))
+        const words = [...forms, Buffer.from(key).toString('hex'), encodeURIComponent(key)]
+        return response.end(JSON.stringify({ error: { message: `Not accepted: ${words.join(' ')}`, code: words[0] } }))
       }
       const error = { message: `Incorrect API key provided: ${key}. You sent ${key}.`, type: key, code: `no ${key}` }
       if (request.url?.includes('/stream/')) {
@@ -37,7 +48,7 @@ let system: System
 /** Everything that anybody was answered. */
 const answers: string[] = []
 
-const ECHOES = ['refused', 'plain', 'stream', 'down']
+const ECHOES = ['refused', 'plain', 'stream', 'down', 'base64']
 
 async function ask(
   method: string,
@@ -62,11 +73,13 @@ beforeAll(async () => {
     ECHOES.flatMap((name) => [
       [`env-${name}`, base(name, 'OPENAI_API_KEY')],
       [`pasted-${name}`, base(name, 'GROQ_API_KEY')],
+      [`own-${name}`, base(name, 'MY_OWN_SETTING')],
     ]),
   )
   system = await startSystem({
     workers: ALL_WORKERS,
-    env: { ...NO_LOCAL_MODELS, OPENAI_API_KEY: IN_ENVIRONMENT },
+    env: { ...NO_LOCAL_MODELS, OPENAI_API_KEY: IN_ENVIRONMENT, SMTP_URL: MAIL_URL },
+    workerEnv: { 'llm-router': { MY_OWN_SETTING: OWN_SETTING } },
     config: {
       workers: [{ name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }],
       agentos: { traces: { record_payloads: true } },
@@ -79,7 +92,7 @@ beforeAll(async () => {
     expect((await ask('PUT', '/v1/llm/providers/groq/key', body)).status).toBeGreaterThanOrEqual(400)
   }
   await ask('PUT', '/v1/llm/providers/groq/key', { key: PASTED }, false)
-  for (const source of ['env', 'pasted']) {
+  for (const source of ['env', 'pasted', 'own']) {
     for (const name of ECHOES) {
       const model = `${source}-${name}/some-model`
       const failed = await ask('POST', '/v1/chat', { message: 'hi', model }, false)
@@ -98,8 +111,8 @@ afterAll(async () => {
 
 describe('a key of a provider that repeats it in every error', () => {
   const expectNone = (text: string, where: string): void => {
-    for (const canary of [IN_ENVIRONMENT, PASTED]) {
-      expect(text.includes(canary), `${where} holds ${canary}`).toBe(false)
+    for (const canary of [IN_ENVIRONMENT, PASTED, OWN_SETTING]) {
+      for (const form of formsOf(canary)) expect(text.includes(form), `${where} holds ${form} of ${canary}`).toBe(false)
       // Not its beginning either: what was cut is not redacted.
       expect(text.includes(canary.slice(0, 18)), `${where} holds a part of ${canary}`).toBe(false)
     }
@@ -164,6 +177,100 @@ describe('a key of a provider that repeats it in every error', () => {
     await system.ready()
   })
 })
+
+describe('a secret of a worker, said to the engine by somebody else', () => {
+  const everyForm = () => [...CANARIES, system.ownerToken].flatMap(formsOf)
+
+  // Without a supervisor the engine hears of a secret from the worker that has it, once that is back.
+  beforeAll(async () => {
+    const connected = async (): Promise<string[]> => {
+      const { body } = await system.api<{ workers: { name: string; status: string }[] }>('GET', '/v1/engine/workers')
+      return body.workers.filter(({ status }) => status === 'up').map(({ name }) => name)
+    }
+    const all = expect.arrayContaining([...ALL_WORKERS])
+    await vi.waitFor(async () => expect(await connected()).toEqual(all), { timeout: 30_000 })
+  })
+
+  it('is blanked in the log records of a guest, in the engine’s log, and where it is split over fields', async () => {
+    const guest = system.client()
+    const log = (payload: object) => guest.trigger({ function_id: 'engine::log::error', payload })
+    for (const form of everyForm()) {
+      await log({ message: `it was ${form}, sorry`, data: { err: { message: 'no', cause: { message: form } }, form } })
+      const half = Math.floor(form.length / 2)
+      await log({ message: 'split', data: { n: 1, first: form.slice(0, half), second: form.slice(half) } })
+    }
+    const listed = JSON.stringify(await guest.trigger({ function_id: 'engine::logs::list', payload: { limit: 1_000 } }))
+    for (const form of everyForm()) {
+      const half = Math.floor(form.length / 2)
+      for (const text of [form, form.slice(0, half), form.slice(half)].map((part) =>
+        JSON.stringify(part).slice(1, -1),
+      )) {
+        expect(listed.includes(text), `the records hold ${text}`).toBe(false)
+        expect(system.logs('engine').includes(text), `the engine’s log holds ${text}`).toBe(false)
+      }
+    }
+    expect(listed).toContain('it was [redacted], sorry')
+  })
+
+  it('is blanked in the error that a caller gets from a handler, and in its trace', async () => {
+    const worker = system.client()
+    const text = everyForm().join(' ')
+    worker.registerFunction('canary::fail', async () => {
+      throw new Error(text)
+    })
+    const failed = await system
+      .client()
+      .trigger({ function_id: 'canary::fail', payload: {} })
+      .catch((error: Error) => error)
+    const seen = [
+      String(failed),
+      JSON.stringify(failed),
+      await system.api('GET', '/v1/traces?name=canary::fail').then((reply) => reply.text),
+    ]
+    expect(seen[0]).toContain('[redacted]')
+    for (const form of everyForm()) for (const each of seen) expect(each.includes(form), form).toBe(false)
+  })
+
+  it('is not in the environment of the engine', async () => {
+    if (process.platform !== 'linux') return
+    const { pid } = system.engine
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1')
+    for (const canary of [IN_ENVIRONMENT, MAIL_URL, OWN_SETTING]) expect(environment).not.toContain(canary)
+  })
+})
+
+describe('a secret of a worker that is asleep', () => {
+  it('is blanked all the same', async () => {
+    const supervised = await Supervised.start({
+      workers: ['toolbox'],
+      manifests: { toolbox: { start: 'on-demand' } },
+      env: { SMTP_URL: MAIL_URL },
+    })
+    try {
+      const client = supervised.client()
+      const message = `mail refused ${MAIL_PASSWORD}`
+      await client.trigger({ function_id: 'engine::log::error', payload: { message } })
+      expect(await supervised.process('toolbox')).toMatchObject({ state: 'asleep' })
+      const listed = await client.trigger({ function_id: 'engine::logs::list', payload: {} })
+      expect(listed).toMatchObject({ logs: [{ body: 'mail refused [redacted]' }] })
+      expect(readFileSync(join(supervised.root, 'data/logs/engine.jsonl'), 'utf8')).not.toContain(MAIL_PASSWORD)
+    } finally {
+      await supervised.stop()
+    }
+  })
+})
+
+/** A value as it may stand in texts. */
+function formsOf(value: string): string[] {
+  const bytes = Buffer.from(value)
+  return [
+    value,
+    bytes.toString('base64'),
+    bytes.toString('base64url'),
+    bytes.toString('hex'),
+    encodeURIComponent(value),
+  ]
+}
 
 describe('what lets its holder in', () => {
   it('is in no log, no trace and no state', async () => {

@@ -32,7 +32,10 @@ createServer((request, response) => {
   const answer = answers[request.url]
   response.writeHead(answer ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(answer ?? {}))
 }).listen(Number(http), '127.0.0.1', () => process.send({ type: 'up' }))
-process.on('message', ({ states }) => writeFileSync(process.env.AGENTOS_DATA + '/states', JSON.stringify(states)))
+process.on('message', ({ type, states, fingerprints }) => {
+  if (type === 'workers') writeFileSync(process.env.AGENTOS_DATA + '/states', JSON.stringify(states))
+  else writeFileSync(process.env.AGENTOS_DATA + '/fingerprints', JSON.stringify({ fingerprints, env: process.env }))
+})
 process.on('SIGTERM', () => { note('engine told'); setTimeout(() => { note('engine gone'); process.exit() }, 100) })
 const note = (text) => appendFileSync(process.env.AGENTOS_DATA + '/order', text + '\\n')
 `

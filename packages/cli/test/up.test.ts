@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { KnownSecrets, type SecretFingerprint } from '@agentos/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { commandOf, isAlive } from '../src/supervisor/process-table.ts'
 import { FakeInstallation } from './fake-installation.ts'
@@ -173,6 +174,24 @@ describe('agentos up', { timeout: 90_000 }, () => {
     const log = installation.read('logs/memory.jsonl')
     expect(log).toContain('"AGENTOS_CREDENTIAL"')
     expect(log).not.toContain('HOST_SECRET')
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('blanks what a worker declares as a secret in all that it writes, and gives the engine its fingerprint alone', async () => {
+    const source = `${SERVES}\nconsole.error('raw: ' + process.env.HOST_SECRET, Buffer.from(process.env.HOST_SECRET).toString('hex'))`
+    installation = await FakeInstallation.create({ memory: source }, undefined, { secrets: ['HOST_SECRET'] })
+    installation.write('data/secrets.json', '{"SOME_KEY":"pasted-on-the-page"}')
+    const { child, exit } = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    await vi.waitFor(() => expect(installation.read('logs/memory.jsonl')).toContain('raw: [redacted] [redacted]'), WAIT)
+    await vi.waitFor(() => expect(installation.read('fingerprints')).toContain('"env"'), WAIT)
+    const told = JSON.parse(installation.read('fingerprints')) as { fingerprints: SecretFingerprint[]; env: object }
+    expect(told.env).not.toHaveProperty('HOST_SECRET')
+    const engine = new KnownSecrets()
+    engine.add(told.fingerprints)
+    const token = installation.read('owner-token').trim()
+    expect(engine.text(`of the host, pasted-on-the-page, ${token}.`)).toBe('[redacted], [redacted], [redacted].')
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
   })

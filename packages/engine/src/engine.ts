@@ -1,5 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import { EngineError } from '@agentos/protocol'
+import { join } from 'node:path'
+import { EngineError, type KnownSecrets } from '@agentos/protocol'
 import type { EngineConfig } from './config.ts'
 import { Catalogue } from './core/catalogue.ts'
 import type { Grant } from './core/connection.ts'
@@ -22,6 +24,7 @@ import { createJournalModule } from './modules/journal/module.ts'
 import { createKeysModule } from './modules/keys/module.ts'
 import { createPubsubModule } from './modules/pubsub/module.ts'
 import { createQueueModule } from './modules/queue/module.ts'
+import { createSecretsModule } from './modules/secrets/module.ts'
 import { createStateModule } from './modules/state/module.ts'
 import { createStoreModule } from './modules/store/module.ts'
 import { createTracesModule } from './modules/traces/module.ts'
@@ -37,8 +40,8 @@ export interface EngineOptions {
   threadUrl: URL
   version: string
   log: Log
-  /** Values that are redacted wherever something is written. */
-  secrets: readonly string[]
+  /** What is blanked wherever something is written or an error is passed on. */
+  secrets: KnownSecrets
 }
 
 export interface RunningEngine {
@@ -75,11 +78,11 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     catalogue,
     limits: limitsOf(agentos),
     workerConfig: (worker) => config.workers.get(worker),
+    secrets: options.secrets,
   })
-  const tokens = new Tokens(
-    dataDir,
-    descriptors.map((descriptor) => descriptor.name),
-  )
+  const names = descriptors.map((descriptor) => descriptor.name)
+  learnTokens(options.secrets, dataDir, names)
+  const tokens = new Tokens(dataDir, names, undefined, (token) => options.secrets.learn(token))
   const channels = new ChannelTable(ports)
   const connections = { spawns: 0, deaths: 0 }
   core.onEvent(({ type }) => {
@@ -95,7 +98,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
       ringBytes: agentos.traces.ring_bytes,
       recordPayloads: agentos.traces.record_payloads,
     },
-    secrets: () => options.secrets,
+    secrets: options.secrets,
     workers: () => ({ ...connections, active: core.connections.size }),
   })
   const edge: HttpEdge | undefined = config.http
@@ -119,6 +122,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     createEngineModule(core),
     createChannelsModule(channels),
     createStoreModule(store),
+    createSecretsModule(options.secrets),
     createKeysModule({ ...agentos.keys, maxResultBytes: agentos.max_value_bytes }),
     traces,
     config.state ? createStateModule({ maxValueBytes: agentos.max_value_bytes }) : undefined,
@@ -166,6 +170,14 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
       for (const module of modules) module.stop?.()
       await store.close()
     },
+  }
+}
+
+/** Those of everybody, before one of them is ever shown: a log may hold one that was not used yet. */
+function learnTokens(secrets: KnownSecrets, dataDir: string, workers: readonly string[]): void {
+  for (const file of ['owner-token', ...workers.map((worker) => join('credentials', worker))]) {
+    const path = join(dataDir, file)
+    if (existsSync(path)) secrets.learn(readFileSync(path, 'utf8'))
   }
 }
 

@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { EngineError, expandHome } from '@agentos/protocol'
+import { EngineError, expandHome, KnownSecrets } from '@agentos/protocol'
 import { pino } from 'pino'
 import { loadConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { readDescriptors } from './descriptors.ts'
 import { startEngine } from './engine.ts'
-import { listenToSupervisor } from './supervisor-channel.ts'
+import { learnFromSupervisor, listenToSupervisor } from './supervisor-channel.ts'
 
 /** Of its log, while whoever reads it is slow; what is more is left out. */
 const WAITING_LOG_BYTES = 4 * 1024 * 1024
@@ -16,8 +16,12 @@ const WAITING_LOG_BYTES = 4 * 1024 * 1024
 const VERSION = '0.1.0'
 const DRAIN_MS = 10_000
 
+/** What is blanked wherever something is written. Of what workers hold only fingerprints come here. */
+const secrets = new KnownSecrets()
+
 /** The engine as a process: settings from the environment, JSON lines on stderr, an orderly end on SIGTERM. */
 async function main(env: NodeJS.ProcessEnv): Promise<void> {
+  learnFromSupervisor(secrets)
   const here = dirname(fileURLToPath(import.meta.url))
   // Bundled it lies in `dist`; from source it takes from there what is built.
   const bundled = existsSync(join(here, 'store-thread.mjs'))
@@ -28,19 +32,20 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   const dataDir = given('AGENTOS_DATA') ?? join(root, 'data')
 
   const descriptors = readDescriptors(join(distDir, 'workers'))
-  const secrets = [...new Set(descriptors.flatMap((worker) => worker.secrets))]
-    .map((name) => env[name])
-    .filter((value): value is string => value !== undefined && value.length >= MIN_SECRET_LENGTH)
+  // Where somebody starts it with the environment of everybody, it keeps none of what belongs to workers.
+  const foreign = new Set(descriptors.flatMap((worker) => worker.secrets))
+  for (const name of foreign) secrets.learn(env[name])
   const log = pino(
     {
       level: env.LOG_LEVEL ?? 'info',
       base: { name: 'engine', pid: process.pid },
-      ...(secrets.length > 0 ? { hooks: { streamWrite: (line: string) => redact(line, secrets) } } : {}),
+      hooks: { streamWrite: (line: string) => secrets.line(line) },
     },
     pino.destination({ dest: 2, sync: false, maxLength: WAITING_LOG_BYTES }),
   )
   const installed = new Set(descriptors.map((worker) => worker.name))
   const config = loadConfig(given('AGENTOS_CONFIG') ?? join(root, 'config.yaml'), env, installed)
+  for (const name of foreign) delete env[name]
   const threadFile = bundled ? join(here, 'store-thread.mjs') : join(here, 'store/thread.ts')
   const engine = await startEngine({
     config,
@@ -72,18 +77,9 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   process.on('SIGINT', stop)
 }
 
-/** Shorter values would take ordinary text with them. */
-const MIN_SECRET_LENGTH = 8
-
-function redact(line: string, secrets: readonly string[]): string {
-  let clean = line
-  for (const secret of secrets) clean = clean.replaceAll(secret, '[redacted]')
-  return clean
-}
-
 main(process.env).catch((error: unknown) => {
   const known = error instanceof ConfigError || error instanceof EngineError
   const text = known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)
-  process.stderr.write(`${JSON.stringify({ level: 60, time: Date.now(), name: 'engine', msg: text })}\n`)
+  process.stderr.write(secrets.line(`${JSON.stringify({ level: 60, time: Date.now(), name: 'engine', msg: text })}\n`))
   process.exit(known ? 78 : 1)
 })

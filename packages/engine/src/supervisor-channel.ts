@@ -1,4 +1,4 @@
-import type { ToEngine, ToSupervisor } from '@agentos/protocol'
+import type { KnownSecrets, ToEngine, ToSupervisor } from '@agentos/protocol'
 import type { Core } from './core/core.ts'
 
 /**
@@ -11,11 +11,19 @@ export function listenToSupervisor(core: Core): ((message: ToSupervisor) => void
     if (process.connected) process.send?.(message, undefined, undefined, () => {})
   }
   process.on('message', (message) => {
-    if (isStates(message)) core.supervision.update(message.states, tell)
+    if (isToEngine(message) && message.type === 'workers') core.supervision.update(message.states, tell)
   })
   process.on('disconnect', () => core.supervisorLost())
   return tell
 }
 
-const isStates = (message: unknown): message is ToEngine =>
-  typeof message === 'object' && message !== null && 'type' in message && message.type === 'workers'
+/** From the first moment on: what the supervisor knows of secrets comes before anything is written. */
+export function learnFromSupervisor(secrets: KnownSecrets): void {
+  if (!process.send) return
+  process.on('message', (message) => {
+    if (isToEngine(message) && message.type === 'secrets') secrets.add(message.fingerprints)
+  })
+}
+
+const isToEngine = (message: unknown): message is ToEngine =>
+  typeof message === 'object' && message !== null && 'type' in message

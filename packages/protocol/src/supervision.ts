@@ -1,3 +1,5 @@
+import type { SecretFingerprint } from './known-secrets.ts'
+
 /**
  * What the engine and the supervisor that started it tell each other, over Node's channel between parent and child. An
  * engine that nobody supervises has no such channel and gets on without.
@@ -20,8 +22,8 @@ export type ToSupervisor =
   /** Its owner wants its processes ended at once, as a crash would end them; the rules for crashes start them again. */
   | { type: 'kill'; worker: string }
 
-/** The state of every installed worker; sent when the engine is up and after each change. */
-export interface ToEngine {
-  type: 'workers'
-  states: Record<string, SupervisedState>
-}
+export type ToEngine =
+  /** The state of every installed worker; sent when the engine is up and after each change. */
+  | { type: 'workers'; states: Record<string, SupervisedState> }
+  /** What it has to blank and does not get: sent when its process begins. */
+  | { type: 'secrets'; fingerprints: SecretFingerprint[] }

@@ -21,6 +21,8 @@ const SDK_VERSION = '0.1.0'
 /** What the owner of a client hears of its connection. */
 export interface ClientListener {
   connected?(greeting: WorkerRegisteredFrame): void
+  /** Frames that come before everything else on a new connection. */
+  opening?(): object[]
   trouble(message: string): void
 }
 
@@ -200,6 +202,11 @@ export class Client implements api.IIIClient {
     return openChannel(this.address, bufferSize, (request) => this.trigger(request))
   }
 
+  /** A frame that is part of the next opening where it is lost here. */
+  sendFrame(frame: object): void {
+    this.tell(frame)
+  }
+
   /** Telemetry; lost where the engine is away. */
   sendTelemetry(frame: Buffer): void {
     this.connection.send(frame)
@@ -231,6 +238,7 @@ export class Client implements api.IIIClient {
     this.calling.frameLimit = limit
     this.serving.frameLimit = limit
     this.reattach(greeting)
+    for (const frame of this.listener.opening?.() ?? []) this.tell(frame)
     for (const frame of this.registrations.replay()) this.tell(frame)
     this.calling.flush()
     this.tell({

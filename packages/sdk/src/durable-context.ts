@@ -9,6 +9,7 @@ import { AgentError, InvocationError, toErrorBody } from './errors.ts'
 import { type HandlerParts, ServedContext } from './handler-context.ts'
 import { newId } from './ids.ts'
 import type { Inbound } from './inbound.ts'
+import { knownSecrets } from './known-secrets.ts'
 import { StateClient } from './state.ts'
 import { Suspended } from './suspended.ts'
 
@@ -160,7 +161,8 @@ export class ServedRun extends ServedContext implements DurableContext {
       return { result: (await work.run(this.attemptState, async () => run())) ?? null }
     } catch (error) {
       const { stacktrace: _here, ...body } = toErrorBody(error)
-      return { error: body }
+      // It is written down as it is here.
+      return { error: knownSecrets.value(body) }
     }
   }
 }

@@ -42,6 +42,7 @@ export { AgentError, InvocationError, InvocationError as IIIInvocationError, isE
 export type { ApiResponse, HttpRequest, HttpResponse, InternalHttpRequest } from './http.ts'
 export { http } from './http.ts'
 export { newId, uuidv7 } from './ids.ts'
+export { knownSecrets } from './known-secrets.ts'
 export { openLog } from './log.ts'
 export { REDACTED, redactSecrets, redactText } from './redact.ts'
 export type {

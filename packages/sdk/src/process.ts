@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { expandHome } from '@agentos/protocol'
 import { loadDescriptor } from './describe.ts'
+import { knownSecrets } from './known-secrets.ts'
 import { openLog } from './log.ts'
 import { RunningWorker } from './running-worker.ts'
 import type { RunOptions, WorkerDefinition } from './worker.ts'
@@ -17,12 +18,8 @@ export async function runProcess(definition: WorkerDefinition, options: RunOptio
   const { env } = process
   const dataDir = expandHome(env.AGENTOS_DATA || join(env.AGENTOS_ROOT || process.cwd(), 'data'), homedir())
   const descriptor = await loadDescriptor(options.descriptor ?? env.AGENTOS_DESCRIPTOR)
-  const secrets = [env.AGENTOS_CREDENTIAL, ...(descriptor?.secrets ?? []).map((name) => env[name])]
-  const log = await openLog(
-    definition.name,
-    env.LOG_LEVEL || 'info',
-    secrets.filter((secret) => secret !== undefined),
-  )
+  for (const name of ['AGENTOS_CREDENTIAL', ...(descriptor?.secrets ?? [])]) knownSecrets.learn(env[name])
+  const log = await openLog(definition.name, env.LOG_LEVEL || 'info')
 
   const fail = (error: unknown, message: string): never => {
     log.fatal({ err: error }, message)
@@ -68,7 +65,9 @@ export async function runProcess(definition: WorkerDefinition, options: RunOptio
 /** Written by the set-up or the engine, possibly after this process began: read again at each attempt to connect. */
 function credentialFile(dataDir: string, worker: string): string | undefined {
   try {
-    return readFileSync(join(dataDir, 'credentials', worker), 'utf8').trim() || undefined
+    const credential = readFileSync(join(dataDir, 'credentials', worker), 'utf8').trim() || undefined
+    knownSecrets.learn(credential)
+    return credential
   } catch {
     return undefined
   }

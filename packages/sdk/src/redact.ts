@@ -1,3 +1,5 @@
+import { knownSecrets } from './known-secrets.ts'
+
 /** What stands in the place of a secret. */
 export const REDACTED = '[redacted]'
 
@@ -29,9 +31,9 @@ const namedValue =
   /\b(api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)(["']?\s*[:=]\s*["']?)[^\s"',;]{6,}/gi
 
 /**
- * A copy of a JSON value in which everything that looks like a secret is replaced: known forms of keys and tokens in
- * texts, and the whole value of fields with a telling name. It finds forms, not meanings; what must not leak is better
- * never written.
+ * A copy of a JSON value in which everything that is or looks like a secret is replaced: what this process knows by
+ * value, known forms of keys and tokens in texts, and the whole value of fields with a telling name. It finds values and
+ * forms, not meanings; what must not leak is better never written.
  */
 export function redactSecrets(value: unknown): Redaction {
   const paths: string[] = []
@@ -40,7 +42,7 @@ export function redactSecrets(value: unknown): Redaction {
 
 /** A text with the secrets in it replaced. */
 export function redactText(text: string): string {
-  let result = text
+  let result = knownSecrets.text(text, REDACTED)
   for (const form of secretForms) result = result.replace(form, REDACTED)
   result = result.replace(authorizationValue, (_match, scheme: string) => `${scheme} ${REDACTED}`)
   return result.replace(namedValue, (_match, name: string, sign: string) => `${name}${sign}${REDACTED}`)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
-import type { FunctionDescriptor, WorkerDescriptor } from '@agentos/protocol'
+import type { FunctionDescriptor, SecretFingerprint, WorkerDescriptor } from '@agentos/protocol'
 import type { Logger } from 'pino'
 import { Client } from './client.ts'
 import type { Caller } from './context.ts'
@@ -9,6 +9,7 @@ import { ServedRun } from './durable-context.ts'
 import { toErrorBody } from './errors.ts'
 import { type HandlerParts, ScopedCaller, ServedContext } from './handler-context.ts'
 import type { Inbound } from './inbound.ts'
+import { knownSecrets } from './known-secrets.ts'
 import { openLog } from './log.ts'
 import { SpanBatch } from './spans.ts'
 import { assertOutput, parseInput } from './validate.ts'
@@ -27,6 +28,7 @@ export class RunningWorker implements WorkerHandle {
   private readonly instance: string
   private readonly dataDir: string
   private config: unknown
+  private forget: () => void = () => {}
   private stopped: Promise<void> | undefined
 
   /** Resolves when the engine has taken the registrations; waits for as long as there is no engine. */
@@ -57,6 +59,8 @@ export class RunningWorker implements WorkerHandle {
     this.instance = options.instance ?? `${definition.name}-${randomUUID()}`
     this.dataDir = resolve(options.dataDir ?? 'data')
     this.validateOutput = options.validateOutput ?? process.env.AGENTOS_VALIDATE_OUTPUT === '1'
+    // The engine takes fingerprints of secrets from nobody else.
+    const installed = options.credential !== undefined
     this.client = new Client(
       options.url,
       {
@@ -71,9 +75,15 @@ export class RunningWorker implements WorkerHandle {
           log.debug({ worker_id: greeting.worker_id, epoch: greeting.epoch }, 'connected')
           connected()
         },
+        opening: () => (installed ? learnFrames(knownSecrets.fingerprints) : []),
         trouble: (message) => log.warn(message),
       },
     )
+    if (installed) {
+      this.forget = knownSecrets.subscribe((added) => {
+        for (const frame of learnFrames(added)) this.client.sendFrame(frame)
+      })
+    }
     this.spans = new SpanBatch(definition.name, (frame) => this.client.sendTelemetry(frame))
   }
 
@@ -88,6 +98,7 @@ export class RunningWorker implements WorkerHandle {
     try {
       await this.definition.stop?.()
     } finally {
+      this.forget()
       this.spans.flush()
       await this.client.shutdown()
     }
@@ -161,4 +172,11 @@ export class RunningWorker implements WorkerHandle {
       throw error
     }
   }
+}
+
+/** Tells the engine what to blank; nothing where there is nothing. */
+function learnFrames(fingerprints: readonly SecretFingerprint[]): object[] {
+  if (fingerprints.length === 0) return []
+  const learn = { type: 'invokefunction', function_id: 'engine::secrets::learn', action: { type: 'void' } }
+  return [{ ...learn, data: { fingerprints } }]
 }

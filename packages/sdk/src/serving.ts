@@ -3,6 +3,7 @@ import { isOver } from './calling.ts'
 import type { Connection } from './connection.ts'
 import { AgentError, toErrorBody } from './errors.ts'
 import { Inbound } from './inbound.ts'
+import { knownSecrets } from './known-secrets.ts'
 
 export type Dispatch = (inbound: Inbound) => unknown
 
@@ -129,7 +130,7 @@ export class Serving {
       type: 'invocationresult',
       invocation_id: inbound.id,
       function_id: inbound.functionId,
-      ...outcome,
+      ...('error' in outcome ? knownSecrets.value(outcome) : outcome),
     })
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { SpanHandle } from './context.ts'
+import { knownSecrets } from './known-secrets.ts'
 
 type Attribute = string | number | boolean
 
@@ -42,7 +43,7 @@ export class OpenSpan implements SpanHandle, TraceParent {
   /** The finished span in OTLP's JSON encoding. */
   end(error?: unknown): object {
     const message = error instanceof Error ? error.message : String(error)
-    return {
+    return knownSecrets.value({
       traceId: this.traceId,
       spanId: this.spanId,
       parentSpanId: this.parentSpanId,
@@ -52,7 +53,7 @@ export class OpenSpan implements SpanHandle, TraceParent {
       endTimeUnixNano: String(nowNs()),
       attributes: [...this.attributes].map(([key, value]) => ({ key, value: otlpValue(value) })),
       status: error === undefined ? { code: 1 } : { code: 2, message },
-    }
+    })
   }
 }
 

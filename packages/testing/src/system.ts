@@ -22,7 +22,10 @@ export interface EngineOptions {
     /** The part of config.yaml that is ours: limits, guests, traces. */
     agentos?: Record<string, unknown>
   }
-  /** For every process, beside the least that a process needs; nothing of the host's environment is passed on. */
+  /**
+   * For every process, beside the least that a process needs; nothing of the host's environment is passed on, and as
+   * under the supervisor what one worker's manifest declares as a secret reaches that worker alone.
+   */
   env?: Record<string, string>
   /** A data folder to go on with; it is kept at `stop`. @default a fresh one, removed at `stop` */
   dataDir?: string
@@ -74,7 +77,17 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const root = await mkdtemp(join(tmpdir(), 'agentos-test-'))
   const dataDir = options.dataDir ?? join(root, 'data')
   const ownerToken = await ensureToken(join(dataDir, 'owner-token'))
-  const place: Place = { dist, root, dataDir, ownerToken, logLevel: options.logLevel ?? 'info', env: options.env ?? {} }
+  const place: Place = {
+    dist,
+    root,
+    dataDir,
+    ownerToken,
+    logLevel: options.logLevel ?? 'info',
+    env: options.env ?? {},
+    secrets: new Set(
+      (await Promise.all(options.workers.map((name) => describedAs(dist, name)))).flatMap((w) => w.secrets),
+    ),
+  }
   const started: Child[] = []
   try {
     const { engine, httpUrl, wsUrl } = await startOnFreePorts(place, options.config ?? {})
@@ -107,6 +120,8 @@ interface Place {
   ownerToken: string
   logLevel: string
   env: Record<string, string>
+  /** Names of the variables that belong to single workers. */
+  secrets: ReadonlySet<string>
 }
 
 interface Parts {
@@ -183,15 +198,14 @@ async function startOnFreePorts(
 
 async function prepareWorker(place: Place, wsUrl: string, name: string, own: Record<string, string>): Promise<Child> {
   const script = join(place.dist, 'workers', `${name}.mjs`)
-  const described = await readFile(join(place.dist, 'workers', `${name}.json`), 'utf8')
-  const { env: declared } = JSON.parse(described) as WorkerDescriptor
+  const { env: declared, secrets } = await describedAs(place.dist, name)
   const defaults = Object.fromEntries(Object.entries(declared).filter(([, value]) => value !== ''))
   return new Child({
     name,
     script,
     env: {
       ...defaults,
-      ...environment(place),
+      ...environment(place, secrets),
       III_URL: wsUrl,
       AGENTOS_CREDENTIAL: await ensureToken(join(place.dataDir, 'credentials', name)),
       AGENTOS_VALIDATE_OUTPUT: '1',
@@ -203,7 +217,11 @@ async function prepareWorker(place: Place, wsUrl: string, name: string, own: Rec
 }
 
 /** The least that a process needs, and where things are: tests must not depend on the host's keys and settings. */
-function environment({ root, dataDir, logLevel, env }: Place): Record<string, string> {
+function environment(
+  { root, dataDir, logLevel, env, secrets }: Place,
+  own: readonly string[] = [],
+): Record<string, string> {
+  const given = Object.entries(env).filter(([name]) => !secrets.has(name) || own.includes(name))
   return {
     PATH: process.env.PATH ?? '',
     HOME: root,
@@ -213,8 +231,12 @@ function environment({ root, dataDir, logLevel, env }: Place): Record<string, st
     AGENTOS_ROOT: root,
     AGENTOS_CONFIG: join(root, 'config.yaml'),
     AGENTOS_DATA: dataDir,
-    ...env,
+    ...Object.fromEntries(given),
   }
+}
+
+async function describedAs(dist: string, name: string): Promise<WorkerDescriptor> {
+  return JSON.parse(await readFile(join(dist, 'workers', `${name}.json`), 'utf8')) as WorkerDescriptor
 }
 
 function configFile(config: NonNullable<EngineOptions['config']>, http: number, manager: number): object {

@@ -1,6 +1,7 @@
 import { chmod, mkdir, open, readFile, rename, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseEnv } from 'node:util'
+import { knownSecrets } from '@agentos/sdk'
 
 export type KeySource = 'env' | 'secrets' | 'dotenv'
 
@@ -25,7 +26,8 @@ interface CachedFile {
 
 /**
  * Keys by the name of their setting: the environment first, then `secrets.json`, then `.env`. The files are read again
- * when they change, so that a key works from the next request on.
+ * when they change, so that a key works from the next request on. Whatever is found is a secret of this process from
+ * then on.
  */
 export class KeyRing {
   private readonly options: KeyRingOptions
@@ -39,6 +41,12 @@ export class KeyRing {
   }
 
   async find(name: string): Promise<Key | undefined> {
+    const key = await this.lookUp(name)
+    knownSecrets.learn(key?.value)
+    return key
+  }
+
+  private async lookUp(name: string): Promise<Key | undefined> {
     if (name === '') return undefined
     const dotenv = await this.read(this.options.dotenvPath, parseDotenv)
     this.inherited ??= dotenv
@@ -53,6 +61,7 @@ export class KeyRing {
 
   /** Stores a key, or removes it where it is empty; the file appears whole or not at all, readable by the owner only. */
   set(name: string, key: string): Promise<void> {
+    knownSecrets.learn(key)
     const written = this.writing.then(() => this.write(name, key.trim()))
     this.writing = written.catch(() => {})
     return written

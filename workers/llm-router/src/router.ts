@@ -8,7 +8,14 @@ import type {
   setKey,
   test,
 } from '@agentos/contracts/llm-router'
-import { AgentError, type ChannelRef, type HandlerContext, type OutputOf, type WorkerSelf } from '@agentos/sdk'
+import {
+  AgentError,
+  type ChannelRef,
+  type HandlerContext,
+  knownSecrets,
+  type OutputOf,
+  type WorkerSelf,
+} from '@agentos/sdk'
 import { Budgets } from './budget.ts'
 import { Catalogue, type ModelChoice, type Provider } from './catalogue.ts'
 import { askDemo } from './demo/demo.ts'
@@ -70,6 +77,11 @@ export class Router {
       ...catalogue.warnings,
       ...checks.flatMap((check) => (check.status === 'rejected' ? [(check.reason as Error).message] : [])),
     ]
+  }
+
+  /** Before the first request: what is a key is blanked from the start on, wherever it stands. */
+  async findKeys(): Promise<void> {
+    await Promise.all([...this.catalogue.providers.values()].map((provider) => this.hasKey(provider)))
   }
 
   route(request: RouteRequest): Promise<Route> {
@@ -263,7 +275,12 @@ export class Router {
       return { provider: name, ok: true, models: found }
     } catch (error) {
       if (!(error instanceof AgentError) || signal.aborted) throw error
-      return { provider: name, ok: false, models: [], error: { code: error.code, message: error.message } }
+      return {
+        provider: name,
+        ok: false,
+        models: [],
+        error: { code: error.code, message: knownSecrets.text(error.message) },
+      }
     }
   }
 
@@ -310,6 +327,7 @@ export async function openRouter(self: WorkerSelf, env: NodeJS.ProcessEnv = proc
   const keys = new KeyRing({ secretsPath, dotenvPath, env })
   const environment = readEnvironment(env)
   const router = new Router({ settings: settings.data, environment, keys, budgets: new Budgets(self) })
+  await router.findKeys()
   for (const problem of await router.problems()) self.log.warn(problem)
   return router
 }

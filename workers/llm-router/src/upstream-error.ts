@@ -1,4 +1,4 @@
-import { AgentError } from '@agentos/sdk'
+import { AgentError, knownSecrets } from '@agentos/sdk'
 import type { ModelChoice } from './catalogue.ts'
 
 /** Kinds that another attempt at the same provider may cure. */
@@ -194,9 +194,10 @@ function retryAfter(headers: Record<string, string | string[] | undefined>): num
 
 /** Providers repeat a wrong key, or its ends, in their errors. */
 function withoutSecrets(given: string, secrets: readonly string[]): string {
-  let text = given
-  for (const secret of secrets) if (secret !== '') text = text.replaceAll(secret, '[key]')
-  return text.replace(/\b(sk|gsk|pk|xai|key|AIza)[-_]?[A-Za-z0-9_-]*\*{2,}[A-Za-z0-9_*-]*/g, '[key]')
+  for (const secret of secrets) knownSecrets.learn(secret)
+  return knownSecrets
+    .text(given, '[key]')
+    .replace(/\b(sk|gsk|pk|xai|key|AIza)[-_]?[A-Za-z0-9_-]*\*{2,}[A-Za-z0-9_*-]*/g, '[key]')
 }
 
 function shortened(message: string): string {

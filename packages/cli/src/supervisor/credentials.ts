@@ -24,6 +24,16 @@ export function readOwnerToken(dataDir: string): string | undefined {
   return readToken(ownerTokenPath(dataDir))
 }
 
+/** Values of `secrets.json`, where keys are kept that were pasted; none where it is not there or not whole. */
+export function storedKeys(dataDir: string): string[] {
+  try {
+    const stored: unknown = JSON.parse(readFileSync(join(dataDir, 'secrets.json'), 'utf8'))
+    return Object.values(stored ?? {}).filter((value): value is string => typeof value === 'string')
+  } catch {
+    return []
+  }
+}
+
 /** Replaces the owner's token in one step: a reader sees the old one or the new one, whole. */
 export function rotateOwnerToken(dataDir: string): string {
   const path = ownerTokenPath(dataDir)

@@ -48,10 +48,14 @@ describe('environment of a worker', () => {
 })
 
 describe('environment of the engine', () => {
-  it('holds the variables of config.yaml and the secrets it has to redact', () => {
-    const env = engineEnvironment(['REGION'], [{ secrets: ['OPENAI_API_KEY', 'UNSET'] }], host, { paths })
-    expect(env).toMatchObject({ REGION: 'eu', OPENAI_API_KEY: 'sk-1', AGENTOS_DATA: '/r/data' })
-    expect(env).not.toHaveProperty('AWS_SECRET_ACCESS_KEY')
-    expect(env).not.toHaveProperty('UNSET')
+  it('holds the variables of config.yaml, and none of the secrets of workers', () => {
+    expect(engineEnvironment(['REGION', 'UNSET'], host, { paths })).toEqual({
+      PATH: '/bin',
+      HOME: '/home/me',
+      REGION: 'eu',
+      AGENTOS_ROOT: '/r',
+      AGENTOS_CONFIG: '/r/config.yaml',
+      AGENTOS_DATA: '/r/data',
+    })
   })
 })

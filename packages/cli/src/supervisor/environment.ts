@@ -41,19 +41,15 @@ export function workerEnvironment(
 }
 
 /**
- * The engine expands `${NAME}` in config.yaml, so it gets the variables that the file mentions; and the values of the
- * workers' secrets, because it redacts them wherever it writes something.
+ * The engine expands `${NAME}` in config.yaml, so it gets the variables that the file mentions, and no others: of the
+ * workers' secrets, which it blanks wherever it writes something, it is told fingerprints.
  */
 export function engineEnvironment(
   variables: string[],
-  workers: Pick<WorkerDescriptor, 'secrets'>[],
   host: Environment,
   own: { paths: Paths },
 ): Record<string, string> {
-  return {
-    ...pick(host, [...ALWAYS, ...variables, ...workers.flatMap((worker) => worker.secrets)]),
-    ...locations(own.paths),
-  }
+  return { ...pick(host, [...ALWAYS, ...variables]), ...locations(own.paths) }
 }
 
 const locations = (paths: Paths): Record<string, string> => ({

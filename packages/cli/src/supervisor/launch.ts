@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { WorkerDescriptor } from '@agentos/protocol'
+import type { KnownSecrets, WorkerDescriptor } from '@agentos/protocol'
 import { addressOf, type Settings } from '../config.ts'
 import type { Paths } from '../paths.ts'
 import { Refusal } from '../refusal.ts'
@@ -23,36 +23,36 @@ export interface LaunchContext {
   host: Record<string, string | undefined>
   /** Run from the sources, through tsx. */
   dev: boolean
+  /** Blanked in what processes write, and told to the engine by fingerprint. */
+  secrets: KnownSecrets
   /** How long an engine is held that keeps ending, before it is tried again. @default 30 s */
   retryHeldMs?: number
 }
 
 export const engineUrl = (settings: Settings): string => `ws://${addressOf(settings.manager)}`
 
-export function engineSpec(
-  context: LaunchContext,
-  workers: WorkerDescriptor[],
-  onMessage: (message: unknown) => void,
-): ProcessSpec {
-  const { paths, settings, host, dev } = context
+export function engineSpec(context: LaunchContext, onMessage: (message: unknown) => void): ProcessSpec {
+  const { paths, settings, host, dev, secrets } = context
   const script = dev ? join(paths.home, 'packages/engine/src/main.ts') : join(paths.dist, 'engine.mjs')
   if (!existsSync(script)) throw notBuilt(paths.dist)
   return {
     name: 'engine',
     script,
     nodeArgs: dev ? tsxFlags(paths) : [],
-    env: { ...engineEnvironment(settings.variables, workers, host, { paths }), ...(dev ? devEnvironment(paths) : {}) },
+    env: { ...engineEnvironment(settings.variables, host, { paths }), ...(dev ? devEnvironment(paths) : {}) },
     cwd: paths.root,
     logPath: join(paths.data, 'logs', 'engine.jsonl'),
     onMessage,
+    secrets,
     retryHeldMs: context.retryHeldMs ?? RETRY_HELD_MS,
   }
 }
 
 /** The processes of a worker are `memory`, `memory.2`, …: no worker's name has a dot. */
 export function workerSpec(context: LaunchContext, worker: WorkerDescriptor, number: number): ProcessSpec {
-  const { paths, settings, host, dev } = context
+  const { paths, settings, host, dev, secrets } = context
   const credential = ensureCredential(paths.data, worker.name)
+  for (const value of [credential, ...worker.secrets.map((each) => host[each])]) secrets.learn(value)
   const name = number === 1 ? worker.name : `${worker.name}.${number}`
   return {
     name,
@@ -65,6 +65,7 @@ export function workerSpec(context: LaunchContext, worker: WorkerDescriptor, num
     },
     cwd: paths.root,
     logPath: join(paths.data, 'logs', `${name}.jsonl`),
+    secrets,
   }
 }
 

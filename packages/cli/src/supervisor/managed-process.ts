@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import type { KnownSecrets } from '@agentos/protocol'
 import { RestartPolicy } from './backoff.ts'
 import { LineSplitter, LogFile, toLogLine } from './log-file.ts'
 import { signal, signalGroup } from './orphans.ts'
@@ -18,6 +19,8 @@ export interface ProcessSpec {
   logPath: string
   /** Takes what the process says over Node's channel; without this it gets no channel. */
   onMessage?: (message: unknown) => void
+  /** Blanked in all that it writes: what a runtime says of a crash passes by the log of the process. */
+  secrets?: KnownSecrets
   /** Once held it is tried again after this time, in milliseconds; without this it waits for its owner. */
   retryHeldMs?: number
 }
@@ -195,7 +198,8 @@ export class ManagedProcess {
   }
 
   private capture(from: Readable, stream: 'stdout' | 'stderr'): void {
-    const lines = new LineSplitter((line) => {
+    const lines = new LineSplitter((written) => {
+      const line = this.spec.secrets?.line(written) ?? written
       this.log.write(toLogLine(this.spec.name, stream, line, Date.now()))
       this.recent.push(line)
       if (this.recent.length > RECENT_LINES) this.recent.shift()

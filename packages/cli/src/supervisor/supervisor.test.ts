@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { KnownSecrets } from '@agentos/protocol'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Api } from '../api.ts'
@@ -26,7 +27,7 @@ function supervised(probe: (path: string) => number): Supervisor {
   const api = new Api('http://127.0.0.1:1', 'token')
   api.probe = async (path) => ({ status: probe(path), body: undefined })
   return new Supervisor({
-    context: { paths, settings: loadSettings(paths.config, {}), host: {}, dev: false },
+    context: { paths, settings: loadSettings(paths.config, {}), host: {}, dev: false, secrets: new KnownSecrets() },
     api,
     log: pino({ level: 'silent' }),
     view: new View(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),

@@ -46,7 +46,7 @@ export class Supervisor {
 
   async start(descriptors: WorkerDescriptor[]): Promise<void> {
     const { context, view } = this.options
-    const spec = engineSpec(context, descriptors, (message) => this.hear(message as ToSupervisor))
+    const spec = engineSpec(context, (message) => this.hear(message as ToSupervisor))
     this.engine = new ManagedProcess(spec, (event) => this.onEvent(this.engine, event))
     for (const descriptor of descriptors) this.add(descriptor)
     view.progress('Starting the engine')
@@ -233,6 +233,11 @@ export class Supervisor {
       { worker: name, pid: process.pid, ...event },
       `${name} ${event.kind}`,
     )
+    if (event.kind === 'spawned' && process === this.engine) {
+      // Before anything else: by the time that it writes something it knows what to blank.
+      const { fingerprints } = this.options.context.secrets
+      process.send({ type: 'secrets', fingerprints } satisfies ToEngine)
+    }
     if (event.kind === 'crashed' && this.settled) {
       view.event('warn', `${name} ended (${event.reason}); starting it again in ${(event.delayMs ?? 0) / 1000} s`)
     }

@@ -1,11 +1,12 @@
 import { join } from 'node:path'
+import { KnownSecrets } from '@agentos/protocol'
 import { pino } from 'pino'
 import { Api } from '../api.ts'
 import { addressOf, loadSettings } from '../config.ts'
 import { readEnvironment } from '../dotenv.ts'
 import type { Paths } from '../paths.ts'
 import { Refusal } from '../refusal.ts'
-import { ensureCredential, ensureOwnerToken } from './credentials.ts'
+import { ensureCredential, ensureOwnerToken, storedKeys } from './credentials.ts'
 import { prepareDataFolder } from './data-folder.ts'
 import { Development, describeAll } from './develop.ts'
 import { readInstalled } from './installed.ts'
@@ -43,7 +44,7 @@ export async function up(paths: Paths, options: Pick<LaunchContext, 'dev' | 'ret
     await assertPortsFree(settings)
     // The model router offers its demo only where nobody but this host can ask.
     const known = { ...host, AGENTOS_BIND: settings.http.host }
-    return await supervise({ paths, settings, host: known, ...options }, base, view)
+    return await supervise({ paths, settings, host: known, secrets: new KnownSecrets(), ...options }, base, view)
   } finally {
     release()
   }
@@ -53,6 +54,7 @@ async function supervise(context: LaunchContext, base: string, view: View): Prom
   const { paths, dev } = context
   const descriptors = dev ? await describeAll(paths, view) : readInstalled(paths.dist)
   const token = ensureOwnerToken(paths.data)
+  for (const value of [token, ...storedKeys(paths.data)]) context.secrets.learn(value)
   for (const { name } of descriptors) ensureCredential(paths.data, name)
   const api = new Api(base, token)
   const file = new LogFile(join(paths.data, 'logs', 'supervisor.jsonl'))

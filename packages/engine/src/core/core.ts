@@ -5,6 +5,7 @@ import {
   EngineError,
   encodeResult,
   type InvokeHead,
+  KnownSecrets,
   type RegisterFunctionFrame,
   type RegisterTriggerFrame,
   type RegisterTriggerTypeFrame,
@@ -54,6 +55,8 @@ export interface CoreOptions {
   limits?: Partial<Limits>
   /** `config:` of a worker's entry in config.yaml. */
   workerConfig?: (worker: string) => unknown
+  /** Blanked in errors before they are passed on. */
+  secrets?: KnownSecrets
 }
 
 export type CoreEvent =
@@ -76,6 +79,7 @@ export class Core implements ModuleHost {
   readonly authority: Authority
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
+  private readonly secrets: KnownSecrets
   private readonly listeners: ((event: CoreEvent) => void)[] = []
   private accept: ((request: EnqueueRequest) => void) | undefined
   private takeStep: ((request: StepRequest) => CallHandle['cancel'] | undefined) | undefined
@@ -88,6 +92,7 @@ export class Core implements ModuleHost {
     this.catalogue = options.catalogue ?? new Catalogue([])
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.workerConfig = options.workerConfig ?? (() => undefined)
+    this.secrets = options.secrets ?? new KnownSecrets()
     this.registry = new Registry(this.catalogue)
     this.authority = new Authority(this.catalogue, this.ports)
     this.calls = new Calls(this)
@@ -192,7 +197,7 @@ export class Core implements ModuleHost {
         return this.calls.complete(
           connection,
           frame.invocation_id,
-          frame.error ? { ok: false, error: frame.error } : { ok: true, payload },
+          frame.error ? { ok: false, error: this.secrets.value(frame.error) } : { ok: true, payload },
           frame.refused,
         )
       case 'registerfunction':

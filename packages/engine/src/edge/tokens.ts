@@ -19,14 +19,22 @@ export class Tokens {
   private readonly workers: readonly string[]
   /** Reads a monotonic clock in milliseconds. */
   private readonly now: () => number
+  private readonly heard: (token: string) => void
   private readonly grants = new Map<string, Grant>()
   private readonly known = new Map<string, { token: Buffer; readAt: number }>()
   private state = ''
 
-  constructor(dataDir: string, workers: readonly string[], now: () => number = () => performance.now()) {
+  /** `heard` gets each token that is read, to be blanked. */
+  constructor(
+    dataDir: string,
+    workers: readonly string[],
+    now: () => number = () => performance.now(),
+    heard: (token: string) => void = () => {},
+  ) {
     this.dataDir = dataDir
     this.workers = workers
     this.now = now
+    this.heard = heard
     this.grants.set('owner-token', { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM })
     for (const worker of this.workers) {
       const grant: Grant = { principal: { kind: 'system', id: worker }, realm: SYSTEM_REALM, worker }
@@ -54,8 +62,10 @@ export class Tokens {
 
   private read(file: string): Buffer | undefined {
     const token = readToken(join(this.dataDir, file))
-    if (token) this.known.set(file, { token, readAt: this.now() })
-    else this.known.delete(file)
+    if (token) {
+      this.heard(token.toString())
+      this.known.set(file, { token, readAt: this.now() })
+    } else this.known.delete(file)
     return token
   }
 

@@ -109,14 +109,15 @@ export class Logs {
 
   private write(level: Level, input: Input, call: BuiltinCall): void {
     const now = nanos(this.host.ports.clock.precise())
-    const data = this.redactor.value(input.optionalValue('data'))
+    const given = { message: input.string('message'), data: input.optionalValue('data') }
+    const { message: body, data } = this.redactor.log(given)
     const isMap = typeof data === 'object' && data !== null && !Array.isArray(data)
     const record: LogRecord = {
       timestamp_unix_nano: now,
       observed_timestamp_unix_nano: now,
       severity_number: SEVERITY[level],
       severity_text: level.toUpperCase(),
-      body: this.redactor.text(input.string('message'), 4_096),
+      body,
       attributes: isMap ? (data as Record<string, unknown>) : data === undefined ? {} : { data },
       trace_id: input.optionalString('trace_id') ?? call.context.traceId,
       span_id: input.optionalString('span_id') ?? call.context.parentSpanId ?? null,

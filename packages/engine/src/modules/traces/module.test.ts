@@ -1,8 +1,10 @@
+import { KnownSecrets } from '@agentos/protocol'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { TestHost } from '../../../test/host.ts'
 import { MemoryTraceStore } from '../../store/memory-trace-store.ts'
 import { span } from '../../store/trace-store.contract.ts'
 import type { TraceStore } from '../../store/trace-store.ts'
+import { createSecretsModule } from '../secrets/module.ts'
 import { createTracesModule, type TracesModule, type TracesModuleOptions } from './module.ts'
 import type { SpanJson, SpanNode } from './span-json.ts'
 import type { TextWriter } from './watch.ts'
@@ -199,8 +201,9 @@ describe('traces', () => {
 
 describe('what is not recorded', () => {
   it('is a known secret, wherever it stands, before anything is cut', () => {
-    let secrets = ['sk-hunter2']
-    boot({ secrets: () => secrets })
+    const secrets = new KnownSecrets()
+    secrets.learn('sk-hunter2')
+    boot({ secrets })
     const text = `${'x'.repeat(1_020)}sk-hunter2`
     recorded({
       name: 'call sk-hunter2',
@@ -211,12 +214,54 @@ describe('what is not recorded', () => {
     expect(all).not.toContain('hunter2')
     expect(all).not.toContain('sk-h')
     expect(all).toContain('key [redacted] refused')
-    secrets = [...secrets, 'second.secret+']
+    secrets.learn('second.secret+')
     recorded({ name: 'second.secret+ second_secretx' })
     expect(listed({ name: 'second' }).map((found) => found.name)).toEqual(['[redacted] second_secretx'])
     host.value('engine::log::info', { message: 'has sk-hunter2', data: { deep: [{ key: 'sk-hunter2' }] } })
     expect(JSON.stringify(host.value('engine::logs::list', {}))).not.toContain('hunter2')
     expect(JSON.stringify(host.logged)).not.toContain('hunter2')
+  })
+
+  it('is a known secret in base64, hex or percent-encoded, in metadata as JSON, and split over the fields of a log', () => {
+    const key = 'sk-"quoted"/key+of 0123456789'
+    const secrets = new KnownSecrets()
+    secrets.learn(key)
+    boot({ secrets })
+    const forms = [
+      JSON.stringify({ authorization: key }),
+      Buffer.from(key).toString('base64'),
+      Buffer.from(`user:${key}`).toString('base64'),
+      Buffer.from(key).toString('hex'),
+      encodeURIComponent(key),
+    ]
+    for (const metadata of forms) recorded({ attributes: { metadata }, statusMessage: metadata })
+    for (const message of forms) host.value('engine::log::info', { message, data: { metadata: { deep: [message] } } })
+    host.value('engine::log::warn', {
+      message: 'split',
+      data: { user: 'me', first: key.slice(0, 11), last: key.slice(11) },
+    })
+    const { logs } = host.value('engine::logs::list', {}) as { logs: { attributes: object }[] }
+    const all = JSON.stringify([listed(), logs, host.logged])
+    for (const form of [key, ...forms, key.slice(0, 11), key.slice(11)]) {
+      expect(all).not.toContain(JSON.stringify(form).slice(1, -1))
+    }
+    expect(logs.at(-1)!.attributes).toEqual({ user: 'me', first: '[redacted]', last: '[redacted]' })
+  })
+
+  it('is a secret of which a worker told the fingerprint, and nobody else', () => {
+    const secrets = new KnownSecrets()
+    host = new TestHost([createTracesModule({ version: '0', secrets }), createSecretsModule(secrets)])
+    const worker = new KnownSecrets()
+    worker.learn('smtp://me:hunter2@mail.example')
+    const { fingerprints } = worker
+    expect(host.error('engine::secrets::learn', { fingerprints }).code).toBe('forbidden')
+    host.value('engine::log::info', { message: 'before: hunter2' })
+    host.value('engine::secrets::learn', { fingerprints }, { worker: 'toolbox', kind: 'system' })
+    host.value('engine::log::info', { message: 'after: hunter2' })
+    const { logs } = host.value('engine::logs::list', {}) as { logs: { body: string }[] }
+    expect(logs.map(({ body }) => body)).toEqual(['before: hunter2', 'after: [redacted]'])
+    const wrong = host.error('engine::secrets::learn', { fingerprints: [{}] }, { worker: 'toolbox', kind: 'system' })
+    expect(wrong.code).toBe('deserialization_error')
   })
 
   it('is a payload, unless switched on', () => {

@@ -1,4 +1,4 @@
-import type { HttpBinding } from '@agentos/protocol'
+import { type HttpBinding, KnownSecrets } from '@agentos/protocol'
 import type { BuiltinCall, EngineModule, ModuleHost } from '../../core/module.ts'
 import type { TraceQuery, TraceStore } from '../../store/trace-store.ts'
 import type { Input } from '../input.ts'
@@ -44,8 +44,8 @@ export interface TracesModuleOptions {
   /** Spans on disk; without it only the latest in memory are kept. */
   disk?: TraceStore
   settings?: Partial<TraceSettings>
-  /** Values that are never written; return the same list as long as nothing changed. */
-  secrets?: () => readonly string[]
+  /** What is never written. */
+  secrets?: KnownSecrets
   /** Connections since the start, and now. */
   workers?: () => { spawns: number; deaths: number; active: number }
 }
@@ -71,7 +71,7 @@ export function createTracesModule(options: TracesModuleOptions): TracesModule {
       host = given
       const { clock } = given.ports
       const redactor = new Redactor({
-        secrets: options.secrets ?? (() => []),
+        secrets: options.secrets ?? new KnownSecrets(),
         recordPayloads: settings.recordPayloads,
       })
       const sampler = new Sampler(clock, { ratio: settings.sampling, perSecond: settings.spansPerSecond })
