@@ -90,7 +90,7 @@ export class FakeInstallation {
       'up.ts',
       `import { printError } from ${JSON.stringify(source('output.ts'))}
 import { up } from ${JSON.stringify(source('supervisor/up.ts'))}
-try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false }) } catch (error) { printError(error, false); process.exitCode = 1 }
+try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryHeldMs: 1_000 }) } catch (error) { printError(error, false); process.exitCode = 1 }
 `,
     )
     return installation

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { commandOf, isAlive } from '../src/supervisor/process-table.ts'
 import { FakeInstallation } from './fake-installation.ts'
@@ -17,6 +20,18 @@ const SERVES = `await fetch(process.env.III_URL.replace('ws', 'http') + '/worker
 setInterval(() => {}, 1000)`
 
 const processOf = (name: string) => installation.status().processes.find((process) => process.name === name)
+
+/** A command of the command line, for this installation. */
+function agentos(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const main = join(import.meta.dirname, '../src/main.ts')
+  const address = `http://127.0.0.1:${installation.httpPort}`
+  const env = { ...process.env, AGENTOS_DATA: installation.data, AGENTOS_API_URL: address, NO_COLOR: '1' }
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [main, ...args], { env }, (_error, out, err) => {
+      resolve({ code: child.exitCode ?? -1, out, err })
+    })
+  })
+}
 
 afterEach(() => installation.destroy())
 
@@ -58,6 +73,33 @@ describe('agentos up', { timeout: 90_000 }, () => {
     const { child, exit } = await started({ memory: undefined })
     process.kill(processOf('engine')?.pid as number, 'SIGKILL')
     await vi.waitFor(() => expect(installation.output).toContain('engine is up'), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('holds an engine that ends five times within a minute, says so everywhere, and tries it again', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const { pid: memory } = processOf('memory')!
+    const engine = readFileSync(join(installation.home, 'dist/engine.mjs'), 'utf8')
+    installation.write('dist/engine.mjs', 'throw new Error("no such column")')
+    process.kill(processOf('engine')?.pid as number, 'SIGKILL')
+    const held = 'engine is held after five ends within a minute (exit code 1: Error: no such column)'
+    await vi.waitFor(() => expect(installation.output).toContain(`${held}; it is tried again in 1 s`), WAIT)
+    // Held, and not in the moment of an attempt.
+    await vi.waitFor(async () => {
+      const status = await agentos('status')
+      expect(status).toMatchObject({ code: 1, out: expect.stringMatching(/! engine is held/) })
+      expect(status.out).toMatch(/engine +held .*no such column.*tried again in 1 s/)
+      expect(status.out).toMatch(/memory +up/)
+    }, WAIT)
+    expect(JSON.parse((await agentos('--json', 'status')).out)).toMatchObject({ ready: false, functions: null })
+    expect(installation.read('logs/supervisor.jsonl')).toContain('engine held')
+    // Nobody else was ended.
+    expect(processOf('memory')).toMatchObject({ pid: memory, restarts: 0 })
+    installation.output = ''
+    installation.write('dist/engine.mjs', engine)
+    await vi.waitFor(() => expect(installation.output).toContain('engine is up'), WAIT)
+    expect(processOf('engine')).toMatchObject({ state: 'up' })
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
   })

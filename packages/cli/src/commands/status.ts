@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
+import type { Api } from '../api.ts'
 import { paint, print, printJson, table } from '../output.ts'
+import { Refusal } from '../refusal.ts'
 import { runningSupervisor } from '../supervisor/lock.ts'
 import { type ProcessStatus, readStatus } from '../supervisor/status-file.ts'
 import { connect, type GlobalOptions } from './connect.ts'
@@ -23,13 +25,14 @@ export interface WorkerStatus {
   memoryMb?: number
   restarts?: number
   reason?: string
+  retryAt?: number
 }
 
 /** Joins both views: a worker that is held or restarting is not connected, and stands in the list all the same. */
 export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): WorkerStatus[] {
   const byName = new Map<string, WorkerStatus>()
   const names = new Map(processes.map(({ name, pid }) => [pid, name]))
-  for (const { name, state, pid, memoryMb, restarts, reason } of processes) {
+  for (const { name, state, pid, memoryMb, restarts, reason, retryAt } of processes) {
     byName.set(name, {
       name,
       state,
@@ -37,6 +40,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       ...(pid === undefined ? {} : { pid }),
       ...(memoryMb === undefined ? {} : { memoryMb }),
       ...(reason === undefined ? {} : { reason }),
+      ...(retryAt === undefined ? {} : { retryAt }),
     })
   }
   for (const row of rows) {
@@ -75,6 +79,23 @@ export function clockNote({ at_ms, by_ms }: ClockSetBack): string {
   return `the clock was set back by ${count} ${unit}, to ${when} UTC; schedules go on from there`
 }
 
+async function askEngine(api: Api) {
+  const [ready, { workers }, { functions }, cron] = await Promise.all([
+    api.probe('/v1/engine/ready'),
+    api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
+    api.get<{ functions: unknown[] }>('/v1/engine/functions'),
+    // Not there where config.yaml lists no cron.
+    api.call<{ clock_set_back: ClockSetBack | null }>('engine::cron::list', {}).catch(() => undefined),
+  ])
+  return {
+    isReady: ready.status === 200,
+    phase: (ready.body as { status?: string }).status ?? 'not ready',
+    workers,
+    functions: functions.length,
+    clockSetBack: cron?.clock_set_back ?? null,
+  }
+}
+
 export function addStatus(program: Command): void {
   program
     .command('status')
@@ -82,33 +103,33 @@ export function addStatus(program: Command): void {
     .action(async (_options: object, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
       const { api, paths } = connect()
-      const [ready, { workers }, { functions }, cron] = await Promise.all([
-        api.probe('/v1/engine/ready'),
-        api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
-        api.get<{ functions: unknown[] }>('/v1/engine/functions'),
-        // Not there where config.yaml lists no cron.
-        api.call<{ clock_set_back: ClockSetBack | null }>('engine::cron::list', {}).catch(() => undefined),
-      ])
-      const setBack = cron?.clock_set_back ?? null
       const supervisor = runningSupervisor(paths.data) ? readStatus(paths.data) : undefined
-      const list = mergeStatus(workers, supervisor?.processes ?? [])
-      const isReady = ready.status === 200
-      const phase = (ready.body as { status?: string }).status ?? 'not ready'
+      const engine = supervisor?.processes.find(({ name }) => name === 'engine')
+      const said = await askEngine(api).catch((error: unknown) => {
+        // The supervisor knows why it is silent.
+        if (engine && engine.state !== 'up' && error instanceof Refusal && error.code === 'unreachable')
+          return undefined
+        throw error
+      })
+      const list = mergeStatus(said?.workers ?? [], supervisor?.processes ?? [])
+      const isReady = said?.isReady ?? false
+      const phase = said?.phase ?? `engine is ${engine?.state}`
+      const functions = said?.functions ?? null
+      const setBack = said?.clockSetBack ?? null
       if (!isReady || list.some((worker) => worker.state === 'held')) process.exitCode = 1
       if (json) {
         printJson({
           address: api.base,
           ready: isReady,
-          functions: functions.length,
+          functions,
           workers: list,
           supervisor: supervisor?.pid ?? null,
           clockSetBack: setBack,
         })
         return
       }
-      print(
-        `${isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)}  ${api.base}/  ${functions.length} functions`,
-      )
+      const state = isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)
+      print([state, `${api.base}/`, ...(functions === null ? [] : [`${functions} functions`])].join('  '))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))
     })
@@ -120,9 +141,12 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
 
 const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', asleep: 'dim' }
 
-function noteOn({ name, state, reason }: WorkerStatus): string {
+function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
   if (state === 'up') return ''
   if (state === 'asleep') return 'starts at the next call'
+  if (retryAt !== undefined) {
+    return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
+  }
   if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
   return reason ?? ''
 }

@@ -13,6 +13,8 @@ import type { ProcessSpec } from './managed-process.ts'
 
 /** Least cap in MB that is enforced: a process of Node with nothing in it takes 60 to 80. */
 const LEAST_MEMORY_MB = 128
+/** Without it nobody can be told to start the engine again. */
+const RETRY_HELD_MS = 30_000
 
 export interface LaunchContext {
   paths: Paths
@@ -21,6 +23,8 @@ export interface LaunchContext {
   host: Record<string, string | undefined>
   /** Run from the sources, through tsx. */
   dev: boolean
+  /** How long an engine is held that keeps ending, before it is tried again. @default 30 s */
+  retryHeldMs?: number
 }
 
 export const engineUrl = (settings: Settings): string => `ws://${addressOf(settings.manager)}`
@@ -41,6 +45,7 @@ export function engineSpec(
     cwd: paths.root,
     logPath: join(paths.data, 'logs', 'engine.jsonl'),
     onMessage,
+    retryHeldMs: context.retryHeldMs ?? RETRY_HELD_MS,
   }
 }
 

@@ -2,20 +2,20 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
-import { describeEnd, ManagedProcess, messageOf, type ProcessEvent } from './managed-process.ts'
+import { describeEnd, ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
 import { commandOf, isAlive } from './process-table.ts'
 
 /** On a machine that is busy with other things too. */
 const LIMIT_MS = 20_000
 const until = (holds: () => void) => vi.waitFor(holds, LIMIT_MS)
 
-function managed(source: string) {
+function managed(source: string, more: Partial<ProcessSpec> = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'agentos-process-'))
   const script = join(dir, 'w.mjs')
   writeFileSync(script, source)
   const events: ProcessEvent[] = []
   const logPath = join(dir, 'w.jsonl')
-  const spec = { name: 'w', script, nodeArgs: [], env: { ONLY: 'this' }, cwd: dir, logPath }
+  const spec = { name: 'w', script, nodeArgs: [], env: { ONLY: 'this' }, cwd: dir, logPath, ...more }
   return {
     events,
     script,
@@ -42,6 +42,28 @@ describe('a managed process', () => {
     w.start()
     await until(() => expect(w.state).toBe('held'))
     expect(events.at(-1)).toEqual({ kind: 'held', reason: 'exit code 3' })
+    expect(events.filter((e) => e.kind === 'spawned')).toHaveLength(5)
+  }, 30_000)
+
+  it('is tried again after it was held, where its spec says when', async () => {
+    const { process: w, events, script } = managed('process.exit(3)', { retryHeldMs: 20 })
+    w.start()
+    await until(() => expect(events.filter((e) => e.kind === 'held').length).toBeGreaterThan(1))
+    expect(events.find((e) => e.kind === 'held')).toEqual({ kind: 'held', reason: 'exit code 3', delayMs: 20 })
+    writeFileSync(script, 'setInterval(() => {}, 1e3)')
+    await until(() => expect(w.state).toBe('starting'))
+    w.markUp()
+    expect(w.retryAt).toBeUndefined()
+    await w.stop(1000)
+  }, 30_000)
+
+  it('is not tried again after it was stopped while it was held', async () => {
+    const { process: w, events } = managed('process.exit(3)', { retryHeldMs: 60_000 })
+    w.start()
+    await until(() => expect(w.state).toBe('held'))
+    expect(w.retryAt).toBeGreaterThan(Date.now())
+    await w.stop(1000)
+    expect(w.retryAt).toBeUndefined()
     expect(events.filter((e) => e.kind === 'spawned')).toHaveLength(5)
   }, 30_000)
 

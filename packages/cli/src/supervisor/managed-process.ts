@@ -18,6 +18,8 @@ export interface ProcessSpec {
   logPath: string
   /** Takes what the process says over Node's channel; without this it gets no channel. */
   onMessage?: (message: unknown) => void
+  /** Once held it is tried again after this time, in milliseconds; without this it waits for its owner. */
+  retryHeldMs?: number
 }
 
 export interface ProcessEvent {
@@ -46,6 +48,8 @@ export class ManagedProcess {
   began: string | undefined
   private exited: Promise<void> = Promise.resolve()
   private timer: NodeJS.Timeout | undefined
+  /** While it is held: when it is tried again, in epoch milliseconds. */
+  retryAt: number | undefined
   private wanted = false
   /** Counts the orders to stop. */
   private order = 0
@@ -177,7 +181,11 @@ export class ManagedProcess {
     const decision = this.policy.crashed(Date.now())
     if (decision.action === 'hold') {
       this.enter('held')
-      this.onEvent({ kind: 'held', reason })
+      const { retryHeldMs: delayMs } = this.spec
+      if (delayMs === undefined) return this.onEvent({ kind: 'held', reason })
+      this.retryAt = Date.now() + delayMs
+      this.timer = setTimeout(() => this.spawn(), delayMs)
+      this.onEvent({ kind: 'held', reason, delayMs })
       return
     }
     this.restarts += 1
@@ -200,6 +208,7 @@ export class ManagedProcess {
 
   private enter(state: ProcessState): void {
     this.state = state
+    this.retryAt = undefined
     this.since = Date.now()
     this.changed.resolve()
     this.changed = Promise.withResolvers()

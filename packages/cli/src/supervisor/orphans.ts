@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { commandOf, isAlive, startOf } from './process-table.ts'
+import { Refusal } from '../refusal.ts'
+import { commandOf, hasEnded, isAlive, startOf } from './process-table.ts'
 
 /** A process that this supervisor started: how to find it again after the supervisor was killed. */
 export interface OwnProcess {
@@ -16,16 +17,46 @@ export function writePids(data: string, processes: OwnProcess[]): void {
   writeAtomically(join(data, 'pids.json'), processes)
 }
 
-/** Ends what an earlier supervisor left behind when it was killed. Returns their names. */
-export async function sweepOrphans(data: string): Promise<string[]> {
-  const orphans = readPids(data).filter(isOurs)
+/**
+ * Ends what an earlier supervisor left behind when it was killed, and waits until all of it is gone: until then it has
+ * its ports and the lock of the store. Returns their names. `graceMs` is for those that end when asked, `goneMs` for the
+ * kernel to end the others.
+ */
+export async function sweepOrphans(
+  data: string,
+  { graceMs = 3_000, goneMs = 15_000 }: { graceMs?: number; goneMs?: number } = {},
+): Promise<string[]> {
+  const orphans = readPids(data)
+    .filter(isOurs)
+    .map((orphan) => ({ ...orphan, began: orphan.started ?? startOf(orphan.pid) }))
   for (const orphan of orphans) signal(orphan.pid, 'SIGTERM')
-  const deadline = Date.now() + 3000
-  while (orphans.some(isOurs) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50))
-  for (const orphan of orphans.filter(isOurs)) signal(orphan.pid, 'SIGKILL')
+  const stubborn = await remaining(orphans, graceMs)
+  for (const orphan of stubborn) signal(orphan.pid, 'SIGKILL')
+  const left = await remaining(stubborn, goneMs)
+  if (left.length > 0) throw notEnded(left)
   writePids(data, [])
   return orphans.map((orphan) => orphan.name)
 }
+
+type Orphan = OwnProcess & { began: string | undefined }
+
+/** Those that are still there after this time. */
+async function remaining(processes: Orphan[], ms: number): Promise<Orphan[]> {
+  const deadline = Date.now() + ms
+  for (;;) {
+    const left = processes.filter(({ pid, began }) => !hasEnded(pid) && startOf(pid) === began)
+    if (left.length === 0 || Date.now() >= deadline) return left
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
+
+const notEnded = (left: Orphan[]): Refusal =>
+  new Refusal(
+    'orphan_left',
+    'An earlier start is still there',
+    `${left.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} was ended and is not gone.`,
+    [`Wait until it is (ps ${left[0]?.pid}), then start again; a disk that does not answer holds its processes.`],
+  )
 
 /** To the whole group where the process leads one, as children of the supervisor do; else to the process. */
 export function signal(pid: number, name: NodeJS.Signals): void {

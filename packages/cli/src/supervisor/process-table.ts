@@ -38,6 +38,26 @@ export function startOf(pid: number): string | undefined {
   }
 }
 
+/**
+ * Whether a process has let go of all that it had, its ports too. One that nobody reaps stays in the table for ever
+ * after that; one that is being ended has lost its command line long before.
+ */
+export function hasEnded(pid: number): boolean {
+  if (!isAlive(pid)) return true
+  if (process.platform !== 'linux')
+    return (
+      run('ps', ['-o', 'stat=', '-p', String(pid)])
+        ?.trim()
+        .startsWith('Z') ?? false
+    )
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return 'ZX'.includes(stat.charAt(stat.lastIndexOf(')') + 2))
+  } catch {
+    return true
+  }
+}
+
 /** Memory in use in MB; `undefined` where it cannot be asked cheaply. */
 export function residentMb(pid: number): number | undefined {
   try {

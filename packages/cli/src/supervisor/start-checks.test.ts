@@ -1,16 +1,17 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Settings } from '../config.ts'
 import { Refusal } from '../refusal.ts'
 import { DATA_FORMAT, prepareDataFolder } from './data-folder.ts'
 import { runningSupervisor, takeLock } from './lock.ts'
 import { sweepOrphans, writePids } from './orphans.ts'
 import { assertPortsFree } from './ports.ts'
-import { isAlive, listeningInodes } from './process-table.ts'
+import { isAlive, listeningInodes, startOf } from './process-table.ts'
 
 const folder = () => mkdtempSync(join(tmpdir(), 'agentos-start-'))
 const refusal = async (run: () => unknown): Promise<Refusal> => {
@@ -119,6 +120,18 @@ describe('ports', () => {
 })
 
 describe('orphans', () => {
+  const children: ChildProcess[] = []
+  /** A process of its own group, as the supervisor starts them; ended with its test. */
+  function orphan(script: string): ChildProcess & { pid: number } {
+    const child = spawn(process.execPath, [script], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+    children.push(child)
+    return child as ChildProcess & { pid: number }
+  }
+  afterEach(() => {
+    vi.restoreAllMocks()
+    for (const child of children.splice(0)) child.kill('SIGKILL')
+  })
+
   it('are ended, and only where the command line is still ours', async () => {
     const data = folder()
     const script = join(data, 'worker.mjs')
@@ -136,5 +149,64 @@ describe('orphans', () => {
     expect(isAlive(stranger.pid as number)).toBe(true)
     stranger.kill('SIGKILL')
     expect(readFileSync(join(data, 'pids.json'), 'utf8')).toBe('[]\n')
+  })
+
+  it('are waited for: what is ended has its port until it is gone, however long that takes', async () => {
+    const data = folder()
+    const script = join(data, 'engine.mjs')
+    // With calls in flight it does not end when it is asked to.
+    writeFileSync(
+      script,
+      `import { createServer } from 'node:net'
+       process.on('SIGTERM', () => {})
+       const server = createServer().listen(0, '127.0.0.1', () => console.log(server.address().port))`,
+    )
+    const engine = orphan(script)
+    const [text] = (await once(engine.stdout!, 'data')) as [Buffer]
+    const { pid } = engine
+    writePids(data, [{ name: 'engine', pid, script, started: startOf(pid) as string }])
+    // The kernel takes its time with a large process; here until the test says so.
+    const killed = Promise.withResolvers<void>()
+    const kill = process.kill.bind(process)
+    vi.spyOn(process, 'kill').mockImplementation((target, name) => {
+      if (name === 'SIGKILL' && Math.abs(target) === pid) killed.resolve()
+      else kill(target, name)
+      return true
+    })
+    let ended = false
+    const swept = sweepOrphans(data, { graceMs: 50 }).then((names) => {
+      ended = true
+      return names
+    })
+    await killed.promise
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(ended).toBe(false)
+    vi.restoreAllMocks()
+    kill(-pid, 'SIGKILL')
+    expect(await swept).toEqual(['engine'])
+    const listener = { host: '127.0.0.1', port: Number(text) }
+    await assertPortsFree({
+      httpListed: true,
+      http: listener,
+      manager: { host: '127.0.0.1', port: 0 },
+      variables: [],
+      instances: new Map(),
+    })
+  })
+
+  it('that do not end at all are named, and looked for again at the next start', async () => {
+    const data = folder()
+    const script = join(data, 'engine.mjs')
+    writeFileSync(script, 'setInterval(() => {}, 1000)')
+    const engine = orphan(script)
+    await once(engine, 'spawn')
+    const { pid } = engine
+    writePids(data, [{ name: 'engine', pid, script }])
+    const kill = process.kill.bind(process)
+    vi.spyOn(process, 'kill').mockImplementation((target, name) => name !== 0 || kill(target, 0))
+    const refused = await refusal(() => sweepOrphans(data, { graceMs: 50, goneMs: 50 }))
+    vi.restoreAllMocks()
+    expect(refused).toMatchObject({ code: 'orphan_left', detail: expect.stringContaining(`engine (process ${pid})`) })
+    expect(readFileSync(join(data, 'pids.json'), 'utf8')).toContain(String(pid))
   })
 })

@@ -26,6 +26,8 @@ export interface ProcessStatus {
   /** Since when it is in this state, epoch milliseconds. */
   since: number
   memoryMb?: number
+  /** Of one that is held: when it is tried again without being told to, epoch milliseconds. */
+  retryAt?: number
 }
 
 const statusPath = (data: string): string => join(data, 'supervisor.json')

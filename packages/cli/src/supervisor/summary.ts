@@ -57,7 +57,7 @@ export function renderSummary(summary: Summary, out: NodeJS.WriteStream = proces
   const workers = summary.processes.filter((process) => process.name !== 'engine')
   const asleep = workers.filter((worker) => worker.state === 'asleep')
   const up = workers.filter((worker) => worker.state === 'up')
-  const missing = workers.filter((worker) => worker.state !== 'up' && worker.state !== 'asleep')
+  const missing = summary.processes.filter(({ state }) => state !== 'up' && state !== 'asleep')
   const rule = paint('dim', '─'.repeat(Math.min(76, Math.max(20, out.columns || 78) - 2)), out)
   const row = (label: string, text: string) => `  ${paint('dim', label.padEnd(9), out)} ${text}`
   return [
@@ -67,8 +67,8 @@ export function renderSummary(summary: Summary, out: NodeJS.WriteStream = proces
       'Up',
       `${counted(up.length, workers.length - asleep.length)}${asleep.length === 0 ? '' : `, ${asleep.length} asleep until needed`}${summary.functions === undefined ? '' : `, ${summary.functions} functions`}`,
     ),
-    ...missing.map((worker) =>
-      row('', paint('yellow', `${worker.name} is ${worker.state}${worker.reason ? `: ${worker.reason}` : ''}`, out)),
+    ...missing.map(({ name, state, reason }) =>
+      row('', paint('yellow', `${name} is ${state}${reason ? `: ${reason}` : ''}`, out)),
     ),
     row('Model', summary.model.text),
     ...(summary.model.connected

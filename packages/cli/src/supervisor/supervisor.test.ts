@@ -30,9 +30,6 @@ function supervised(probe: (path: string) => number): Supervisor {
     api,
     log: pino({ level: 'silent' }),
     view: new View(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),
-    onFatal: (reason) => {
-      throw reason
-    },
   })
 }
 

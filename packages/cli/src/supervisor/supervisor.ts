@@ -26,8 +26,6 @@ export interface SupervisorOptions {
   api: Api
   log: Logger
   view: View
-  /** The engine cannot be kept running: everything has to end. */
-  onFatal(reason: Refusal): void
 }
 
 /** Starts the engine and the workers, restarts what ends, holds what keeps ending, and stops all of it in order. */
@@ -229,7 +227,7 @@ export class Supervisor {
   }
 
   private onEvent(process: ManagedProcess, event: ProcessEvent): void {
-    const { log, view, onFatal } = this.options
+    const { log, view } = this.options
     const { name } = process.spec
     log[event.kind === 'spawned' ? 'info' : 'warn'](
       { worker: name, pid: process.pid, ...event },
@@ -238,12 +236,13 @@ export class Supervisor {
     if (event.kind === 'crashed' && this.settled) {
       view.event('warn', `${name} ended (${event.reason}); starting it again in ${(event.delayMs ?? 0) / 1000} s`)
     }
-    if (event.kind === 'held' && name === 'engine' && this.settled)
-      onFatal(this.engineFailed('It ended five times within a minute.'))
-    else if (event.kind === 'held') {
-      const worker = name.replace(/\..*/, '')
-      const advice = `Its log: agentos logs ${name}. To start it again: agentos restart ${worker}`
-      view.event('fail', `${name} is held after five ends within a minute (${event.reason}). ${advice}`)
+    if (event.kind === 'held') {
+      const held = `${name} is held after five ends within a minute (${event.reason})`
+      const again =
+        event.delayMs === undefined
+          ? `. To start it again: agentos restart ${name.replace(/\..*/, '')}`
+          : `; it is tried again in ${event.delayMs / 1000} s`
+      view.event('fail', `${held}${again}. Its log: agentos logs ${name}`)
     }
     this.publish()
   }
@@ -311,6 +310,7 @@ function statusOf(process: ManagedProcess, state: ProcessStatus['state']): Proce
     since: process.since,
     ...(process.pid === undefined ? {} : { pid: process.pid }),
     ...(process.reason === undefined ? {} : { reason: process.reason }),
+    ...(process.retryAt === undefined ? {} : { retryAt: process.retryAt }),
     ...(memoryMb === undefined ? {} : { memoryMb: Math.round(memoryMb) }),
   }
 }

@@ -22,7 +22,7 @@ import { View } from './view.ts'
 const SAME_SIGNAL_MS = 500
 
 /** Starts everything, stays until it is told to stop, and resolves with the exit code when no process is left. */
-export async function up(paths: Paths, options: { dev: boolean }): Promise<number> {
+export async function up(paths: Paths, options: Pick<LaunchContext, 'dev' | 'retryHeldMs'>): Promise<number> {
   const view = new View()
   const host = readEnvironment(paths.root, process.env)
   const settings = loadSettings(paths.config, host)
@@ -43,7 +43,7 @@ export async function up(paths: Paths, options: { dev: boolean }): Promise<numbe
     await assertPortsFree(settings)
     // The model router offers its demo only where nobody but this host can ask.
     const known = { ...host, AGENTOS_BIND: settings.http.host }
-    return await supervise({ paths, settings, host: known, dev: options.dev }, base, view)
+    return await supervise({ paths, settings, host: known, ...options }, base, view)
   } finally {
     release()
   }
@@ -59,7 +59,7 @@ async function supervise(context: LaunchContext, base: string, view: View): Prom
   const log = pino({ name: 'supervisor', level: context.host.LOG_LEVEL ?? 'info', base: {} }, file)
 
   const ending = Promise.withResolvers<Refusal | undefined>()
-  const supervisor = new Supervisor({ context, api, log, view, onFatal: ending.resolve })
+  const supervisor = new Supervisor({ context, api, log, view })
   const stopListening = onStopSignals(
     (name) => {
       log.info({ signal: name }, 'stopping')
