@@ -121,5 +121,5 @@ export function shortened(reason: string): string {
 
 function doubtWords(runId: string, step: string | undefined, functionId: string | undefined): string {
   const answer = JSON.stringify({ runId, step, answer: 'done' })
-  return `${words.inDoubt(functionId ?? 'a call')}\n\`agentos call engine::runs::resume '${answer}'\``
+  return `${words.inDoubt(functionId ?? 'a call')}\n\`npm run agentos -- call engine::runs::resume '${answer}'\``
 }

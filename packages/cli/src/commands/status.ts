@@ -147,7 +147,7 @@ function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
   if (retryAt !== undefined) {
     return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
   }
-  if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
+  if (state === 'held') return `${reason ?? ''}; npm run agentos -- restart ${name.replace(/\..*/, '')} starts it again`
   return reason ?? ''
 }
 
