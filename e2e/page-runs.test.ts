@@ -223,7 +223,7 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
       'Go on without it',
     ])
     const [id] = /run-[\w-]+/.exec(page.url())!
-    expect((await system.agentos('run', id)).text).toContain(`agentos run ${id} --answer done`)
+    expect((await system.agentos('run', id)).text).toContain(`npm run agentos -- run ${id} --answer done`)
     await question.getByRole('button', { name: 'It took effect' }).click()
     await status(page).getByText('done', { exact: true }).waitFor(LONG)
     await view(page, 'Chat')

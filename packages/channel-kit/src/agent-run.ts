@@ -126,5 +126,5 @@ export function shortened(reason: string): string {
 
 function doubtWords(runId: string, step: string | undefined, functionId: string | undefined): string {
   const answer = visibleText(JSON.stringify({ runId, step, answer: 'done' }))
-  return `${words.inDoubt(nameOf(functionId ?? 'a call'))}\n\`agentos call engine::runs::resume '${answer}'\``
+  return `${words.inDoubt(nameOf(functionId ?? 'a call'))}\n\`npm run agentos -- call engine::runs::resume '${answer}'\``
 }

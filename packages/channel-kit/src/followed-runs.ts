@@ -153,7 +153,7 @@ export class FollowedRuns {
     } catch (error) {
       // Then it is not said that they were, and they are asked again.
       if (isPassing(error)) throw error
-      this.parts.self.log.warn({ err: error, requestId }, 'no owner was asked; agentos approvals decides it')
+      this.parts.self.log.warn({ err: error, requestId }, 'no owner was asked; npm run agentos -- approvals decides it')
     }
   }
 

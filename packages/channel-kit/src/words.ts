@@ -22,8 +22,8 @@ export const words = {
   tooManyStrangers: 'Nobody can be paired at the moment. Please try again later.',
   waitsForYou: 'I wait for your approval; I go on as soon as you have decided.',
   waitsForOwner: 'An owner of this system has to approve what I want to do next. I go on as soon as that is decided.',
-  inputCut: 'This is not all of its input: agentos approvals shows more.',
-  questionCut: 'This is not all of the question: agentos approvals shows more.',
+  inputCut: 'This is not all of its input: npm run agentos -- approvals shows more.',
+  questionCut: 'This is not all of the question: npm run agentos -- approvals shows more.',
   goesOn: 'I am still at it. The answer comes here.',
   inDoubt: (functionId: string) =>
     `I was interrupted, and nobody knows whether ${functionId} took effect. I do not repeat it by myself. The owner looks, and answers done, failed or repeat; then I go on:`,

@@ -45,7 +45,9 @@ export class Api {
       yield* parseEvents(response.body)
     } catch (error) {
       if (signal?.aborted) throw error
-      const advice = ['agentos status shows whether it is back; agentos runs shows what was under way.']
+      const advice = [
+        'npm run agentos -- status shows whether it is back; npm run agentos -- runs shows what was under way.',
+      ]
       throw new Refusal('connection_lost', 'The connection broke', 'The answer is not whole.', advice, error)
     }
   }

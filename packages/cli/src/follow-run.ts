@@ -39,5 +39,5 @@ function isAway(error: unknown): boolean {
 
 function notDone(id: string, { status, error }: RunEnd): Refusal {
   const detail = error ? `${error.code}: ${error.message}` : `Run ${id} is ${status}.`
-  return new Refusal(error?.code ?? 'not_done', 'There is no answer', detail, [`agentos run ${id}`])
+  return new Refusal(error?.code ?? 'not_done', 'There is no answer', detail, [`npm run agentos -- run ${id}`])
 }

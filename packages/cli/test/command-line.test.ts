@@ -19,9 +19,20 @@ describe('the command line', () => {
   it('lists its commands', async () => {
     const { code, out } = await agentos(['--help'])
     expect(code).toBe(0)
-    for (const name of ['up', 'status', 'functions', 'call', 'chat', 'trace', 'new', 'open', 'token', 'logs']) {
+    for (const name of ['up', 'status', 'stop', 'functions', 'call', 'chat', 'trace', 'new', 'open', 'token', 'logs']) {
       expect(out).toMatch(new RegExp(`^  ${name} `, 'm'))
     }
+  })
+
+  it('says which version this is', async () => {
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../../package.json'), 'utf8'))
+    expect(await agentos(['--version'])).toEqual({ code: 0, out: `agentos ${version}\n`, err: '' })
+  })
+
+  it('has nothing to stop where nothing runs', async () => {
+    const { code, out } = await agentos(['stop'])
+    expect(code).toBe(0)
+    expect(out).toContain('Nothing runs on ')
   })
 
   it('tells a mistyped command from a failed one by its exit code', async () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -143,6 +143,17 @@ try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryH
       })
     }
     return { child, exit: new Promise((resolve) => child.once('exit', resolve)) }
+  }
+
+  /** A command of ours in this installation, with what it wrote. */
+  agentos(...args: string[]): Promise<{ code: number | null; text: string }> {
+    const main = join(import.meta.dirname, '../src/main.ts')
+    const env = { ...process.env, AGENTOS_ROOT: this.home, AGENTOS_DATA: this.data, NO_COLOR: '1' }
+    return new Promise((resolve) => {
+      const child = execFile(process.execPath, [main, ...args], { env }, (_error, out, err) =>
+        resolve({ code: child.exitCode, text: out + err }),
+      )
+    })
   }
 
   /** For the end of a test, whatever became of it. */

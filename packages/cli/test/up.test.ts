@@ -100,7 +100,7 @@ describe('agentos up', { timeout: 90_000 }, () => {
     installation.output = ''
     installation.write('dist/engine.mjs', engine)
     await vi.waitFor(() => expect(installation.output).toContain('engine is up'), WAIT)
-    expect(processOf('engine')).toMatchObject({ state: 'up' })
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'up' }), WAIT)
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
   })
@@ -116,7 +116,7 @@ describe('agentos up', { timeout: 90_000 }, () => {
 
   it('releases a held worker when its owner says so', async () => {
     const { child, exit } = await started({ broken: 'throw new Error("no such table")' })
-    expect(installation.output).toContain('To start it again: agentos restart broken')
+    expect(installation.output).toContain('To start it again: npm run agentos -- restart broken')
     await vi.waitFor(() => expect(JSON.parse(installation.read('states'))).toEqual({ broken: 'held' }), WAIT)
     installation.write('dist/workers/broken.mjs', SERVES)
     await installation.order('restart', 'broken')
@@ -228,6 +228,24 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(orphans.map(commandOf)).toEqual([undefined, undefined])
     second.child.kill('SIGTERM')
     expect(await second.exit).toBe(0)
+  })
+
+  it('is stopped by a command, which waits until no process is left', async () => {
+    const { exit } = await started({ memory: undefined })
+    const pids = installation.status().processes.map((process) => process.pid as number)
+    expect(await installation.agentos('stop')).toEqual({ code: 0, text: 'AgentOS is stopped; no process is left.\n' })
+    expect(pids.some(isAlive)).toBe(false)
+    expect(await exit).toBe(0)
+  })
+
+  it('is stopped by a command though its supervisor was killed', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const pids = installation.status().processes.map((process) => process.pid as number)
+    child.kill('SIGKILL')
+    await exit
+    const { code, text } = await installation.agentos('stop')
+    expect([code, text]).toEqual([0, 'Nobody supervised what still ran. It is ended: engine, memory.\n'])
+    expect(pids.map(commandOf)).toEqual([undefined, undefined])
   })
 
   it('leaves alone who got the number of one of its processes, though it runs the same script', async () => {

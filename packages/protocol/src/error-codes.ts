@@ -109,7 +109,7 @@ export const errorCodes = [
     'terminal',
     404,
     'No worker serves this function.',
-    'Check the id with `agentos functions`, or start the worker that registers it.',
+    'Check the id with `npm run agentos -- functions`, or start the worker that registers it.',
   ),
   entry(
     'function_not_invokable',
@@ -190,7 +190,7 @@ export const errorCodes = [
     'terminal',
     403,
     'A person has to approve this call first.',
-    'Decide the request that the details name with `agentos approvals`, in the page or over HTTP, then call again.',
+    'Decide the request that the details name with `npm run agentos -- approvals`, in the page or over HTTP, then call again.',
   ),
   entry('approval_denied', 'terminal', 403, 'The call was denied.', 'Do something else, or ask again with a reason.'),
   entry('approval_expired', 'terminal', 403, 'Nobody approved the call in time.', 'Ask again.'),
@@ -332,7 +332,7 @@ export const errorCodes = [
     'retryable',
     503,
     'The worker that serves this function is not running.',
-    'Try again shortly; `agentos status` says why it is down.',
+    'Try again shortly; `npm run agentos -- status` says why it is down.',
   ),
   entry(
     'overloaded',
@@ -455,7 +455,7 @@ export const errorCodes = [
     'terminal',
     500,
     'Records that the data folder had are not there.',
-    'Put the files back, or restore a backup with `agentos restore`; `agentos doctor --repair --yes` begins anew with what is left.',
+    'Put the files back, or restore a backup with `npm run agentos -- restore`; `npm run agentos -- doctor --repair --yes` begins anew with what is left.',
   ),
   entry(
     'data_too_new',

@@ -80,7 +80,10 @@ export class Desk {
     for (;;) {
       const kept = await this.current(realm, id)
       if (!kept || (agentId !== undefined && kept.request.agentId !== agentId)) {
-        throw new AgentError('not_found', `There is no request ${id}; agentos approvals lists those that are pending`)
+        throw new AgentError(
+          'not_found',
+          `There is no request ${id}; npm run agentos -- approvals lists those that are pending`,
+        )
       }
       if (kept.request.status !== 'pending') throw settled(kept.request)
       const request = decided(kept.request, decision, this.now())

@@ -123,7 +123,7 @@ export class Telegram {
       limit: MESSAGE_LIMIT,
       everyMs: settings.stream ? settings.stream_interval_ms : undefined,
       showTyping: (conversation) => this.showTyping(conversation),
-      approveHint: (code) => `agentos call channel::telegram::approve '{"code":"${code}"}'`,
+      approveHint: (code) => `npm run agentos -- call channel::telegram::approve '{"code":"${code}"}'`,
     })
   }
 

@@ -45,7 +45,7 @@ export function addApprovals(program: Command): void {
     approvals
       .command(name)
       .description(description)
-      .argument('<id>', 'as agentos approvals shows it')
+      .argument('<id>', 'as npm run agentos -- approvals shows it')
       .option('--reason <text>', 'kept with the decision; a denied agent is told')
       .option('--realm <id>', 'of this realm instead of the default one')
       .action(async (id: string, options: RealmOption & { reason?: string }, command: Command) => {

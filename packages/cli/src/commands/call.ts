@@ -20,7 +20,7 @@ export function parseInput(words: string[]): unknown {
       input = json(word)
     } else {
       throw new Refusal('usage', 'That is no input', `“${word}” is neither key=value nor, as the first word, JSON.`, [
-        'For example: agentos call memory::search agentId=default query=dog limit=5',
+        'For example: npm run agentos -- call memory::search agentId=default query=dog limit=5',
       ])
     }
   }

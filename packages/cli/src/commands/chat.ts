@@ -27,7 +27,7 @@ export function addChat(program: Command): void {
       const message = words.length > 0 ? words.join(' ') : process.stdin.isTTY ? undefined : await readInput()
       if (message === undefined && json) {
         throw new Refusal('usage', 'A message is missing', '--json answers one message.', [
-          'agentos chat --json "hello"',
+          'npm run agentos -- chat --json "hello"',
         ])
       }
       if (message === undefined) return converse(api, options)

@@ -41,7 +41,10 @@ export function addDoctor(program: Command): void {
       if (json) return printJson({ data, running: live, ...found })
       sayFound(data, found, live)
       if (found.damage.length === 0) return
-      if (!wanted) print('agentos doctor --repair says what a repair would do; agentos restore <file> takes a backup.')
+      if (!wanted)
+        print(
+          'npm run agentos -- doctor --repair says what a repair would do; npm run agentos -- restore <file> takes a backup.',
+        )
       else print('A repair leaves out what stands above and keeps every record that is whole. Add --yes to do it.')
     })
 }

@@ -35,7 +35,7 @@ export function addFunctions(program: Command): void {
       if (json) return printJson(found)
       if (found.length === 0) {
         throw new Refusal('not_found', 'No such function', `Nothing matches “${search.join(' ')}”.`, [
-          'agentos functions lists all of them.',
+          'npm run agentos -- functions lists all of them.',
         ])
       }
       print(table(found.map((row) => [paint('cyan', visibleLine(row.id)), visibleLine(row.summary)])))

@@ -8,7 +8,7 @@ import { connect, type GlobalOptions } from './connect.ts'
 export function addPid(program: Command): void {
   program
     .command('pid')
-    .description('process ids of a worker, or of the engine: kill -9 $(agentos pid memory)')
+    .description('process ids of a worker, or of the engine: kill -9 $(npm run -s agentos -- pid memory)')
     .argument('<worker>', 'a worker’s name, engine or supervisor')
     .action((name: string, _options: object, command: Command) => {
       const { data } = connect().paths
@@ -32,5 +32,7 @@ export function pidsOf(name: string, processes: readonly ProcessStatus[]): numbe
   }
   const pids = own.flatMap(({ pid }) => (pid === undefined ? [] : [pid]))
   if (pids.length > 0) return pids
-  throw new Refusal('not_running', 'It has no process now', `${name} is ${own[0]!.state}.`, ['agentos status'])
+  throw new Refusal('not_running', 'It has no process now', `${name} is ${own[0]!.state}.`, [
+    'npm run agentos -- status',
+  ])
 }

@@ -11,6 +11,6 @@ export function addRestart(program: Command): void {
       const { api } = connect()
       await api.call('engine::workers::restart', { name: worker })
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ restarting: worker })
-      print(`${worker} is started anew; agentos status shows how it goes.`)
+      print(`${worker} is started anew; npm run agentos -- status shows how it goes.`)
     })
 }

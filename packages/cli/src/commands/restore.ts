@@ -10,7 +10,7 @@ import { whileStopped } from './stopped.ts'
 export function addRestore(program: Command): void {
   program
     .command('restore')
-    .argument('<file>', 'a file that agentos backup wrote, with its manifest beside it')
+    .argument('<file>', 'a file that npm run agentos -- backup wrote, with its manifest beside it')
     .description('put the records of a backup in place; the system must not run, and the old records are kept')
     .action(async (file: string, _options: object, command: Command) => {
       const { data } = resolvePaths()

@@ -100,7 +100,7 @@ export function addRuns(program: Command): void {
       if (from) {
         const fork = await api.post<{ runId: string }>(`${runPath(id)}/replay`, { from })
         if (json) return printJson(fork)
-        return print(`Run ${fork.runId} goes on from step ${from}: agentos run ${fork.runId}`)
+        return print(`Run ${fork.runId} goes on from step ${from}: npm run agentos -- run ${fork.runId}`)
       }
       const report = await api.post<ReplayReport>(`${runPath(id)}/replay`, {})
       if (check && !report.ok) process.exitCode = 1
@@ -150,7 +150,7 @@ function whatNext(run: WholeRun): string | undefined {
   const { id, status, reason, question, error } = run
   if (error) return visibleText(`${error.code}: ${error.message}`)
   if (status === 'waiting' && reason === 'approval') {
-    return visibleLine(`${question?.function} waits for an approval: agentos approvals`)
+    return visibleLine(`${question?.function} waits for an approval: npm run agentos -- approvals`)
   }
   if (status === 'waiting') return visibleLine(`Step ${question?.step} waits for the signal ${question?.signal}`)
   if (status !== 'parked') return undefined
@@ -160,8 +160,8 @@ function whatNext(run: WholeRun): string | undefined {
 function diverged(id: string, step: string | undefined): string {
   return [
     `The code has changed at step ${step}. With the version that began this run, or in a new run that begins there:`,
-    `  agentos run ${id} --answer repeat`,
-    `  agentos replay ${id} --from ${step}`,
+    `  npm run agentos -- run ${id} --answer repeat`,
+    `  npm run agentos -- replay ${id} --from ${step}`,
   ]
     .map(visibleLine)
     .join('\n')
@@ -171,9 +171,9 @@ function inDoubt({ id, question }: Run): string {
   return [
     `${question?.function} (step ${question?.step}) was on its way when its process went: ${JSON.stringify(question?.input)}`,
     'Look whether it took effect, then:',
-    `  agentos run ${id} --answer done      it did`,
-    `  agentos run ${id} --answer repeat    it did not: send it again`,
-    `  agentos run ${id} --answer failed    go on without it`,
+    `  npm run agentos -- run ${id} --answer done      it did`,
+    `  npm run agentos -- run ${id} --answer repeat    it did not: send it again`,
+    `  npm run agentos -- run ${id} --answer failed    go on without it`,
   ]
     .map(visibleLine)
     .join('\n')

@@ -152,7 +152,7 @@ export function noteOn({ name, state, reason, retryAt, problem }: WorkerStatus):
   if (retryAt !== undefined) {
     return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
   }
-  if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
+  if (state === 'held') return `${reason ?? ''}; npm run agentos -- restart ${name.replace(/\..*/, '')} starts it again`
   return reason ?? ''
 }
 

@@ -18,6 +18,6 @@ export function addToken(program: Command): void {
       const file = ownerTokenPath(data)
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ rotated: true, file })
       print(`The owner’s token is new. It stands in ${file}.`)
-      print('Commands of this folder use it from now on; agentos open gives the page a new code.')
+      print('Commands of this folder use it from now on; npm run agentos -- open gives the page a new code.')
     })
 }

@@ -16,7 +16,7 @@ export function addTrace(program: Command): void {
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson(trace)
       if (trace.roots.length === 0) {
         throw new Refusal('not_found', 'No such trace', `Nothing is recorded under ${id}.`, [
-          'agentos traces lists the last ones.',
+          'npm run agentos -- traces lists the last ones.',
         ])
       }
       print(drawTrace(trace.roots, paint))

@@ -43,7 +43,7 @@ function assertName(home: string, name: string): void {
       'usage',
       'That is no name for a worker',
       `“${name}” is not lower-case letters, digits and dashes, beginning with a letter.`,
-      ['For example: agentos new worker weather'],
+      ['For example: npm run agentos -- new worker weather'],
     )
   }
   if (RESERVED.includes(name)) {

@@ -64,7 +64,7 @@ const alreadyRunning = (data: string, holder: LockFile): Refusal =>
     'AgentOS is already running',
     `Process ${holder.pid} works on ${data}. Its page is ${holder.address}.`,
     [
-      `To stop it: kill ${holder.pid} (or Ctrl-C where it runs).`,
+      `To stop it: npm run agentos -- stop (or kill ${holder.pid}, or Ctrl-C where it runs).`,
       'To run a second one beside it: set AGENTOS_DATA to another folder and give it other ports in config.yaml.',
     ],
   )

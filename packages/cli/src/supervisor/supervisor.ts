@@ -245,9 +245,9 @@ export class Supervisor {
       const held = `${name} is held after five ends within a minute (${event.reason})`
       const again =
         event.delayMs === undefined
-          ? `. To start it again: agentos restart ${name.replace(/\..*/, '')}`
+          ? `. To start it again: npm run agentos -- restart ${name.replace(/\..*/, '')}`
           : `; it is tried again in ${event.delayMs / 1000} s`
-      view.event('fail', `${held}${again}. Its log: agentos logs ${name}`)
+      view.event('fail', `${held}${again}. Its log: npm run agentos -- logs ${name}`)
     }
     this.publish()
   }

@@ -70,7 +70,7 @@ function Diverged({ run: { id, question }, onAnswer }: { run: Run; onAnswer: () 
         <strong>The code has changed at step {question?.step}.</strong> Install the version that began this run and try
         it again, or begin a new one there:{' '}
         <code>
-          agentos replay {id} --from {question?.step}
+          npm run agentos -- replay {id} --from {question?.step}
         </code>
       </p>
       <p class="actions">

@@ -23,7 +23,7 @@ export function SignIn() {
       <h2>Enter the one-time code</h2>
       <p>
         <code>npm start</code> printed it at the end of the page's address. In another terminal,{' '}
-        <code>npm run agentos open</code> makes a new one.
+        <code>npm run agentos -- open</code> makes a new one.
       </p>
       <label>
         Code

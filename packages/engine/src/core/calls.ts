@@ -356,7 +356,7 @@ export class Calls {
     const worker = this.catalogue.declared(functionId)?.worker ?? 'that served it'
     return {
       code: 'worker_unavailable',
-      message: `The worker ${worker} of ${functionId} is not running; see agentos status`,
+      message: `The worker ${worker} of ${functionId} is not running; see npm run agentos -- status`,
     }
   }
 

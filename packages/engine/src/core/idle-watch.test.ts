@@ -125,7 +125,7 @@ describe('a call that waits', () => {
     const call = caller.call('w::f')
     expect(caller.result(call)?.error).toMatchObject({
       code: 'worker_unavailable',
-      message: expect.stringContaining('agentos restart w'),
+      message: expect.stringContaining('npm run agentos -- restart w'),
     })
   })
 })

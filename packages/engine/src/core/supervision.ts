@@ -40,7 +40,7 @@ export class Supervision {
     if (state === 'held') {
       throw new EngineError(
         'worker_unavailable',
-        `The worker ${worker} is held after ending too often; agentos status says why, and agentos restart ${worker} starts it again`,
+        `The worker ${worker} is held after ending too often; npm run agentos -- status says why, and npm run agentos -- restart ${worker} starts it again`,
       )
     }
     if (this.needed.has(worker)) return

@@ -93,7 +93,7 @@ export class Identities {
     return {
       ok: false,
       code: 'unauthorized',
-      message: 'This session has ended; agentos open prints a new one-time code',
+      message: 'This session has ended; npm run agentos -- open prints a new one-time code',
       staleCookie: true,
     }
   }

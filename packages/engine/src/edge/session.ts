@@ -61,12 +61,12 @@ export class Sessions {
           ? {
               ok: false,
               code: 'unauthorized',
-              message: 'This code is wrong, used or expired; agentos open prints a new one',
+              message: 'This code is wrong, used or expired; npm run agentos -- open prints a new one',
             }
           : {
               ok: false,
               code: 'rate_limited',
-              message: 'Too many wrong codes; wait, then ask for a new one with agentos open',
+              message: 'Too many wrong codes; wait, then ask for a new one with npm run agentos -- open',
               retryAfterMs: attempt.retryAfterMs,
             },
       )

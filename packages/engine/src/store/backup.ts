@@ -92,7 +92,7 @@ async function describe(path: string): Promise<BackupManifest> {
   const { walk, format } = await checkCopy(path)
   const [first] = walk.damage
   if (first) {
-    throw new EngineError('corrupt_record', `There is no backup: ${first.text}. See \`agentos doctor\``)
+    throw new EngineError('corrupt_record', `There is no backup: ${first.text}. See \`npm run agentos -- doctor\``)
   }
   return {
     kind: 'agentos-backup',

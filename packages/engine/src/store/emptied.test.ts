@@ -134,7 +134,7 @@ describe('a folder that was used and whose records are gone', () => {
     const before = contents(place)
     const refused = expect(() => open(place))
     refused.toThrow(expect.objectContaining({ code: 'data_missing' }))
-    refused.toThrow(/store\.sqlite .*agentos restore.*agentos doctor --repair/)
+    refused.toThrow(/store\.sqlite .*npm run agentos -- restore.*npm run agentos -- doctor --repair/)
     expect(contents(place)).toEqual(before)
   })
 

@@ -92,7 +92,7 @@ describe('the check at start', () => {
     const index = Buffer.from(whole)
     index[index.indexOf('pk21')]! ^= 2
     writeFileSync(path, index)
-    expect(() => openRecords(data, [])).toThrow(/damaged: .*records_by.*agentos restore/)
+    expect(() => openRecords(data, [])).toThrow(/damaged: .*records_by.*npm run agentos -- restore/)
   })
 
   it('finds a counter that is not what was written', () => {

@@ -44,8 +44,8 @@ function assertComplete(loss: string | undefined, path: string): void {
   if (loss === undefined) return
   throw new EngineError(
     'data_missing',
-    `${loss}. Nothing was changed: put the files back, restore a backup (\`agentos restore\`), or see with ` +
-      '`agentos doctor --repair` what is left; with --yes it begins anew with that',
+    `${loss}. Nothing was changed: put the files back, restore a backup (\`npm run agentos -- restore\`), or see with ` +
+      '`npm run agentos -- doctor --repair` what is left; with --yes it begins anew with that',
     { details: { path } },
   )
 }
@@ -57,7 +57,7 @@ function checkLog(storePath: string, mark: Mark | undefined, warnings: string[])
     throw new EngineError(
       'corrupt_record',
       `${path} is damaged at byte ${log.offset}, in what had been synced. Nothing was changed: restore a backup ` +
-        '(`agentos restore`), or see with `agentos doctor --repair` what would go',
+        '(`npm run agentos -- restore`), or see with `npm run agentos -- doctor --repair` what would go',
       { details: { path, offset: log.offset } },
     )
   }
@@ -89,8 +89,8 @@ function checkContent(path: string, known: Known, warnings: string[]): void {
 function damaged(path: string, text: string): EngineError {
   return new EngineError(
     'corrupt_record',
-    `${path} is damaged: ${text}. Nothing was changed: restore a backup (\`agentos restore\`), or see with ` +
-      '`agentos doctor --repair` what would go',
+    `${path} is damaged: ${text}. Nothing was changed: restore a backup (\`npm run agentos -- restore\`), or see with ` +
+      '`npm run agentos -- doctor --repair` what would go',
     { details: { path } },
   )
 }
