@@ -154,7 +154,8 @@ describe('the first ten minutes of the README', { retry: 0 }, () => {
 
   it('4: an answer ends where five cents do, and the next one is refused', async () => {
     const { out } = await run(4)
-    expect(out).toContain('stopped: length')
+    expect(out).toContain('budget_exceeded: The budget of the session novel ($0.05 per month) has $0.05 left')
+    expect(out).toContain('stopped: budget_exceeded')
     expect(out).toContain('The money left in a budget does not pay for this call')
     expect(provider.requests).toHaveLength(1)
     const { budgets } = await get<{ budgets: Budget[] }>('/v1/budgets')

@@ -1,3 +1,4 @@
+import type { Exhausted } from '@agentos/contracts/ledger'
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { newCallId, unusedCallId } from './call-ids.ts'
 import type { ToolNames } from './tool-names.ts'
@@ -13,6 +14,8 @@ export interface Answer {
   usage: Usage | undefined
   /** Cut off here, since no money for more of it could be had. */
   cut?: true
+  /** The budget that ended it, where `stopReason` is `budget_exceeded`. */
+  budget?: Exhausted
 }
 
 export interface ReasoningEnd {

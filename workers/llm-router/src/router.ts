@@ -163,7 +163,7 @@ export class Router {
       usage: answer.usage ?? { input: 0, output: 0, total: 0 },
       cost,
       stopReason,
-      ...(answer.cut ? { budgetCut: true as const } : {}),
+      ...(answer.budget ? { budget: answer.budget } : {}),
     }
   }
 

@@ -4,15 +4,7 @@ import type * as z from 'zod'
 import { answer, answerStreamed } from './answer.ts'
 import { assertSupported } from './openai-fields.ts'
 import { targetOf } from './openai-request.ts'
-import {
-  chunk,
-  deltaOf,
-  errorReply,
-  finishReason,
-  newIdentity,
-  toChatCompletion,
-  usageChunk,
-} from './openai-response.ts'
+import { chunk, deltaOf, errorReply, lastChunk, newIdentity, toChatCompletion, usageChunk } from './openai-response.ts'
 import { SseResponse } from './sse.ts'
 
 type Raw = z.output<ReturnType<typeof RawResponse>>
@@ -70,7 +62,7 @@ export async function streamCompletion(
       },
     })
     if (!sse.started) await sse.data(chunk(identity, { role: 'assistant', content: '' }))
-    await sse.data(chunk(identity, {}, finishReason(result)))
+    await sse.data(lastChunk(identity, result))
     if (request.stream_options?.include_usage) await sse.data(usageChunk(identity, result))
     await sse.data('[DONE]')
   } catch (error) {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Exhausted } from '@agentos/contracts/ledger'
 import type { StreamFrame, ToolCall } from '@agentos/contracts/llm-router'
 import type { ChatCompletion } from '@agentos/contracts/streaming'
 import { isErrorBody, type OpenAiError, openAiError } from '@agentos/sdk'
@@ -9,6 +10,8 @@ export interface Answer {
   model: string | null
   toolCalls: readonly ToolCall[]
   stopReason: string
+  /** The budget that cut it off. */
+  budget?: Exhausted | undefined
   usage: {
     input: number
     output: number
@@ -32,6 +35,7 @@ export function newIdentity(model: string): Identity {
 const FINISH: Record<string, string> = {
   stop: 'stop',
   length: 'length',
+  budget_exceeded: 'length',
   max_tokens: 'length',
   max_rounds: 'length',
   timeout: 'length',
@@ -39,7 +43,7 @@ const FINISH: Record<string, string> = {
   content_filter: 'content_filter',
 }
 
-export function finishReason(answer: Answer): string {
+function finishReason(answer: Answer): string {
   if (answer.toolCalls.length > 0) return 'tool_calls'
   return FINISH[answer.stopReason] ?? 'stop'
 }
@@ -73,6 +77,7 @@ export function toChatCompletion(identity: Identity, answer: Answer): ChatComple
       },
     ],
     usage: usageOf(answer),
+    ...cutOf(answer),
   }
 }
 
@@ -83,6 +88,16 @@ export function chunk(identity: Identity, delta: object, finish: string | null =
     object: 'chat.completion.chunk',
     choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
   }
+}
+
+/** The last chunk of the answer: why it ended. */
+export function lastChunk(identity: Identity, answer: Answer): object {
+  return { ...chunk(identity, {}, finishReason(answer)), ...cutOf(answer) }
+}
+
+/** OpenAI has no word for it, so a client reads `length`, and whoever wants to know more this field of ours. */
+function cutOf({ budget }: Answer): Pick<ChatCompletion, 'budget_exceeded'> {
+  return budget ? { budget_exceeded: budget } : {}
 }
 
 /** The chunk after the last, where the client asked for usage. */

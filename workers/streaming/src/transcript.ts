@@ -3,7 +3,7 @@ import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
 import * as z from 'zod'
 import { answerStreamed } from './answer.ts'
 import { assertJson, json, parseBody, streamCompletion } from './completion.ts'
-import { chunk, deltaOf, errorReply, finishReason, newIdentity } from './openai-response.ts'
+import { chunk, deltaOf, errorReply, lastChunk, newIdentity } from './openai-response.ts'
 import { SSE_HEADERS } from './sse.ts'
 
 type Raw = z.output<ReturnType<typeof RawResponse>>
@@ -47,7 +47,7 @@ async function wholeTranscript(body: z.output<typeof chatBody>, ctx: HandlerCont
       first = false
     },
   })
-  write(chunk(identity, {}, finishReason(result)))
+  write(lastChunk(identity, result))
   lines.push('data: [DONE]\n\n')
   return { status_code: 200, headers: SSE_HEADERS, body: lines.join('') }
 }
