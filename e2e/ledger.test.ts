@@ -2,7 +2,7 @@ import * as ledger from '@agentos/contracts/ledger'
 import * as llm from '@agentos/contracts/llm-router'
 import { type IIIClient, InvocationError, type OutputOf } from '@agentos/sdk'
 import { type RecordedRequest, type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 /** Micro-dollars per token of the model that the provider counts. */
@@ -157,7 +157,8 @@ describe('budgets on a running engine', () => {
     })
     const long = { messages: [{ role: 'user' as const, content: 'hi' }], model: 'bank/dear', maxTokens: 8_000 }
     const done = await system.client().call(llm.complete, { ...long, agentId: 'poor' })
-    expect(done.stopReason).toBe('length')
+    expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: { ...FIVE_CENTS, leftMicroUsd: 50_000 } })
+    expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) has $0.05 left')
     expect(told).toBeGreaterThan(4_900)
     expect(done.cost.microUsd).toBeLessThanOrEqual(50_000)
     expect(done.cost.microUsd).toBeGreaterThan(49_000)
@@ -185,7 +186,7 @@ describe('budgets on a running engine', () => {
       model: 'bank/dear',
       stream: { ...writerRef, direction: 'write' },
     })
-    expect(done).toMatchObject({ stopReason: 'length', budgetCut: true })
+    expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: FIVE_CENTS })
     expect(done.content.length).toBeLessThan(5 * 8_000)
     await expect.poll(() => provider.answering).toBe(0)
     const { spentMicroUsd, limitMicroUsd } = await realmBudget()
@@ -306,4 +307,92 @@ describe('budgets of a chat', () => {
   })
 })
 
+/** An answer that ends with the money, at every door. */
+describe('an answer that a budget cuts off says so, and with which amount:', () => {
+  let provider: Simulator
+  let system: System
+  beforeAll(async () => {
+    provider = await startOpenAiSimulator(({ body }) => {
+      const limit = Number(body.max_completion_tokens ?? body.max_tokens)
+      return { text: 'word '.repeat(limit), stop: 'length', usage: { input: 100, output: limit } }
+    })
+    system = await startSystem({
+      workers: ALL_WORKERS,
+      env: NO_LOCAL_MODELS,
+      workerEnv: { 'llm-router': { OPENAI_API_KEY: provider.key } },
+      config: {
+        workers: [
+          {
+            name: 'llm-router',
+            config: {
+              providers: { bank: { baseUrl: provider.url, keyEnv: 'OPENAI_API_KEY' } },
+              prices: { [MODEL]: PRICE },
+              default: MODEL,
+            },
+          },
+        ],
+      },
+    })
+  })
+  afterAll(async () => {
+    await system?.stop()
+    await provider?.close()
+  })
+  beforeEach(async () => {
+    const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets')
+    for (const { id } of body.budgets) await system.api('DELETE', `/v1/budgets/${id}`, undefined, { owner: true })
+    await system.api('POST', '/v1/budgets', { limitMicroUsd: 5_000 }, { owner: true })
+  })
+
+  const cut = {
+    limitMicroUsd: 5_000,
+    leftMicroUsd: 5_000,
+    message: expect.stringContaining('of the realm realm-default'),
+  }
+  const chat = { message: 'Write a novel' }
+  const completion = { messages: [{ role: 'user', content: 'Write a novel' }] }
+  const post = (path: string, body: object) => system.api<Record<string, unknown>>('POST', path, body)
+  const events = async (path: string, body: object): Promise<Record<string, unknown>[]> => {
+    const response = await fetch(`${system.httpUrl}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...body, stream: true }),
+    })
+    const data = [...(await response.text()).matchAll(/^data: (\{.*)$/gm)]
+    return data.map(([, json]) => JSON.parse(json!) as Record<string, unknown>)
+  }
+
+  it.each(['/v1/chat', '/v1/chat/stream'])('whole at %s', async (path) => {
+    const { body } = await post(path, chat)
+    expect(body).toMatchObject({ stopReason: 'budget_exceeded', budget: cut })
+  })
+
+  it.each(['/v1/chat', '/v1/chat/stream'])('as a stream at %s', async (path) => {
+    const done = (await events(path, chat)).at(-1)
+    expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: cut })
+  })
+
+  it.each([MODEL, 'agent/default'])('OpenAI’s completions of %s', async (model) => {
+    const { body } = await post('/v1/chat/completions', { ...completion, model })
+    expect(body).toMatchObject({ choices: [{ finish_reason: 'length' }], budget_exceeded: cut })
+  })
+
+  it.each([MODEL, 'agent/default'])('OpenAI’s completions of %s as a stream', async (model) => {
+    const last = (await events('/v1/chat/completions', { ...completion, model })).at(-1)
+    expect(last).toMatchObject({ choices: [{ finish_reason: 'length' }], budget_exceeded: cut })
+  })
+
+  it('OpenAI’s chunks of an agent', async () => {
+    const last = (await events('/v1/chat/completions/stream', chat)).at(-1)
+    expect(last).toMatchObject({ choices: [{ finish_reason: 'length' }], budget_exceeded: cut })
+  })
+
+  it('but not one that is as long as the request lets it be', async () => {
+    const { body } = await post('/v1/chat/completions', { ...completion, model: MODEL, max_tokens: 5 })
+    expect(body).toMatchObject({ choices: [{ finish_reason: 'length' }] })
+    expect(body).not.toHaveProperty('budget_exceeded')
+  })
+})
+
+const FIVE_CENTS = { limitMicroUsd: 50_000 }
 const elsewhere = { provider: 'p', model: 'm', inputTokens: 1, outputTokens: 1 }

@@ -268,6 +268,24 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     expectClean(browser)
   })
 
+  it('says below an answer which budget cut it off', async () => {
+    const limit = { limitMicroUsd: 500_000 }
+    const { body: budget } = await system.api<{ id: string }>('POST', '/v1/budgets', limit, { owner: true })
+    await using browser = await openAsOwner()
+    const { page } = browser
+    model.play(({ body }) => {
+      const output = Number(body.max_completion_tokens ?? body.max_tokens)
+      return { text: 'Once', stop: 'length', usage: { input: 1, output } }
+    })
+    await view(page, 'Chat')
+    await ask(page, 'A novel, please')
+    await answer(page).getByText('budget_exceeded').waitFor()
+    await answer(page).getByText('The budget of the realm realm-default ($0.50 per month)').waitFor()
+    await answer(page).getByText('cut off at the end of its budget').waitFor()
+    await system.api('DELETE', `/v1/budgets/${budget.id}`, undefined, { owner: true })
+    expectClean(browser)
+  })
+
   it('has room on a telephone, and shows a guest only what is a guest’s', async () => {
     await using browser = await openBrowser({ width: 390, height: 844 })
     const { page } = browser

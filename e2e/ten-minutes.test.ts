@@ -9,10 +9,13 @@ import {
   startSmtpSimulator,
 } from '@agentos/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { ALL_WORKERS, type ChatReply } from './support/all-workers.ts'
-import { ReadmeShell, shellBlocks } from './support/readme-shell.ts'
+import { blocksOf, ReadmeShell } from './support/readme-shell.ts'
 
-const [setUp, ...steps] = shellBlocks('The first ten minutes')
+const [setUp, ...steps] = blocksOf('The first ten minutes', 'sh')
+/** What step 4 adds to config.yaml for a model on this host. */
+const [localPrice] = blocksOf('The first ten minutes', 'yaml')
 const STORY = Array.from({ length: 60 }, (_, n) => `word${n}`).join(' ')
 /** Who is killed while a story is told. */
 const VICTIMS: Record<string, string> = { harbour: 'agent-core', ship: 'llm-router', bell: 'engine', tide: 'engine' }
@@ -64,7 +67,7 @@ function answer(request: RecordedRequest): SimulatedAnswer {
   if (id) return { toolCalls: [{ name: id.replace('::', '__'), arguments: JSON.parse(args!) }], ...usage(10) }
   const [, subject] = /^Tell me a long story about a (\w+)/.exec(said) ?? []
   if (subject) return { text: `${STORY} ${subject}`, midway: () => untilKilled(subject, request), ...usage(80) }
-  if (/^Write/.test(said)) return novel(Number(request.body.max_completion_tokens), input)
+  if (/^Write/.test(said)) return novel(Number(request.body.max_completion_tokens ?? request.body.max_tokens), input)
   if (/^What do you know/.test(said)) return { text: `I know this: ${text(messages[0]!.content)}`, ...usage(20) }
   return { text: '17 × 23 = 391', ...usage(8) }
 }
@@ -154,7 +157,8 @@ describe('the first ten minutes of the README', { retry: 0 }, () => {
 
   it('4: an answer ends where five cents do, and the next one is refused', async () => {
     const { out } = await run(4)
-    expect(out).toContain('stopped: length')
+    expect(out).toContain('budget_exceeded: The budget of the session novel ($0.05 per month) has $0.05 left')
+    expect(out).toContain('stopped: budget_exceeded')
     expect(out).toContain('The money left in a budget does not pay for this call')
     expect(provider.requests).toHaveLength(1)
     const { budgets } = await get<{ budgets: Budget[] }>('/v1/budgets')
@@ -234,5 +238,27 @@ describe('the first ten minutes of the README', { retry: 0 }, () => {
     expect(provider.requests).toHaveLength(0)
     expect(mails.received).toHaveLength(1)
     expect(provider.refused).toEqual([])
+  })
+})
+
+describe('a reader without a key, with a model on this host', { retry: 0 }, () => {
+  it('4: sees an answer end where five cents of a made-up price do, and the next one refused', async () => {
+    const ollama = await startOpenAiSimulator(answer, { models: ['qwen3:4b'], keyless: true })
+    const entries = parse(localPrice!) as { name: string; config: Record<string, unknown> }[]
+    const env = { AGENTOS_LOCAL_MODELS: `ollama=${ollama.url}` }
+    const host = await Supervised.start({ workers: ALL_WORKERS, entries, env })
+    try {
+      const { out } = await new ReadmeShell(host).run(setUp! + steps[3]!)
+      expect(out).toContain('budget_exceeded: The budget of the session novel ($0.05 per month) has $0.05 left')
+      expect(out).toMatch(/ollama\/qwen3:4b · .* · \$0\.0\d+ · stopped: budget_exceeded/)
+      expect(out).toContain('The money left in a budget does not pay for this call')
+      expect(ollama.requests).toHaveLength(1)
+      const { body } = await host.api<{ budgets: Budget[] }>('GET', '/v1/budgets')
+      expect(body.budgets).toMatchObject([{ sessionId: 'novel', limitMicroUsd: 50_000, reservedMicroUsd: 0 }])
+      expect(body.budgets[0]!.spentMicroUsd).toBeGreaterThan(45_000)
+    } finally {
+      await host.stop()
+      await ollama.close()
+    }
   })
 })

@@ -8,12 +8,13 @@ const README = join(import.meta.dirname, '../../README.md')
 /** Where `npm start` listens unless it is told otherwise. */
 const ADDRESS = 'http://127.0.0.1:3111'
 
-/** The shell blocks of one section of the README, in order. */
-export function shellBlocks(section: string): string[] {
+/** The blocks of one section of the README in one language, in order. */
+export function blocksOf(section: string, language: 'sh' | 'yaml'): string[] {
   const text = readFileSync(README, 'utf8').split(/^## /m)
   const found = text.find((part) => part.startsWith(`${section}\n`))
   if (!found) throw new Error(`The README has no section ${section}`)
-  return [...found.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!)
+  const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm')
+  return [...found.matchAll(fence)].map(([, block]) => block!)
 }
 
 /**

@@ -76,6 +76,15 @@ describe('a chat on the terminal', () => {
     expect(() => refused.chat.show({ event: 'error', data: failed })).toThrow('No')
   })
 
+  it('says which budget cut the answer off, and how much it was', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'text', data: { text: 'Once upon' } })
+    const budget = { message: 'The budget of the session novel ($0.05 per month) has $0.01 left' }
+    chat.show({ event: 'done', data: { model: 'm', stopReason: 'budget_exceeded', budget } })
+    chat.finish()
+    expect(screen()).toBe(`Once upon\nbudget_exceeded: ${budget.message}\nm · stopped: budget_exceeded\n`)
+  })
+
   it('says which tool failed, and why', () => {
     const { chat, screen } = reply()
     chat.show({ event: 'toolResult', data: { id: 'memory::search', ok: true, durationMs: 3 } })

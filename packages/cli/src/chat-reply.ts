@@ -13,6 +13,8 @@ export interface ChatResult {
   usage?: { input: number; output: number }
   cost?: { microUsd: number | null }
   stopReason?: string
+  /** What cut the answer off. */
+  budget?: { message: string }
 }
 
 /** Shows the events of one streamed chat: text as it can be read, tools and the last line dimmed. */
@@ -62,6 +64,7 @@ export class ChatReply {
     // An agent that streamed nothing still answered something.
     if (result?.content && this.text === '') this.say(result.content)
     this.newLine()
+    if (result?.budget) this.aside(`${result.stopReason}: ${result.budget.message}`)
     if (result) this.aside(facts(result))
     return result
   }

@@ -2,6 +2,7 @@ import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
 import { answerOptions } from './answer-options.ts'
 import { Grant } from './grant.ts'
+import { Exhausted } from './ledger.ts'
 import { FilePart, ImagePart, Message, TextPart } from './message.ts'
 
 const AGENT_ID = /^[\p{L}\p{N}][\p{L}\p{N}_.:-]{0,127}$/u
@@ -172,11 +173,23 @@ const StreamRef = () =>
   z.object({ channel_id: z.string(), access_key: z.string(), direction: z.enum(['read', 'write']) })
 
 /**
- * Why the loop ended. `max_rounds`, `max_tokens` and `timeout` are limits of this chat, `length` the model's own.
+ * Why the loop ended. `max_rounds`, `max_tokens` and `timeout` are limits of this chat, `length` the model's own;
+ * `budget_exceeded`: the answer was cut off where the money ended.
  * `waiting`: it has not ended; its run waits for a person and goes on by itself.
  */
 export const StopReason = () =>
-  z.enum(['stop', 'length', 'content_filter', 'interrupted', 'max_rounds', 'max_tokens', 'timeout', 'waiting', 'other'])
+  z.enum([
+    'stop',
+    'length',
+    'budget_exceeded',
+    'content_filter',
+    'interrupted',
+    'max_rounds',
+    'max_tokens',
+    'timeout',
+    'waiting',
+    'other',
+  ])
 
 export const ToolCallReport = () =>
   z.object({
@@ -260,6 +273,8 @@ export const chat = defineFunction({
       /** There was no such agent, and there is one now. */
       agentCreated: z.boolean().optional(),
       stopReason: StopReason(),
+      /** The budget that cut the answer off, where `stopReason` is `budget_exceeded`. */
+      budget: Exhausted().optional(),
       toolCalls: z.array(ToolCallReport()),
     }),
   http: [

@@ -305,6 +305,18 @@ export const watched = defineFunction({
   access: 'owner',
 })
 
+/** The budget that pays for no more of a call. */
+export const Exhausted = () =>
+  z.object({
+    budgetId: z.string(),
+    limitMicroUsd: z.number().int(),
+    /** Not spent when it was asked; what this call holds is in it. */
+    leftMicroUsd: z.number().int(),
+    /** Whose budget it is and both amounts, as a sentence for people. */
+    message: z.string(),
+  })
+export type Exhausted = z.output<ReturnType<typeof Exhausted>>
+
 /**
  * Holds money in every budget that applies, or in none. Waits in order while other calls hold what this one lacks;
  * `budget_exceeded` only where what is left would not pay `minimumMicroUsd` even if all of them gave everything back;
@@ -341,6 +353,8 @@ export const reserve = defineFunction({
       heldMicroUsd: z.number().int(),
       /** At least `heldMicroUsd`: what could be held for this call now, up to `wantedMicroUsd`. */
       affordableMicroUsd: z.number().int(),
+      /** The budget that keeps this below `wantedMicroUsd`; null where none does. */
+      exhausted: Exhausted().nullable(),
       /** To be renewed by `extend` within this time; else the call counts as charged. */
       leaseMs: z.number().int(),
     }),
@@ -359,7 +373,12 @@ export const extend = defineFunction({
       /** What is to be held in all; the lease alone is renewed where it is held already. */
       holdMicroUsd: MicroUsd().default(0),
     }),
-  output: () => z.object({ heldMicroUsd: z.number().int() }),
+  output: () =>
+    z.object({
+      heldMicroUsd: z.number().int(),
+      /** The budget that keeps this below what was asked for; null where none does. */
+      exhausted: Exhausted().nullable(),
+    }),
   effects: 'write',
   idempotent: true,
   access: 'owner',

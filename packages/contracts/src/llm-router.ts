@@ -1,6 +1,7 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
 import { answerOptions } from './answer-options.ts'
+import { Exhausted } from './ledger.ts'
 import { Message, Part, ToolCall, ToolCallPart } from './message.ts'
 
 export { Reasoning, ResponseFormat } from './answer-options.ts'
@@ -53,8 +54,12 @@ export const Usage = () =>
 /** Integer micro-dollars; `null` where no sourced price is known for the model. */
 export const Cost = () => z.object({ microUsd: z.number().int().nullable(), priced: z.boolean() })
 
-/** `interrupted`: the provider broke the answer off. `other`: for a reason that is not known here. The answer may lack its end. */
-export const StopReason = () => z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'interrupted', 'other'])
+/**
+ * `length`: at the model's longest answer or the request's; `budget_exceeded`: where the money for more ended;
+ * `interrupted`: the provider broke the answer off; `other`: for a reason that is not known here, and it may lack its end.
+ */
+export const StopReason = () =>
+  z.enum(['stop', 'length', 'budget_exceeded', 'tool_calls', 'content_filter', 'interrupted', 'other'])
 
 /** What travels on the stream's channel, one JSON text frame each. A tool call is sent once it is whole. */
 export const StreamFrame = () =>
@@ -145,8 +150,8 @@ export const Completion = () =>
     stopReason: StopReason(),
     /** The provider's own word, where `stopReason` is `interrupted` or `other`. */
     stopDetail: z.string().optional(),
-    /** The answer was cut off in the middle of its stream: no budget paid for more. `stopReason` is `length` then. */
-    budgetCut: z.literal(true).optional(),
+    /** The budget that cut the answer off, where `stopReason` is `budget_exceeded`. */
+    budget: Exhausted().optional(),
   })
 
 /** Resolves provider and model without calling anything; works without any key. */

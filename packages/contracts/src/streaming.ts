@@ -1,5 +1,6 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
+import { Exhausted } from './ledger.ts'
 
 const Ref = () => z.object({ channel_id: z.string(), access_key: z.string(), direction: z.enum(['read', 'write']) })
 
@@ -149,11 +150,14 @@ export const ChatCompletion = () =>
           tool_calls: z.array(FunctionCall()).optional(),
         }),
         logprobs: z.null(),
+        /** As OpenAI's; `length` also where a budget cut the answer off. */
         finish_reason: z.string(),
         /** The provider's own word, where this API has none for it. */
         native_finish_reason: z.string().optional(),
       }),
     ),
+    /** Ours, also in the last chunk of a stream: the budget that cut the answer off. */
+    budget_exceeded: Exhausted().optional(),
     usage: z.object({
       prompt_tokens: z.number().int(),
       completion_tokens: z.number().int(),
@@ -198,6 +202,9 @@ export const chat = defineFunction({
       usage: z.unknown(),
       /** There was no such agent, and there is one now. */
       agentCreated: z.boolean().optional(),
+      /** With `budget`, which says how much it was: the answer was cut off where the money ended. */
+      stopReason: z.literal('budget_exceeded').optional(),
+      budget: Exhausted().optional(),
     }),
   http: { route: 'POST /v1/chat/stream', stream: true },
   effects: 'external',

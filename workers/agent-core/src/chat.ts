@@ -113,7 +113,7 @@ class ChatTurn {
         await this.append([
           limit ? { role: 'assistant', content: completion.content || '(stopped at a limit)' } : assistant,
         ])
-        return this.output(completion.content, limit ?? stopOf(completion))
+        return this.output(completion.content, limit ?? stopOf(completion), completion)
       }
       await this.takeTurn()
       const outcomes = await runner.run(ctx, completion.toolCalls)
@@ -208,7 +208,7 @@ class ChatTurn {
     return this.output(`${what} It goes on by itself once that is decided: run ${this.ctx.run}.`, 'waiting')
   }
 
-  private output(content: string, stopReason: Stop): ChatOutput {
+  private output(content: string, stopReason: Stop, { budget }: Pick<Completion, 'budget'> = {}): ChatOutput {
     return {
       content,
       model: this.totals.model,
@@ -221,6 +221,7 @@ class ChatTurn {
       agentId: this.agent.id,
       ...(this.created ? { agentCreated: true } : {}),
       stopReason,
+      ...(stopReason === 'budget_exceeded' && budget ? { budget } : {}),
       toolCalls: this.totals.toolCalls,
     }
   }

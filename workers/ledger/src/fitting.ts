@@ -38,9 +38,14 @@ export function fit(accounts: readonly Account[], demand: Demand, patient = true
   return { is: 'waiting', tight: tight.map(keyOf) }
 }
 
+/** The one that has least to give; undefined where none has a limit. */
+export function tightest(accounts: readonly Account[]): Account | undefined {
+  return accounts.filter(isHard).toSorted((a, b) => freeIn(a) - freeIn(b))[0]
+}
+
 /** How much of `more` can be held in addition now. */
 export function roomFor(accounts: readonly Account[], more: number): number {
-  const free = accounts.filter(isHard).map((account) => leftIn(account) - account.balance.reserved)
+  const free = accounts.filter(isHard).map(freeIn)
   return Math.max(0, Math.min(more, ...free))
 }
 
@@ -62,4 +67,8 @@ export function isHard({ budget }: Account): boolean {
 /** What is not spent yet; what others hold is still in it. */
 export function leftIn({ budget, balance }: Account): number {
   return budget.limit - balance.spent
+}
+
+function freeIn(account: Account): number {
+  return leftIn(account) - account.balance.reserved
 }

@@ -119,10 +119,11 @@ describe('the ledger', () => {
   it('extends as far as there is room, and never waits for it', async () => {
     const id = await bench.budget(100)
     const { reservation } = await bench.reserve(40)
-    expect(await bench.ledger.extend(reservation!, 70)).toBe(70)
-    expect(await bench.ledger.extend(reservation!, 70)).toBe(70)
+    const whole = { held: 70, exhausted: null }
+    expect(await bench.ledger.extend(reservation!, 70)).toEqual(whole)
+    expect(await bench.ledger.extend(reservation!, 70)).toEqual(whole)
     await bench.reserve(20)
-    expect(await bench.ledger.extend(reservation!, 500)).toBe(80)
+    expect(await bench.ledger.extend(reservation!, 500)).toMatchObject({ held: 80, exhausted: { limitMicroUsd: 100 } })
     expect(bench.balance(id).reserved).toBe(100)
   })
 

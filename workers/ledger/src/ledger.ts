@@ -1,8 +1,9 @@
+import type { Exhausted } from '@agentos/contracts/ledger'
 import { AgentError, newId } from '@agentos/sdk'
 import type { Alert } from './alerts.ts'
 import { type Account, Book, type Reservation } from './book.ts'
 import { accountKey, type BudgetRecord, type Draft, type Entry, type Purpose, type Subject } from './entry.ts'
-import { type Demand, fit, isHard, leftIn, linesOf, roomFor } from './fitting.ts'
+import { type Demand, fit, isHard, leftIn, linesOf, roomFor, tightest } from './fitting.ts'
 import type { Journal } from './journal.ts'
 import { Leases } from './leases.ts'
 import { Queue } from './queue.ts'
@@ -31,6 +32,8 @@ export interface Held {
   reservation: string | null
   held: number
   affordable: number
+  /** Why `affordable` is less than was wanted. */
+  exhausted: Exhausted | null
 }
 
 export interface Spend {
@@ -110,17 +113,20 @@ export class Ledger {
     }
   }
 
-  /** What is held in all afterwards. */
-  extend(id: string, hold: number): Promise<number> {
+  /** What is held in all afterwards, and why it is less than `hold`. */
+  extend(id: string, hold: number): Promise<{ held: number; exhausted: Exhausted | null }> {
     return this.decide(async (book) => {
       const reservation = this.find(book, id)
       if (reservation.state !== 'open') throw over(reservation)
       this.leases.renew(id)
-      const more = roomFor(this.accountsOf(book, reservation), hold - reservation.amount)
-      if (more <= 0) return reservation.amount
+      const accounts = this.accountsOf(book, reservation)
+      const before = reservation.amount
+      const more = roomFor(accounts, hold - before)
+      const exhausted = before + more < hold ? exhaustedOf(accounts) : null
+      if (more <= 0) return { held: before, exhausted }
       const lines = linesOf(reservation.accounts, { reserved: more, spent: 0 })
       await this.options.journal.append({ kind: 'extend', reservation: id, lines })
-      return reservation.amount + more
+      return { held: before + more, exhausted }
     })
   }
 
@@ -280,11 +286,13 @@ export class Ledger {
     if (known) {
       if (known.state !== 'open') throw over(known)
       this.leases.renew(known.id)
-      return { reservation: known.id, held: known.amount, affordable: Math.max(known.amount, known.affordable) }
+      const affordable = Math.max(known.amount, known.affordable)
+      const exhausted = affordable < request.wanted ? exhaustedOf(this.accountsOf(book, known)) : null
+      return { reservation: known.id, held: known.amount, affordable, exhausted }
     }
     await this.bookLost(book, request)
     const accounts = book.accounts(request.subject, this.options.now())
-    if (accounts.length === 0) return { reservation: null, held: 0, affordable: request.wanted }
+    if (accounts.length === 0) return { reservation: null, held: 0, affordable: request.wanted, exhausted: null }
     const fitting = fit(accounts, request, patient)
     const places = accounts.map(({ budget, window }) => ({ budget: budget.id, window }))
     const behind = places.some((place) => blocked.has(accountKey(place)))
@@ -307,6 +315,8 @@ export class Ledger {
     }
     const id = newId('rsv')
     const { key, call, subject, purpose } = request
+    const { hold: held, affordable } = fitting
+    const exhausted = affordable < request.wanted ? exhaustedOf(accounts) : null
     const billingCode = accounts.find(({ budget }) => budget.billingCode !== null)?.budget.billingCode
     await this.options.journal.append({
       kind: 'reserve',
@@ -315,11 +325,11 @@ export class Ledger {
       ...(call === undefined ? {} : { call }),
       subject,
       purpose: { ...purpose, ...(billingCode ? { billingCode } : {}) },
-      affordable: fitting.affordable,
-      lines: linesOf(places, { reserved: fitting.hold, spent: 0 }),
+      affordable,
+      lines: linesOf(places, { reserved: held, spent: 0 }),
     })
     this.leases.renew(id)
-    return { reservation: id, held: fitting.hold, affordable: fitting.affordable }
+    return { reservation: id, held, affordable, exhausted }
   }
 
   /** The call is made again, so whoever held money for it before is gone, and what the provider charges is not known. */
@@ -361,7 +371,21 @@ function alertOf({ budget, window, balance }: { budget: BudgetRecord; window: st
   return { budget, window, spent: balance.spent }
 }
 
+/** Says which of them pays for no more. */
+function exhaustedOf(accounts: readonly Account[]): Exhausted | null {
+  const account = tightest(accounts)
+  if (!account) return null
+  const { budget } = account
+  const left = Math.max(0, leftIn(account))
+  const message = `${nameOf(budget)} has ${dollars(left)} left, and that pays for no more of this answer`
+  return { budgetId: budget.id, limitMicroUsd: budget.limit, leftMicroUsd: left, message }
+}
+
 function refusal(budget: BudgetRecord, left: number, minimum: number): string {
+  return `${nameOf(budget)} has ${dollars(Math.max(0, left))} left; this call needs at least ${dollars(minimum)}`
+}
+
+function nameOf(budget: BudgetRecord): string {
   const { agent, session, run } = budget
   const owner =
     agent !== undefined
@@ -372,7 +396,7 @@ function refusal(budget: BudgetRecord, left: number, minimum: number): string {
           ? `the run ${run}`
           : `the realm ${budget.realm}`
   const per = budget.period === 'total' ? 'in all' : `per ${budget.period}`
-  return `The budget of ${owner} (${dollars(budget.limit)} ${per}) has ${dollars(Math.max(0, left))} left; this call needs at least ${dollars(minimum)}`
+  return `The budget of ${owner} (${dollars(budget.limit)} ${per})`
 }
 
 function dollars(microUsd: number): string {

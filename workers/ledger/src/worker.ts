@@ -112,7 +112,7 @@ export const worker = defineWorker({
     }),
     serve(contract.reserve, async (input, ctx) => {
       assertWorker(ctx)
-      const { reservation, held, affordable } = await ledger().reserve(
+      const { reservation, held, affordable, exhausted } = await ledger().reserve(
         {
           key: input.key,
           ...(input.call ? { call: input.call } : {}),
@@ -128,12 +128,14 @@ export const worker = defineWorker({
         reservationId: reservation,
         heldMicroUsd: held,
         affordableMicroUsd: affordable,
+        exhausted,
         leaseMs: opened!.leaseMs,
       }
     }),
     serve(contract.extend, async ({ reservationId, holdMicroUsd }, ctx) => {
       assertWorker(ctx)
-      return { heldMicroUsd: await ledger().extend(reservationId, holdMicroUsd) }
+      const { held, exhausted } = await ledger().extend(reservationId, holdMicroUsd)
+      return { heldMicroUsd: held, exhausted }
     }),
     serve(contract.settle, async ({ reservationId, microUsd, inputTokens, outputTokens, maybeCharged }, ctx) => {
       assertWorker(ctx)

@@ -1,3 +1,4 @@
+import type { Exhausted } from '@agentos/contracts/ledger'
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { newCallId, unusedCallId } from './call-ids.ts'
 import { type Counts, countsOf, merged, usageOf } from './counts.ts'
@@ -17,6 +18,8 @@ export interface Answer {
   usage: Usage
   /** Cut off here, since no money for more of it could be had. */
   cut?: true
+  /** The budget that ended it, where `stopReason` is `budget_exceeded`. */
+  budget?: Exhausted
 }
 
 export interface ReasoningEnd {

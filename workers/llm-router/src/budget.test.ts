@@ -16,9 +16,10 @@ class FakeLedger {
       reservationId: 'rsv',
       heldMicroUsd: 2_000,
       affordableMicroUsd: 2_000,
+      exhausted: null,
       leaseMs: 60_000,
     }),
-    'ledger::extend': () => ({ heldMicroUsd: 2_000 }),
+    'ledger::extend': () => ({ heldMicroUsd: 2_000, exhausted: null }),
     'ledger::settle': () => ({ spentMicroUsd: 0, overdraft: false }),
     'ledger::release': () => ({ released: true }),
   }
@@ -159,7 +160,7 @@ describe('budgets before a request', () => {
       affordableMicroUsd: 10_116,
       leaseMs: 60_000,
     })
-    ledger.answers['ledger::extend'] = () => ({ heldMicroUsd: 4_116 })
+    ledger.answers['ledger::extend'] = () => ({ heldMicroUsd: 4_116, exhausted: null })
     const { meter } = (await hold())!
     meter.count(700, [])
     expect(await meter.goesOn()).toBe(true)

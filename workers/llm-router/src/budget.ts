@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Exhausted } from '@agentos/contracts/ledger'
 import * as ledger from '@agentos/contracts/ledger'
 import type { CompletionInput, Usage } from '@agentos/contracts/llm-router'
 import { AgentError, type Caller, InvocationError, newId } from '@agentos/sdk'
@@ -60,7 +61,7 @@ export class Budgets {
     let answer: Answer | undefined
     try {
       answer = await ask(hold)
-      return answer
+      return hold ? hold.judge(answer) : answer
     } finally {
       await (answer ? hold?.done(answer.usage) : hold?.failed())
     }
@@ -94,7 +95,7 @@ export class Budgets {
       this.self.call(ledger.release, { key: reserve.key }).catch(() => {})
       throw error
     })
-    const { reservationId, heldMicroUsd, affordableMicroUsd, leaseMs } = held
+    const { reservationId, heldMicroUsd, affordableMicroUsd, leaseMs, exhausted } = held
     if (reservationId === null) return undefined
     if (!rates) {
       await this.self.call(ledger.release, { reservationId }).catch(() => {})
@@ -102,11 +103,13 @@ export class Budgets {
     }
     const tokensFor = (microUsd: number) =>
       rates.output === 0 ? wanted : Math.max(1, Math.floor((microUsd - inputTokens * rates.input) / rates.output))
+    const limit = Math.min(wanted, tokensFor(affordableMicroUsd))
     return new Hold(this.self, {
       id: reservationId,
       facts,
       inputTokens,
-      limit: Math.min(wanted, tokensFor(affordableMicroUsd)),
+      limit,
+      exhausted: limit < wanted ? (exhausted ?? undefined) : undefined,
       held: heldMicroUsd,
       leaseMs,
       totalMs: request.totalMs,
@@ -143,6 +146,8 @@ interface HoldParts {
   facts: ModelFacts
   inputTokens: number
   limit: number
+  /** The budget that keeps `limit` below what the answer may have. */
+  exhausted: Exhausted | undefined
   held: number
   leaseMs: number
   totalMs: number
@@ -158,12 +163,15 @@ export class Hold implements Cover {
   private readonly self: Caller
   private readonly parts: HoldParts
   private held: number
+  /** The budget that had no more to give. */
+  private exhausted: Exhausted | undefined
   private readonly renewal: NodeJS.Timeout
 
   constructor(self: Caller, parts: HoldParts) {
     this.self = self
     this.parts = parts
     this.held = parts.held
+    this.exhausted = parts.exhausted
     this.meter = new Meter(this)
     // A request that is longer under way than it may be is lost: its lease runs out.
     const renewals = Math.ceil((3 * parts.totalMs) / parts.leaseMs)
@@ -190,8 +198,18 @@ export class Hold implements Cover {
     const before = this.tokens
     const holdMicroUsd = price(Math.min(limit, before + CHUNK))
     const extended = await this.self.call(ledger.extend, { reservationId: id, holdMicroUsd }).catch(() => undefined)
-    if (extended) this.held = extended.heldMicroUsd
+    if (extended) {
+      this.held = extended.heldMicroUsd
+      this.exhausted = this.parts.exhausted ?? extended.exhausted ?? undefined
+    }
     return this.tokens > before
+  }
+
+  /** Tells an answer that ended with the money from one that is as long as it may be. */
+  judge(answer: Answer): Answer {
+    const budget = answer.cut ? this.exhausted : this.parts.exhausted
+    if (!budget || answer.stopReason !== 'length') return answer
+    return { ...answer, stopReason: 'budget_exceeded', budget }
   }
 
   /** The counts of an answer whose end was cut off here. */

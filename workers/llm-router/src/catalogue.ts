@@ -19,7 +19,7 @@ export interface Provider {
   /** '' where no key is needed. */
   keyEnv: string
   format: FormatName
-  /** Runs on this host and costs nothing. */
+  /** Runs on this host, and costs nothing but what the owner says. */
   local: boolean
   /** Whether it is asked if it is there. */
   probed: boolean
@@ -44,6 +44,8 @@ export class Catalogue {
   readonly providers = new Map<string, Provider>()
   readonly aliases = new Map<string, string>()
   private readonly facts = new Map<string, ModelFacts>()
+  /** Of all models of a provider that have none of their own. */
+  private readonly prices = new Map<string, { price: Price; source: string }>()
   /** What in the settings could not be used, to be logged once. */
   readonly warnings: string[] = []
 
@@ -63,9 +65,15 @@ export class Catalogue {
   /** Facts of the model; where it is not in the table, those that hold for any. */
   model(provider: string, id: string): ModelFacts {
     const known = this.facts.get(keyOf(provider, id))
-    if (known) return known
+    const price = known?.price ? undefined : this.prices.get(provider)
+    if (known) return price ? { ...known, ...price } : known
     const facts = { provider, id, tools: true, vision: true, sampling: true, retired: false }
-    return { ...facts, reasoning: false, source: undefined, asOf: undefined }
+    return { ...facts, reasoning: false, source: undefined, asOf: undefined, ...price }
+  }
+
+  /** What runs on this host is paid by nobody, unless the owner gave it a price. */
+  isFree(provider: string, id: string): boolean {
+    return this.providers.get(provider)?.local === true && this.model(provider, id).price === undefined
   }
 
   models(provider?: string): ModelFacts[] {
@@ -140,7 +148,9 @@ export class Catalogue {
       this.warnings.push(`prices: "${key}" is not provider/model of a known provider; ignored`)
       return
     }
-    this.facts.set(key, { ...this.model(provider, id), price, source: source ?? 'config.yaml', asOf: undefined })
+    const told = { price, source: source ?? 'config.yaml' }
+    if (id === '*') this.prices.set(provider, told)
+    else this.facts.set(key, { ...this.model(provider, id), ...told, asOf: undefined })
   }
 }
 

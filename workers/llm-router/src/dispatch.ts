@@ -180,16 +180,16 @@ export class Dispatcher {
     }
   }
 
-  /** With the money that a budget wants held for it. What runs on this host is paid by nobody. */
+  /** With the money that a budget wants held for it. */
   private paid(
     provider: Provider,
     choice: ModelChoice,
     request: DispatchRequest,
     ask: (hold: Hold | undefined) => Promise<Answer>,
   ): Promise<Answer> {
-    if (provider.local) return ask(undefined)
-    const { input, emit, signal, remainingMs, spender } = request
     const { catalogue, settings, budgets } = this.ports
+    if (catalogue.isFree(provider.name, choice.model)) return ask(undefined)
+    const { input, emit, signal, remainingMs, spender } = request
     const facts = catalogue.model(provider.name, choice.model)
     const { provider: name, model } = choice
     const asked = {

@@ -178,14 +178,12 @@ export class Router {
       cost,
       stopReason,
       ...(stopDetail === undefined ? {} : { stopDetail }),
-      ...(answer.cut ? { budgetCut: true as const } : {}),
+      ...(answer.budget ? { budget: answer.budget } : {}),
     }
   }
 
   private cost({ provider, model, answer }: Dispatched): Completion['cost'] {
-    // What runs on this host is paid by nobody.
-    const free = provider === DEMO.provider || this.catalogue.providers.get(provider)?.local
-    if (free) return { microUsd: 0, priced: true }
+    if (provider === DEMO.provider || this.catalogue.isFree(provider, model)) return { microUsd: 0, priced: true }
     if (answer.usage.estimated) return { microUsd: null, priced: false }
     return costOf(answer.usage, this.catalogue.model(provider, model).price, new Date())
   }
@@ -228,7 +226,7 @@ export class Router {
     return {
       models: listed.map(({ id, provider, available }) => {
         const facts = this.catalogue.model(provider, id)
-        const free = provider === DEMO.provider || this.catalogue.providers.get(provider)?.local
+        const free = provider === DEMO.provider || this.catalogue.isFree(provider, id)
         const price = free ? { input: 0, output: 0, cached: 0 } : facts.price
         return {
           id,

@@ -99,7 +99,7 @@ export const Settings = z.strictObject({
       }),
     )
     .default({}),
-  /** Prices that the owner knows, by `provider/model`; they win over the table. */
+  /** Prices that the owner knows, by `provider/model`; they win over the table. `provider/*`: where no other is known. */
   prices: z.record(z.string(), Price.extend({ source: z.string().optional() })).default({}),
   timeouts: z
     .strictObject({

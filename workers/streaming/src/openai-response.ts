@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Exhausted } from '@agentos/contracts/ledger'
 import type { StreamFrame, ToolCall } from '@agentos/contracts/llm-router'
 import type { ChatCompletion } from '@agentos/contracts/streaming'
 import { isErrorBody, type OpenAiError, openAiError } from '@agentos/sdk'
@@ -11,6 +12,8 @@ export interface Answer {
   stopReason: string
   /** The provider's own word, where the reason does not say as much. */
   stopDetail?: string | undefined
+  /** The budget that cut it off. */
+  budget?: Exhausted | undefined
   usage: {
     input: number
     output: number
@@ -34,6 +37,7 @@ export function newIdentity(model: string): Identity {
 const FINISH: Record<string, string> = {
   stop: 'stop',
   length: 'length',
+  budget_exceeded: 'length',
   max_tokens: 'length',
   max_rounds: 'length',
   timeout: 'length',
@@ -77,6 +81,7 @@ export function toChatCompletion(identity: Identity, answer: Answer): ChatComple
       },
     ],
     usage: usageOf(answer),
+    ...cutOf(answer),
   }
 }
 
@@ -95,6 +100,7 @@ export function chunkAtEnd(identity: Identity, answer: Answer): object {
     ...identity,
     object: 'chat.completion.chunk',
     choices: [{ index: 0, delta: {}, logprobs: null, ...reasonsOf(answer) }],
+    ...cutOf(answer),
   }
 }
 
@@ -104,6 +110,11 @@ function reasonsOf(answer: Answer): { finish_reason: string; native_finish_reaso
     finish_reason: finishReason(answer),
     ...(stopDetail === undefined ? {} : { native_finish_reason: stopDetail }),
   }
+}
+
+/** OpenAI has no word for it, so a client reads `length`, and whoever wants to know more this field of ours. */
+function cutOf({ budget }: Answer): Pick<ChatCompletion, 'budget_exceeded'> {
+  return budget ? { budget_exceeded: budget } : {}
 }
 
 /** The chunk after the last, where the client asked for usage. */

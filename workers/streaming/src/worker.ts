@@ -27,8 +27,14 @@ export const worker = defineWorker({
         },
         key === undefined ? {} : { idempotencyKey: `${key}/chat` },
       )
-      const { content, model: answering, usage, agentCreated } = answer
-      return { content, model: answering, usage, ...(agentCreated ? { agentCreated } : {}) }
+      const { content, model: answering, usage, agentCreated, budget } = answer
+      return {
+        content,
+        model: answering,
+        usage,
+        ...(agentCreated ? { agentCreated } : {}),
+        ...(budget ? { stopReason: 'budget_exceeded' as const, budget } : {}),
+      }
     }),
   ],
 })

@@ -21,6 +21,11 @@ export function AnswerView({ answer, traced, onTrace }: AnswerViewProps) {
       {status === 'running' && <span class="cursor" role="status" aria-label="The answer is being made" />}
       {status === 'stopped' && <p class="dim">Stopped.</p>}
       {waitsFor && <WaitNote wait={waitsFor} runId={runId} />}
+      {answer.result?.budget && (
+        <p class="note" role="status">
+          <code>budget_exceeded</code> {answer.result.budget.message}. <a href="#budgets">Raise it</a>
+        </p>
+      )}
       {problem && <ProblemNote problem={problem} />}
       {status !== 'running' && (
         <footer>
@@ -92,6 +97,7 @@ function FunctionUseView({ use: { id, outcome, arguments: given } }: { use: Func
 
 const STOP_REASONS: Record<string, string> = {
   length: 'cut off at the longest answer',
+  budget_exceeded: 'cut off at the end of its budget',
   content_filter: "stopped by the provider's filter",
   interrupted: 'broken off by the provider',
   other: 'stopped for a reason that is not known',

@@ -1,7 +1,7 @@
 import type { StopReason } from '@agentos/contracts/llm-router'
 
 /** The words of all APIs, since servers that speak one use those of another. */
-const WORDS: Record<Exclude<StopReason, 'other'>, readonly string[]> = {
+const WORDS: Record<Exclude<StopReason, 'other' | 'budget_exceeded'>, readonly string[]> = {
   stop: ['stop', 'end_turn', 'stop_sequence', 'pause_turn', 'completed', 'complete', 'eos', 'eos_token'],
   length: [
     'length',
