@@ -56,6 +56,7 @@ describe('backup and restore', { retry: 0 }, () => {
     const taken = await agentos('backup', join(folder, 'one.backup'))
     expect(taken).toMatchObject({ code: 0 })
     expect(taken.out).toContain('Not in it: secrets.json')
+    expect(taken.out).toContain('keys/audit')
     await state('set', { scope: 'users', key: 'u7', value: 'changed later' })
 
     const early = await agentos('restore', join(folder, 'one.backup'))
@@ -63,6 +64,7 @@ describe('backup and restore', { retry: 0 }, () => {
     await stop()
     const restored = await agentos('restore', join(folder, 'one.backup'))
     expect(restored).toMatchObject({ code: 0, out: expect.stringContaining('before-restore-') })
+    expect(restored.out).toContain('AUDIT_HMAC_KEY')
     expect(await agentos('doctor')).toMatchObject({ code: 0, out: expect.stringContaining('as they were written') })
     await start()
     expect(await state('get', { scope: 'users', key: 'u7' })).toEqual({ n: 7 })

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Checkout } from './support/checkout.ts'
@@ -48,7 +48,18 @@ describe('agentos new worker', () => {
         { name: 'weather', state: 'up', functions: 1 },
       ],
     })
+
+    // As after a `git pull`: what runs is not replaced under its processes.
+    const program = join(checkout.root, 'dist/agentos-main.mjs')
+    const before = readFileSync(program, 'utf8')
+    appendFileSync(join(checkout.root, 'packages/cli/src/paths.ts'), "process.stdout.write('newer')\n")
+    const later = await checkout.node('scripts/start.mjs', 'cli', 'status')
+    expect(later.code).toBe(0)
+    expect(later.err).toContain('The sources have changed since the system was started')
+    expect(later.err).toContain('npm run agentos -- stop')
+    expect(readFileSync(program, 'utf8')).toBe(before)
     expect(await running.stop()).toBe(0)
+    expect(readdirSync(join(checkout.root, 'dist/.cache/served'))).toEqual([])
   })
 })
 

@@ -6,18 +6,19 @@ import { installPackages, needsInstall } from './packages.mjs'
 import { explain, SetupProblem } from './problems.mjs'
 import { Progress } from './progress.mjs'
 import { capture, takeOver } from './run.mjs'
+import { servedBy } from './served.mjs'
 import { assertRoomToWork, bringNode, bringPnpm, nodeIsHere } from './tools.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 /**
- * What each command needs (packages for running, or all of them), whether it is built first, and the program that it
- * becomes. Arguments that follow the command are passed on.
+ * What each command needs (packages for running, or all of them), whether it is built first (`unserved`: where nothing
+ * runs that is built here, for it would be replaced under its processes), and the program that it becomes. Arguments that follow the command are passed on.
  */
 const COMMANDS = {
   start: { packages: 'prod', build: 'changed', run: ['dist/agentos.mjs', 'up'], service: true },
   dev: { packages: 'all', build: 'changed', run: ['dist/agentos.mjs', 'up', '--dev'], service: true },
-  cli: { packages: 'prod', build: 'changed', run: ['dist/agentos.mjs'] },
+  cli: { packages: 'prod', build: 'unserved', run: ['dist/agentos.mjs'] },
   build: { packages: 'prod', build: 'always' },
   test: { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run'] },
   'test:e2e': { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e'] },
@@ -63,6 +64,18 @@ async function prepare({ packages, build }, only, progress) {
       `This Node is ${process.versions.node}, AgentOS runs on 24 or later, and for ${process.platform} on ${process.arch} there is none to bring.\n` +
         'Install Node 26 yourself, then run the command again.',
     )
+  }
+  if (build === 'unserved') {
+    const pid = servedBy(root)
+    if (pid !== undefined) {
+      if (!isBuilt(root)) {
+        progress.note(
+          `The sources have changed since the system was started (process ${pid}), which runs on as it was built. ` +
+            'npm run agentos -- stop, then npm start takes them.',
+        )
+      }
+      return choice === 'brought' ? broughtNode(root) : process.execPath
+    }
   }
   const wanted = needsInstall(root, packages)
   const nodeMissing = choice === 'brought' && !nodeIsHere(root)

@@ -25,6 +25,11 @@ export class Progress {
     return result
   }
 
+  note(text) {
+    this.clear()
+    this.stream.write(`${text}\n`)
+  }
+
   /** Takes the moving line away, so that what follows stands at the beginning of a line. */
   clear() {
     clearInterval(this.timer)

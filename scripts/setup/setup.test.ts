@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { fingerprint } from './fingerprint.mjs'
 import { chooseNode, pinnedNode } from './node-choice.mjs'
 import { installPackages, needsInstall, newFolders } from './packages.mjs'
+import { servedBy } from './served.mjs'
 
 let root: string
 const write = (path: string, text: string) => {
@@ -127,5 +128,17 @@ describe('installing packages', () => {
   it('is not marked as done when it failed', async () => {
     await expect(installPackages(root, 'prod', { ...pnpm, args: ['-e', 'process.exit(3)'] })).rejects.toThrow()
     expect(needsInstall(root, 'prod')).toBe('prod')
+  })
+})
+
+describe('what is built here', () => {
+  it('is served by who runs, not by who has the number of one that ended', () => {
+    expect(servedBy(root)).toBeUndefined()
+    write(`dist/.cache/served/${process.pid}`, 'dist/agentos.mjs up')
+    expect(servedBy(root)).toBeUndefined()
+    write(`dist/.cache/served/${process.pid}`, 'node')
+    expect(servedBy(root)).toBe(process.pid)
+    write(`dist/.cache/served/${process.pid}`, '')
+    expect(servedBy(root)).toBeUndefined()
   })
 })

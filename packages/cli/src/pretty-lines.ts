@@ -5,7 +5,7 @@ import { prettyFactory } from 'pino-pretty'
 export function prettyLines(): (line: string) => string {
   const pretty = prettyFactory({
     colorize: process.stdout.isTTY,
-    translateTime: 'SYS:HH:MM:ss.l',
+    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
     singleLine: true,
     ignore: 'pid,hostname,stream',
   })

@@ -72,7 +72,7 @@ describe('the command line', () => {
     const line = (msg: string) => `${JSON.stringify({ level: 30, time: 1_700_000_000_000, name: 'memory', msg })}\n`
     writeFileSync(join(data, 'logs/memory.jsonl'), line('one') + line('two') + line('three'))
     const { out } = await agentos(['logs', 'memory', '-n', '2'], data)
-    expect(out).toMatch(/INFO.*memory.*two\n.*three\n$/)
+    expect(out).toMatch(/^\[2023-11-1\d \d\d:\d\d:\d\d\.000\] INFO.*memory.*two\n.*three\n$/)
     expect(out).not.toContain('one')
     const missing = await agentos(['logs', '../owner-token'], data)
     expect(missing.code).toBe(1)

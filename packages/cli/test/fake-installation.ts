@@ -11,6 +11,7 @@ const ENGINE = `
 import { createServer } from 'node:http'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 const [, http, manager] = /(\\d+)[^]*?(\\d+)/.exec(readFileSync(process.env.AGENTOS_CONFIG, 'utf8'))
+writeFileSync(process.env.AGENTOS_DATA + '/greeting', process.env.GREETING ?? '')
 const workers = new Map()
 const alive = (pid) => { try { process.kill(pid, 0); return true } catch { return false } }
 createServer((request, response) => {
@@ -24,8 +25,13 @@ createServer((request, response) => {
   // Orders to the supervisor, as the engine would give them: /order/needed/memory
   const [, order, type, worker] = request.url.split('/')
   if (order === 'order') process.send({ type, worker })
+  let body = ''
+  request.on('data', (chunk) => { body += chunk }).on('end', () => {
+    const { functionId, payload } = body === '' ? {} : JSON.parse(body)
+    if (functionId === 'engine::workers::restart') process.send({ type: 'restart', worker: payload.name })
+  })
   const answers = {
-    [request.url]: order === 'order' ? {} : undefined, '/health': {}, '/v1/engine/ready': {}, '/v1/engine/workers': { workers: rows }, '/v1/engine/functions': { functions: [{}, {}] },
+    [request.url]: order === 'order' ? {} : undefined, '/health': {}, '/v1/engine/ready': {}, '/v1/functions/call': {}, '/v1/engine/workers': { workers: rows }, '/v1/engine/functions': { functions: [{}, {}] },
     '/v1/auth/code': { code: 'c0de', url: 'http://127.0.0.1:' + http + '/#code=c0de' },
     '/v1/llm/providers': { providers: [], default: { provider: 'demo', model: 'rules', reason: '' } },
   }

@@ -60,7 +60,9 @@ describe('agentos up', { timeout: 90_000 }, () => {
     const before = processOf('memory')?.pid as number
     process.kill(before, 'SIGKILL')
     await vi.waitFor(() => expect(installation.output).toContain('memory is up'), WAIT)
-    expect(installation.output).toContain('memory ended (ended by SIGKILL); starting it again in 0.2 s')
+    expect(installation.output).toMatch(
+      /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}memory ended \(ended by SIGKILL\); starting it again in 0\.2 s/,
+    )
     await vi.waitFor(
       () => expect(processOf('memory')).toMatchObject({ state: 'up', restarts: 1, reason: 'ended by SIGKILL' }),
       WAIT,
@@ -121,6 +123,42 @@ describe('agentos up', { timeout: 90_000 }, () => {
     installation.write('dist/workers/broken.mjs', SERVES)
     await installation.order('restart', 'broken')
     await vi.waitFor(() => expect(processOf('broken')).toMatchObject({ state: 'up' }), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('reads .env again for a worker that is restarted, and the whole of it for the engine', async () => {
+    const says = (what: string) => `console.log(JSON.stringify({ msg: 'env', ${what} }))`
+    const worker = `${SERVES}\n${says('token: process.env.TOKEN, tone: process.env.TONE')}`
+    installation = await FakeInstallation.create({ memory: worker }, undefined, {
+      env: { TONE: 'plain' },
+      secrets: ['TOKEN'],
+    })
+    installation.write('.env', 'TOKEN=first\n')
+    const { child, exit } = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    const log = () => installation.read('logs/memory.jsonl')
+    await vi.waitFor(() => expect(log()).toContain('"token":"first","tone":"plain"'), WAIT)
+    installation.write('.env', 'TOKEN=second\nTONE=loud\n')
+    const { code, text } = await installation.agentos('restart', 'memory')
+    expect([code, text]).toEqual([0, expect.stringContaining('memory is started anew')])
+    expect(text).not.toContain('restart engine')
+    await vi.waitFor(() => expect(log()).toContain('"token":"second","tone":"loud"'), WAIT)
+
+    // What config.yaml says is the engine's to read.
+    const config = readFileSync(join(installation.home, 'config.yaml'), 'utf8')
+    installation.write('config.yaml', `${config}# \${GREETING:none}\n`)
+    expect((await installation.agentos('restart', 'memory')).text).toContain('npm run agentos -- restart engine')
+    installation.write('.env', 'GREETING=hello\n')
+    const before = processOf('engine')?.pid
+    expect((await installation.agentos('restart', 'engine')).code).toBe(0)
+    await vi.waitFor(() => expect(installation.read('greeting')).toBe('hello'), WAIT)
+    expect(processOf('engine')?.pid).not.toBe(before)
+
+    installation.write('config.yaml', config.replace(/port: \d+/, 'port: 1'))
+    const moved = await installation.agentos('restart', 'memory')
+    expect(moved.code).toBe(1)
+    expect(moved.text).toContain('npm run agentos -- stop')
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
   })
@@ -238,11 +276,15 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(await exit).toBe(0)
   })
 
-  it('is stopped by a command though its supervisor was killed', async () => {
+  it('says that nobody restarts when its supervisor was killed, and is stopped by a command all the same', async () => {
     const { child, exit } = await started({ memory: undefined })
     const pids = installation.status().processes.map((process) => process.pid as number)
+    expect((await installation.agentos('status')).code).toBe(0)
     child.kill('SIGKILL')
     await exit
+    const status = await installation.agentos('status')
+    expect(status.code).toBe(1)
+    expect(status.text).toContain(`nobody restarts what ends: the supervisor (process ${child.pid}) is gone`)
     const { code, text } = await installation.agentos('stop')
     expect([code, text]).toEqual([0, 'Nobody supervised what still ran. It is ended: engine, memory.\n'])
     expect(pids.map(commandOf)).toEqual([undefined, undefined])

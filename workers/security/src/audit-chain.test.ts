@@ -133,6 +133,16 @@ describe('verification', () => {
     expect((await new AuditChain(state.client, [renewed[0]]).verify()).valid).toBe(false)
   })
 
+  it('names the key that another installation sealed with, once, and where it belongs', async () => {
+    const { state } = await chainOf(3)
+    const here: AuditKeys = [{ id: 'k2', secret: randomBytes(32) }]
+    const { valid, violations } = await new AuditChain(state.client, here).verify()
+    expect(valid).toBe(false)
+    expect(violations[0]).toMatch(/^3 entries were sealed with the key k1, which is not here: .*AUDIT_HMAC_KEY/)
+    expect(violations.filter((text) => /Entry/.test(text))).toEqual([])
+    expect(await new AuditChain(state.client, [...here, ...keys]).verify()).toMatchObject({ valid: true })
+  })
+
   it('is not disturbed by entries that are written meanwhile', async () => {
     const { chain } = await chainOf(600)
     const [result] = await Promise.all([chain.verify(), ...Array.from({ length: 50 }, () => chain.append(event('e')))])

@@ -194,6 +194,7 @@ export class AuditChain {
     }
     const broken = head && headViolation(head, this.keys)
     if (broken) report(`The head ${broken}`)
+    const unread = new Map<string, number>()
     for await (const { key, value } of this.entries()) {
       // Beyond the head stands what is written while this reads, or what the next append has to judge after a crash.
       if (head && sequence >= head.sequence) break
@@ -207,7 +208,8 @@ export class AuditChain {
       if (key !== entryKey(value.sequence)) report(`Entry ${value.sequence} stands in the place of another`)
       if (value.prevHash !== prevHash) report(`Entry ${value.sequence} does not link to the one before it`)
       const wrong = entryViolation(value, this.keys)
-      if (wrong) report(`Entry ${value.sequence} ${wrong}`)
+      if (!this.keys.some(({ id }) => id === value.keyId)) unread.set(value.keyId, (unread.get(value.keyId) ?? 0) + 1)
+      else if (wrong) report(`Entry ${value.sequence} ${wrong}`)
       if (head && value.sequence === head.sequence && value.hash !== head.hash) {
         report(`Entry ${value.sequence} is not the one that the head names`)
       }
@@ -217,6 +219,9 @@ export class AuditChain {
     if (head && sequence < head.sequence)
       report(`The head names ${head.sequence} entries, the chain ends at ${sequence}`)
     if (!head && entries > MAX_BATCH) report('There are entries and no head')
+    // What to do comes before all that may follow from it.
+    violations.unshift(...[...unread].slice(0, MAX_VIOLATIONS).map(([key, count]) => missingKey(key, count)))
+    violations.splice(MAX_VIOLATIONS)
     return { valid: violations.length === 0, entries, violations, keyId: this.keys[0].id }
   }
 
@@ -238,3 +243,9 @@ function isEntry(value: unknown): value is AuditEntry {
   const { sequence, hash, prevHash, keyId } = value as Partial<Record<keyof AuditEntry, unknown>>
   return Number.isSafeInteger(sequence) && [hash, prevHash, keyId].every((field) => typeof field === 'string')
 }
+
+/** For example after a backup of another installation was restored: its key is in no backup. */
+const missingKey = (key: string, entries: number): string =>
+  `${entries} ${entries === 1 ? 'entry was' : 'entries were'} sealed with the key ${key}, which is not here: put what ` +
+  'data/keys/audit of the installation that wrote them holds into AUDIT_HMAC_KEY in .env, behind the current key and a ' +
+  'comma if any, then npm run agentos -- restart security'

@@ -23,7 +23,13 @@ export function addRestore(program: Command): void {
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ data, kept: kept ?? null, ...manifest })
       print(`${data} holds ${countOf(manifest)}, as they were on ${new Date(manifest.createdAt).toISOString()}.`)
       print(kept ? `What was there before is in ${kept}.` : 'There were no records before.')
-      print('Secrets, tokens and logs are as they were; indexes are made anew at the next start.')
+      print('Secrets, keys, tokens and logs are as they were; indexes are made anew at the next start.')
+      print(
+        'Entries of the audit chain that another installation sealed are verified with its key, which is in no backup:',
+      )
+      print(
+        'put what its data/keys/audit holds into AUDIT_HMAC_KEY in .env, behind the current key and a comma if any.',
+      )
     })
 }
 

@@ -84,6 +84,9 @@ export function clockNote({ at_ms, by_ms }: ClockSetBack): string {
   return `the clock was set back by ${count} ${unit}, to ${when} UTC; schedules go on from there`
 }
 
+const lostNote = (pid: number): string =>
+  `nobody restarts what ends: the supervisor (process ${pid}) is gone. npm run agentos -- stop, then npm start`
+
 async function askEngine(api: Api) {
   const [ready, { workers }, { functions }, cron] = await Promise.all([
     api.probe('/v1/engine/ready'),
@@ -95,6 +98,7 @@ async function askEngine(api: Api) {
   return {
     isReady: ready.status === 200,
     phase: (ready.body as { status?: string }).status ?? 'not ready',
+    trouble: (ready.body as { store?: string }).store ?? null,
     workers,
     functions: functions.length,
     clockSetBack: cron?.clock_set_back ?? null,
@@ -121,6 +125,11 @@ export function addStatus(program: Command): void {
       const phase = said?.phase ?? `engine is ${engine?.state}`
       const functions = said?.functions ?? null
       const setBack = said?.clockSetBack ?? null
+      const storeTrouble = said?.trouble ?? null
+      const last = supervisor || process.env.AGENTOS_API_URL ? undefined : readStatus(paths.data)
+      // An engine that was started by hand has nobody who restarts, and was meant to.
+      const supervisorLost = said && last && !last.stopping && last.address === `${api.base}/` ? last.pid : null
+      if (supervisorLost !== null) process.exitCode = 1
       if (!isReady || list.some((worker) => worker.state === 'held')) process.exitCode = 1
       if (json) {
         printJson({
@@ -129,12 +138,17 @@ export function addStatus(program: Command): void {
           functions,
           workers: list,
           supervisor: supervisor?.pid ?? null,
+          supervisorLost,
+          storeTrouble,
           clockSetBack: setBack,
         })
         return
       }
       const state = isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)
       print([state, `${api.base}/`, ...(functions === null ? [] : [`${functions} functions`])].join('  '))
+      if (storeTrouble !== null)
+        print(paint('red', `✗ nothing can be written: ${storeTrouble}. Free space in ${paths.data}`))
+      if (supervisorLost !== null) print(paint('red', `✗ ${lostNote(supervisorLost)}`))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))
     })

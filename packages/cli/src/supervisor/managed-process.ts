@@ -37,7 +37,7 @@ const RECENT_LINES = 40
 /** One child process: its log, its restarts and their reasons. It leads a process group of its own, so that Ctrl-C
  *  reaches only the supervisor, which then stops everything in order. */
 export class ManagedProcess {
-  readonly spec: ProcessSpec
+  spec: ProcessSpec
   state: ProcessState = 'stopped'
   restarts = 0
   reason: string | undefined
@@ -98,12 +98,16 @@ export class ManagedProcess {
     if (this.child?.connected) this.child.send(message, () => {})
   }
 
-  /** Ends it and starts it again without counting a crash: its source changed, or its owner wants it. */
-  async restart(graceMs: number): Promise<void> {
+  /**
+   * Ends it and starts it again without counting a crash: its source changed, or its owner wants it. `spec` is how it is
+   * run from then on; it has the same name and log.
+   */
+  async restart(graceMs: number, spec: ProcessSpec = this.spec): Promise<void> {
     const order = this.order + 1
     await this.stop(graceMs)
     // Whoever stopped it meanwhile meant it.
     if (this.order !== order) return
+    this.spec = spec
     this.policy.reset()
     this.restarts += 1
     this.start()

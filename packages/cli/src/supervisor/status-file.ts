@@ -8,6 +8,8 @@ export interface SupervisorStatus {
   pid: number
   /** Address of the page. */
   address: string
+  /** Where workers connect, as `host:port`. */
+  workerAddress: string
   /** Epoch milliseconds. */
   startedAt: number
   dev: boolean

@@ -78,11 +78,14 @@ export class SupervisedWorker {
     })
   }
 
-  /** Ends what runs and starts all of it, also where it was held: what went wrong before no longer counts. */
-  restart(graceMs: number): Promise<void> {
+  /**
+   * Ends what runs and starts all of it, also where it was held: what went wrong before no longer counts. `specs` are
+   * how its processes are run from then on.
+   */
+  restart(graceMs: number, specs?: readonly ProcessSpec[]): Promise<void> {
     return this.order(async () => {
       this.awake = true
-      await Promise.all(this.processes.map((process) => process.restart(graceMs)))
+      await Promise.all(this.processes.map((process, index) => process.restart(graceMs, specs?.[index])))
     })
   }
 

@@ -26,8 +26,16 @@ function supervised(probe: (path: string) => number): Supervisor {
   writeFileSync(join(paths.dist, 'engine.mjs'), 'setInterval(() => {}, 1_000)')
   const api = new Api('http://127.0.0.1:1', 'token')
   api.probe = async (path) => ({ status: probe(path), body: undefined })
+  const context = {
+    paths,
+    settings: loadSettings(paths.config, {}),
+    host: {},
+    dev: false,
+    secrets: new KnownSecrets(),
+  }
   return new Supervisor({
-    context: { paths, settings: loadSettings(paths.config, {}), host: {}, dev: false, secrets: new KnownSecrets() },
+    context,
+    reload: () => context,
     api,
     log: pino({ level: 'silent' }),
     view: new View(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),

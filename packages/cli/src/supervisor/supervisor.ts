@@ -4,9 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ToEngine, ToSupervisor, WorkerDescriptor } from '@agentos/protocol'
 import type { Logger } from 'pino'
 import type { Api } from '../api.ts'
+import { addressOf } from '../config.ts'
 import { Refusal } from '../refusal.ts'
 import { engineSpec, instancesOf, type LaunchContext, memoryCapMb, workerSpec } from './launch.ts'
-import { ManagedProcess, messageOf, type ProcessEvent } from './managed-process.ts'
+import { ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
 import { writePids } from './orphans.ts'
 import { residentMb } from './process-table.ts'
 import { StartTurns } from './start-turns.ts'
@@ -23,6 +24,8 @@ const DEVELOPMENT_GRACE_MS = 250
 
 export interface SupervisorOptions {
   context: LaunchContext
+  /** The same, read again from `.env` and config.yaml. Throws where they cannot be used. */
+  reload(): LaunchContext
   api: Api
   log: Logger
   view: View
@@ -46,9 +49,8 @@ export class Supervisor {
 
   async start(descriptors: WorkerDescriptor[]): Promise<void> {
     const { context, view } = this.options
-    const spec = engineSpec(context, (message) => this.hear(message as ToSupervisor))
-    this.engine = new ManagedProcess(spec, (event) => this.onEvent(this.engine, event))
     for (const descriptor of descriptors) this.add(descriptor)
+    this.engine = new ManagedProcess(this.engineSpec(context), (event) => this.onEvent(this.engine, event))
     view.progress('Starting the engine')
     this.engine.start()
     await this.engineAnswers()
@@ -212,18 +214,42 @@ export class Supervisor {
       case 'idle':
         return this.order(message.worker, 'sleep')
       case 'restart':
-        return this.order(message.worker, 'restart')
+        return this.renew(message.worker)
       case 'kill':
         return this.workers.get(message.worker)?.kill()
     }
   }
 
-  private order(name: string, what: 'wake' | 'sleep' | 'restart'): void {
+  private order(name: string, what: 'wake' | 'sleep'): void {
     const worker = this.workers.get(name)
     if (!worker) return
     this.options.log.info({ worker: name, order: what }, `${name}: ${what}`)
-    const done = what === 'restart' ? worker.restart(DRAIN_MS) : worker[what]()
-    void done.then(() => this.publish())
+    void worker[what]().then(() => this.publish())
+  }
+
+  /** At its owner's wish: a worker, or the engine, with `.env` and config.yaml as they are now. */
+  private renew(name: string): void {
+    const { log, view, reload } = this.options
+    const worker = this.workers.get(name)
+    if (!worker && name !== 'engine') return
+    log.info({ worker: name, order: 'restart' }, `${name}: restart`)
+    try {
+      const context = reload()
+      const done = worker
+        ? worker.restart(
+            DRAIN_MS,
+            worker.processes.map((_, index) => workerSpec(context, worker.descriptor, index + 1)),
+          )
+        : this.engine.restart(DRAIN_MS + 1000, this.engineSpec(context))
+      void done.then(() => this.publish())
+    } catch (error) {
+      log.error({ worker: name, err: error }, `${name} is not restarted`)
+      view.event('fail', `${name} is not restarted: ${(error as Error).message}`)
+    }
+  }
+
+  private engineSpec(context: LaunchContext): ProcessSpec {
+    return engineSpec(context, (message) => this.hear(message as ToSupervisor))
   }
 
   private onEvent(process: ManagedProcess, event: ProcessEvent): void {
@@ -293,6 +319,7 @@ export class Supervisor {
       writeStatus(data, {
         pid: process.pid,
         address: `${api.base}/`,
+        workerAddress: addressOf(context.settings.manager),
         startedAt: this.startedAt,
         dev: context.dev,
         stopping: this.stopping,

@@ -1,3 +1,4 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KnownSecrets } from '@agentos/protocol'
 import { pino } from 'pino'
@@ -15,6 +16,7 @@ import { takeLock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import { sweepOrphans } from './orphans.ts'
 import { assertPortsFree } from './ports.ts'
+import { commandOf } from './process-table.ts'
 import { gatherFacts, renderSummary } from './summary.ts'
 import { Supervisor } from './supervisor.ts'
 import { View } from './view.ts'
@@ -25,8 +27,15 @@ const SAME_SIGNAL_MS = 500
 /** Starts everything, stays until it is told to stop, and resolves with the exit code when no process is left. */
 export async function up(paths: Paths, options: Pick<LaunchContext, 'dev' | 'retryHeldMs'>): Promise<number> {
   const view = new View()
-  const host = readEnvironment(paths.root, process.env)
-  const settings = loadSettings(paths.config, host)
+  const secrets = new KnownSecrets()
+  const read = (): LaunchContext => {
+    const host = readEnvironment(paths.root, process.env)
+    const settings = loadSettings(paths.config, host)
+    // The model router offers its demo only where nobody but this host can ask.
+    return { paths, settings, host: { ...host, AGENTOS_BIND: settings.http.host }, secrets, ...options }
+  }
+  const context = read()
+  const { settings } = context
   if (!settings.httpListed) {
     throw new Refusal(
       'http_missing',
@@ -38,19 +47,33 @@ export async function up(paths: Paths, options: Pick<LaunchContext, 'dev' | 'ret
   const base = `http://${addressOf(settings.http)}`
   prepareDataFolder(paths.data)
   const release = takeLock(paths.data, `${base}/`)
+  const served = markServed(paths.dist)
   try {
     const swept = await sweepOrphans(paths.data)
     if (swept.length > 0) view.warn(`ended what an earlier start left running: ${swept.join(', ')}`)
     await assertPortsFree(settings)
-    // The model router offers its demo only where nobody but this host can ask.
-    const known = { ...host, AGENTOS_BIND: settings.http.host }
-    return await supervise({ paths, settings, host: known, secrets: new KnownSecrets(), ...options }, base, view)
+    return await supervise(context, read, base, view)
   } finally {
+    rmSync(served, { force: true })
     release()
   }
 }
 
-async function supervise(context: LaunchContext, base: string, view: View): Promise<number> {
+/** Says to set-up that what is built is in use: it is not replaced under those who run it. */
+function markServed(dist: string): string {
+  const folder = join(dist, '.cache', 'served')
+  const file = join(folder, String(process.pid))
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(file, commandOf(process.pid) ?? '')
+  return file
+}
+
+async function supervise(
+  context: LaunchContext,
+  reload: () => LaunchContext,
+  base: string,
+  view: View,
+): Promise<number> {
   const { paths, dev } = context
   const descriptors = dev ? await describeAll(paths, view) : readInstalled(paths.dist)
   const token = ensureOwnerToken(paths.data)
@@ -61,7 +84,7 @@ async function supervise(context: LaunchContext, base: string, view: View): Prom
   const log = pino({ name: 'supervisor', level: context.host.LOG_LEVEL ?? 'info', base: {} }, file)
 
   const ending = Promise.withResolvers<Refusal | undefined>()
-  const supervisor = new Supervisor({ context, api, log, view })
+  const supervisor = new Supervisor({ context, reload, api, log, view })
   const stopListening = onStopSignals(
     (name) => {
       log.info({ signal: name }, 'stopping')

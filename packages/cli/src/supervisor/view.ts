@@ -40,7 +40,10 @@ export class View {
   }
 
   event(kind: 'done' | 'warn' | 'fail', text: string): void {
-    const time = new Date().toTimeString().slice(0, 8)
+    const now = new Date()
+    // The local day, which the form of no locale is needed for.
+    const day = [now.getFullYear(), now.getMonth() + 1, now.getDate()].map((part) => String(part).padStart(2, '0'))
+    const time = `${day.join('-')} ${now.toTimeString().slice(0, 8)}`
     const [colour, mark] = MARKS[kind]
     this.line(colour, mark, text, `${paint('dim', time, this.out)}  `)
   }

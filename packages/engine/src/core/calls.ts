@@ -353,7 +353,9 @@ export class Calls {
     if (this.registry.registrations(functionId).length > 0) {
       return overloaded(`Every process of ${functionId} is busy; try again shortly`).toBody()
     }
-    const worker = this.catalogue.declared(functionId)?.worker ?? 'that served it'
+    const declared = this.catalogue.declared(functionId)?.worker
+    if (declared && this.supervision.stateOf(declared) === 'held') return this.supervision.heldError(declared).toBody()
+    const worker = declared ?? 'that served it'
     return {
       code: 'worker_unavailable',
       message: `The worker ${worker} of ${functionId} is not running; see npm run agentos -- status`,

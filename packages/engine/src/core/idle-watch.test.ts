@@ -126,6 +126,7 @@ describe('a call that waits', () => {
     expect(caller.result(call)?.error).toMatchObject({
       code: 'worker_unavailable',
       message: expect.stringContaining('npm run agentos -- restart w'),
+      details: { worker: 'w', state: 'held' },
     })
   })
 })
@@ -183,7 +184,11 @@ describe('engine::workers::restart', () => {
     expect(restart(owner(), 'nobody')).toBe('NOT_FOUND')
     expect(restart(owner(), 7)).toBe('deserialization_error')
     expect(restart(owner(), 'w')).toBeUndefined()
-    expect(told).toEqual([{ type: 'restart', worker: 'w' }])
+    expect(restart(owner(), 'engine')).toBeUndefined()
+    expect(told).toEqual([
+      { type: 'restart', worker: 'w' },
+      { type: 'restart', worker: 'engine' },
+    ])
   })
 })
 

@@ -37,15 +37,19 @@ export class Supervision {
   /** A call is about to wait for this worker. Throws where nobody would start it. */
   need(worker: string): void {
     const state = this.stateOf(worker)
-    if (state === 'held') {
-      throw new EngineError(
-        'worker_unavailable',
-        `The worker ${worker} is held after ending too often; npm run agentos -- status says why, and npm run agentos -- restart ${worker} starts it again`,
-      )
-    }
+    if (state === 'held') throw this.heldError(worker)
     if (this.needed.has(worker)) return
     this.needed.add(worker)
     if (state === undefined || state === 'asleep') this.tell?.({ type: 'needed', worker })
+  }
+
+  /** What a call hears of a worker that nobody starts again by itself. */
+  heldError(worker: string): EngineError {
+    return new EngineError(
+      'worker_unavailable',
+      `The worker ${worker} is held after ending too often; npm run agentos -- status says why, and npm run agentos -- restart ${worker} starts it again`,
+      { details: { worker, state: 'held' } },
+    )
   }
 
   /** From now on it counts as asleep: the next call asks for it. */

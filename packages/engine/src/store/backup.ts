@@ -41,7 +41,14 @@ const Manifest = z.object({
 export type BackupManifest = z.infer<typeof Manifest>
 
 const CONTAINS = ['every record of the store: state, and what modules and workers keep in it']
-const OMITS = ['secrets.json', 'owner token and credentials', 'logs', 'traces', 'indexes (workers make them anew)']
+const OMITS = [
+  'secrets.json',
+  'keys/audit (seals the audit chain: keep a copy apart from the backup, whoever has both can forge it)',
+  'owner token and credentials',
+  'logs',
+  'traces',
+  'indexes (workers make them anew)',
+]
 
 export function manifestPath(target: string): string {
   return `${target}.json`

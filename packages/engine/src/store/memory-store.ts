@@ -8,6 +8,8 @@ import { compareKeys, isBeside, isExpired, isLive, type StoredRow, seal, toChang
 export class MemoryDisk {
   readonly partitions = new Map<string, Map<string, StoredRow>>()
   lastSeq = 0
+  /** Why it takes no write now. */
+  refusal: string | undefined
 
   row(partition: string, key: string): StoredRow | undefined {
     return this.partitions.get(partition)?.get(key)
@@ -140,7 +142,15 @@ export class MemoryStore implements Store {
     })
   }
 
+  trouble(): string | undefined {
+    return this.disk.refusal
+  }
+
   private commit(batch: StoredBatch): StoreOutcome {
+    if (this.disk.refusal !== undefined) {
+      this.overlay.remove(batch)
+      return { ok: false, error: { code: 'store_unavailable', message: this.disk.refusal } }
+    }
     const verdict = judge(batch, (key) => slotOf(this.disk.row(batch.partition, key), this.clock.now()))
     if (verdict.ok) {
       batch.writes.forEach((write, index) => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../core/ports.ts'
 import { openSqliteStore, type SqliteStore, type StoreLimits } from './sqlite-store.ts'
 import { changes, put, range, remove, storeContract, write } from './store.contract.ts'
@@ -109,8 +109,9 @@ describe('SqliteStore and damaged data', () => {
 
 describe('SqliteStore and a disk that says no', () => {
   it('answers store_unavailable, keeps nothing of it, and goes on when the disk does', async () => {
-    const store = await open()
+    const store = await open({ probeMs: 1 })
     await write(store, [put('a', 1)])
+    expect(store.trouble()).toBeUndefined()
     const other = new DatabaseSync(join(folder, 'store.sqlite'))
     other.exec('BEGIN IMMEDIATE')
     const refused = await Promise.all([write(store, [put('a', 2)]), write(store, [put('b', 2)])])
@@ -119,8 +120,11 @@ describe('SqliteStore and a disk that says no', () => {
       { ok: false, error: { code: 'store_unavailable' } },
     ])
     expect(store.latest(P, 'a')?.value).toBe(1)
+    expect(store.trouble()).toContain('could not reach its disk')
     other.exec('ROLLBACK')
     other.close()
+    // Known again though nobody writes.
+    await vi.waitFor(() => expect(store.trouble()).toBeUndefined(), { timeout: 20_000 })
     expect(await write(store, [put('a', 3)])).toMatchObject({ ok: true, records: [{ version: 2 }] })
     expect(store.get(P, 'a')?.value).toBe(3)
   })

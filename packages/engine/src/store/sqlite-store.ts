@@ -1,7 +1,15 @@
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { EngineError, type ErrorBody } from '@agentos/protocol'
-import type { Clock, Log, Store, StoreOutcome, StoreRecord, StoreWrite } from '../core/ports.ts'
+import {
+  BESIDE,
+  type Clock,
+  type Log,
+  type Store,
+  type StoreOutcome,
+  type StoreRecord,
+  type StoreWrite,
+} from '../core/ports.ts'
 import type { BackupManifest } from './backup.ts'
 import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch } from './batch.ts'
 import { diskError } from './disk-error.ts'
@@ -34,6 +42,8 @@ export interface StoreLimits {
   deletions: number
   /** How often expired records are turned into deletions, in milliseconds. @default 30000 */
   sweepMs: number
+  /** How often a disk that refused a write is tried again, in milliseconds. @default 1000 */
+  probeMs: number
 }
 
 const DEFAULT_LIMITS: StoreLimits = {
@@ -41,10 +51,13 @@ const DEFAULT_LIMITS: StoreLimits = {
   relaxedMs: 50,
   deletions: 100_000,
   sweepMs: 30_000,
+  probeMs: 1_000,
 }
 
 /** So many writes of one turn of the event loop do not wait for its end: the disk works while the rest is read. */
 const FLUSHED_AT_ONCE = 16
+
+const PROBE = { partition: 'store', key: `${BESIDE}probe` }
 
 interface Queued {
   batch: StoredBatch
@@ -90,6 +103,8 @@ export class SqliteStore implements Store {
   private flushLater: NodeJS.Timeout | undefined
   private closed = false
   private seq: number
+  private refusal: string | undefined
+  private probe: NodeJS.Timeout | undefined
 
   constructor(options: SqliteStoreOptions, lock: StoreLock, thread: StoreThread, lastSeq: number) {
     this.clock = options.clock
@@ -177,10 +192,15 @@ export class SqliteStore implements Store {
     )
   }
 
+  trouble(): string | undefined {
+    return this.refusal
+  }
+
   /** Writes what is accepted, then closes the files. What comes later is refused. */
   async close(): Promise<void> {
     this.closed = true
     clearInterval(this.sweeper)
+    clearTimeout(this.probe)
     this.flush()
     // The last connection to close folds the log into the database, and only the thread's may write.
     await new Promise<void>((resolve) =>
@@ -231,9 +251,23 @@ export class SqliteStore implements Store {
       const outcome: BatchOutcome = answer.ok ? answer.value[index]! : answer
       this.pendingBytes -= bytes
       this.overlay.remove(batch)
+      this.learn(outcome)
       if (done) done(outcome.ok ? accepted(batch, outcome.versions) : outcome)
       else if (!outcome.ok) this.log.error({ partition: batch.partition, ...outcome.error }, 'A relaxed write was lost')
     })
+  }
+
+  /** Where nobody else writes, a record of its own finds out that the disk takes writes again. */
+  private learn(outcome: BatchOutcome): void {
+    if (outcome.ok) this.refusal = undefined
+    else if (outcome.error.code === 'store_unavailable') {
+      if (this.refusal === undefined) this.log.error(outcome.error, 'The disk refuses writes')
+      this.refusal = outcome.error.message
+      if (this.closed) return
+      clearTimeout(this.probe)
+      const write = { op: 'put', ...PROBE, value: this.clock.now() } as const
+      this.probe = setTimeout(() => this.write([write], () => {}), this.limits.probeMs).unref()
+    }
   }
 
   private committed(partition: string, key: string): StoredRow | undefined {

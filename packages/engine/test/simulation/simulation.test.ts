@@ -20,6 +20,7 @@ const noStore: Store = {
   range: (_partition, _options, done) => done([]),
   partitions: (_prefix, done) => done([]),
   changes: (_prefix, _options, done) => done([]),
+  trouble: () => undefined,
 }
 
 /** One run: peers call each other while sockets are cut at random; then it gets calm. */

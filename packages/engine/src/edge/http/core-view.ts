@@ -19,8 +19,8 @@ export interface HttpCore {
   contracts(): ContractView[]
   /** JSON Schema of a function's input, `undefined` where nobody said. */
   requestFormat(functionId: string): unknown
-  /** Installed workers that are to be there always, and those that are. */
-  readiness(): { expected: string[]; up: string[] }
+  /** Installed workers that are to be there always, and those that are; and why nothing can be written, where it cannot. */
+  readiness(): { expected: string[]; up: string[]; trouble: string | undefined }
   counts(): { inFlight: number; waiting: number; lateResults: number; connections: number }
 }
 
@@ -68,7 +68,7 @@ export function coreView(core: Core): HttpCore {
       const up = directory.workers().filter((view) => view.status === 'up' && view.installed)
       const present = new Set(up.map((view) => view.name))
       const names = expected.map((worker) => worker.name)
-      return { expected: names, up: names.filter((name) => present.has(name)) }
+      return { expected: names, up: names.filter((name) => present.has(name)), trouble: core.ports.store.trouble() }
     },
     counts() {
       const { inFlight, waiting, lateResults } = core.calls.counts()

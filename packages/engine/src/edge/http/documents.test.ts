@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import * as z from 'zod'
+import { MemoryDisk } from '../../store/memory-store.ts'
 import { binding, descriptorOf, rawRequest, startEdge, type TestEdge } from './edge.fixture.ts'
 
 let system: TestEdge
@@ -157,6 +158,20 @@ describe('what is always there', () => {
     notes.leave()
     expect((await system.fetch('/ready')).status).toBe(503)
   })
+
+  it.each(['/ready', '/v1/engine/ready'])(
+    'is not ready at %s while the disk takes no write, and says so',
+    async (path) => {
+      const disk = new MemoryDisk()
+      system = await startEdge({ disk })
+      disk.refusal = 'database or disk is full'
+      const full = await system.fetch(path)
+      expect(full.status).toBe(503)
+      expect(await full.json()).toMatchObject({ status: 'store_unavailable', store: 'database or disk is full' })
+      disk.refusal = undefined
+      expect((await system.fetch(path)).status).toBe(200)
+    },
+  )
 
   it('lists functions and workers, up or not', async () => {
     system = await startEdge({ descriptors })

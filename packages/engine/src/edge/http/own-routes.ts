@@ -51,15 +51,17 @@ export function ownRoutes(parts: OwnParts): OwnRoute[] {
 function readiness({ core, draining }: OwnParts): OwnRoute[] {
   const route: Omit<OwnRoute, 'path'> = {
     method: 'GET',
-    summary: 'Are all workers there that are to be there always?',
+    summary: 'Are all workers there that are to be there always, and does the disk take writes?',
     access: 'open',
     quiet: true,
     handle(exchange) {
-      const { expected, up } = core.readiness()
+      const { expected, up, trouble } = core.readiness()
       const missing = expected.filter((name) => !up.includes(name))
-      const status = draining() ? 'draining' : missing.length > 0 ? 'starting' : 'ready'
+      const phase = missing.length > 0 ? 'starting' : 'ready'
+      const status = draining() ? 'draining' : trouble === undefined ? phase : 'store_unavailable'
       const workers = { expected: expected.length, up: up.length, missing }
-      exchange.json(status === 'ready' ? 200 : 503, { value: { status, workers } })
+      const store = trouble === undefined ? {} : { store: trouble }
+      exchange.json(status === 'ready' ? 200 : 503, { value: { status, workers, ...store } })
     },
   }
   return [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { problemOf } from './problem.ts'
+import { problemOf, retryAfter } from './problem.ts'
 
 describe('what to do next', () => {
   it('names function, trace and log where a handler threw', () => {
@@ -14,5 +14,13 @@ describe('what to do next', () => {
     const { next } = problemOf({ code: 'forbidden', message: 'no', details: { owner: 'memory' } }, 'abc123')
     expect(next).toContain('npm run agentos -- functions memory')
     expect(next).not.toContain('token')
+  })
+
+  it('is to restart a worker that is held, not to try again in a second', () => {
+    const held = { code: 'worker_unavailable', message: 'held', details: { worker: 'memory', state: 'held' } }
+    expect(problemOf(held, 'abc123')).toMatchObject({ retryable: false, status: 503 })
+    expect(problemOf(held, 'abc123').next).toContain('npm run agentos -- restart memory')
+    expect(retryAfter(held, 503)).toBeUndefined()
+    expect(retryAfter({ code: 'worker_unavailable', message: 'down' }, 503)).toBe('1')
   })
 })

@@ -26,14 +26,19 @@ export function problemOf(error: ErrorBody, traceId: string, status?: number): P
     detail: error.message,
     code: error.code,
     next: nextOf(error, traceId) ?? info.next,
-    retryable: info.class === 'retryable',
+    retryable: info.class === 'retryable' && heldWorker(error) === undefined,
     trace_id: traceId,
     ...(error.details === undefined ? {} : { details: error.details }),
   }
 }
 
 /** What to do about this one error, where its facts say more than its code. */
-function nextOf({ code, details }: ErrorBody, traceId: string): string | undefined {
+function nextOf(error: ErrorBody, traceId: string): string | undefined {
+  const { code, details } = error
+  const held = heldWorker(error)
+  if (held !== undefined) {
+    return `It is started again by \`npm run agentos -- restart ${held}\`; \`npm run agentos -- status\` and \`npm run agentos -- logs ${held}\` say why it ended.`
+  }
   if (typeof details !== 'object' || details === null) return undefined
   const { owner, functionId } = details as { owner?: unknown; functionId?: unknown }
   if (code === 'forbidden' && typeof owner === 'string') {
@@ -45,9 +50,16 @@ function nextOf({ code, details }: ErrorBody, traceId: string): string | undefin
   return undefined
 }
 
+/** The worker that has to be started by its owner before the same request can succeed. */
+function heldWorker({ code, details }: ErrorBody): string | undefined {
+  if (code !== 'worker_unavailable' || typeof details !== 'object' || details === null) return undefined
+  const { worker, state } = details as { worker?: unknown; state?: unknown }
+  return state === 'held' && typeof worker === 'string' ? worker : undefined
+}
+
 /** Value of `Retry-After` in seconds, for what is worth trying again. */
 export function retryAfter(error: ErrorBody, status: number): string | undefined {
-  if (status !== 503 && status !== 429) return undefined
+  if ((status !== 503 && status !== 429) || heldWorker(error) !== undefined) return undefined
   const { details } = error
   const known =
     typeof details === 'object' && details !== null && 'retryAfterMs' in details ? Number(details.retryAfterMs) : NaN

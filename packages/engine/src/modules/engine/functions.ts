@@ -152,7 +152,7 @@ export function createEngineModule(core: Core): EngineModule {
       })
       host.registerFunction({
         id: 'engine::workers::restart',
-        summary: 'Start an installed worker anew; also one that is held or asleep',
+        summary: 'Start an installed worker anew, also one that is held or asleep; or the engine',
         effects: 'write',
         idempotent: true,
         access: 'owner',
@@ -162,7 +162,9 @@ export function createEngineModule(core: Core): EngineModule {
           if (!input) return
           const name = text(input, 'name', call)
           if (name === undefined) return
-          if (!core.catalogue.workers.has(name)) return call.fail('NOT_FOUND', `No worker ${name} is installed`)
+          if (name !== 'engine' && !core.catalogue.workers.has(name)) {
+            return call.fail('NOT_FOUND', `No worker ${name} is installed`)
+          }
           core.supervision.restart(name)
           call.reply({ restarting: name })
         },
