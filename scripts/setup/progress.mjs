@@ -25,6 +25,12 @@ export class Progress {
     return result
   }
 
+  /** Something to know that keeps nothing from going on. */
+  note(text) {
+    this.clear()
+    this.stream.write(`\n${text}\n\n`)
+  }
+
   /** Takes the moving line away, so that what follows stands at the beginning of a line. */
   clear() {
     clearInterval(this.timer)

@@ -59,6 +59,14 @@ describe('status', () => {
       { name: 'memory', state: 'held', restarts: 4, reason: 'exit code 1' },
     ])
   })
+
+  it('tells what is wrong with a worker that runs: of its build, and of what it binds', () => {
+    const built = { name: 'weather', state: 'up' as const, restarts: 0, since: 0, pid: 7, problem: 'does not build' }
+    const connected = { ...row('weather'), problems: ['the cron trigger of a::b does not stand: x'] }
+    expect(mergeStatus([connected], [built])).toMatchObject([
+      { name: 'weather', state: 'up', problems: ['does not build', 'the cron trigger of a::b does not stand: x'] },
+    ])
+  })
 })
 
 describe('a clock that was set back', () => {

@@ -11,6 +11,7 @@ interface WorkerRow {
   status: string
   functions: string[]
   inFlight: number
+  problems?: string[]
 }
 
 /** What is known of one worker, from the engine (who is connected) and the supervisor (who should be). */
@@ -23,13 +24,15 @@ export interface WorkerStatus {
   memoryMb?: number
   restarts?: number
   reason?: string
+  /** What of it does not stand or does not build. */
+  problems?: string[]
 }
 
 /** Joins both views: a worker that is held or restarting is not connected, and stands in the list all the same. */
 export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): WorkerStatus[] {
   const byName = new Map<string, WorkerStatus>()
   const names = new Map(processes.map(({ name, pid }) => [pid, name]))
-  for (const { name, state, pid, memoryMb, restarts, reason } of processes) {
+  for (const { name, state, pid, memoryMb, restarts, reason, problem } of processes) {
     byName.set(name, {
       name,
       state,
@@ -37,6 +40,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       ...(pid === undefined ? {} : { pid }),
       ...(memoryMb === undefined ? {} : { memoryMb }),
       ...(reason === undefined ? {} : { reason }),
+      ...(problem === undefined ? {} : { problems: [problem] }),
     })
   }
   for (const row of rows) {
@@ -49,6 +53,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       functions: row.functions.length,
       inFlight: row.inFlight,
       ...(row.pid === null ? {} : { pid: row.pid }),
+      ...(row.problems?.length ? { problems: [...(known?.problems ?? []), ...row.problems] } : {}),
     })
   }
   return [...byName.values()].sort(
@@ -94,7 +99,7 @@ export function addStatus(program: Command): void {
       const list = mergeStatus(workers, supervisor?.processes ?? [])
       const isReady = ready.status === 200
       const phase = (ready.body as { status?: string }).status ?? 'not ready'
-      if (!isReady || list.some((worker) => worker.state === 'held')) process.exitCode = 1
+      if (!isReady || list.some((worker) => ['held', 'unbuilt'].includes(worker.state))) process.exitCode = 1
       if (json) {
         printJson({
           address: api.base,
@@ -111,6 +116,9 @@ export function addStatus(program: Command): void {
       )
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))
+      for (const { name, problems = [] } of list) {
+        for (const problem of problems) print(paint('yellow', `! ${name}: ${problem.replaceAll('\n', '\n    ')}`))
+      }
     })
 }
 
@@ -118,10 +126,11 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
   paint('dim', text),
 )
 
-const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', asleep: 'dim' }
+const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', unbuilt: 'red', asleep: 'dim' }
 
 function noteOn({ name, state, reason }: WorkerStatus): string {
   if (state === 'up') return ''
+  if (state === 'unbuilt') return ''
   if (state === 'asleep') return 'starts at the next call'
   if (state === 'held') return `${reason ?? ''}; agentos restart ${name.replace(/\..*/, '')} starts it again`
   return reason ?? ''

@@ -26,6 +26,8 @@ export interface ProcessStatus {
   /** Since when it is in this state, epoch milliseconds. */
   since: number
   memoryMb?: number
+  /** What is wrong with it though it may run: its sources do not build, or something of it does not stand. */
+  problem?: string
 }
 
 const statusPath = (data: string): string => join(data, 'supervisor.json')

@@ -16,6 +16,7 @@ import { sweepOrphans } from './orphans.ts'
 import { assertPortsFree } from './ports.ts'
 import { gatherFacts, renderSummary } from './summary.ts'
 import { Supervisor } from './supervisor.ts'
+import { readUnbuilt } from './unbuilt.ts'
 import { View } from './view.ts'
 
 /** One Ctrl-C reaches us from the terminal and again from every process that passes it on. */
@@ -51,7 +52,9 @@ export async function up(paths: Paths, options: { dev: boolean }): Promise<numbe
 
 async function supervise(context: LaunchContext, base: string, view: View): Promise<number> {
   const { paths, dev } = context
-  const descriptors = dev ? await describeAll(paths, view) : readInstalled(paths.dist)
+  const unbuilt = readUnbuilt(paths.dist)
+  // In development the sources themselves run, and these do not; else what was built before.
+  const descriptors = dev ? await describeAll(paths, view, Object.keys(unbuilt)) : readInstalled(paths.dist)
   const token = ensureOwnerToken(paths.data)
   for (const { name } of descriptors) ensureCredential(paths.data, name)
   const api = new Api(base, token)
@@ -60,6 +63,7 @@ async function supervise(context: LaunchContext, base: string, view: View): Prom
 
   const ending = Promise.withResolvers<Refusal | undefined>()
   const supervisor = new Supervisor({ context, api, log, view, onFatal: ending.resolve })
+  for (const [name, text] of Object.entries(unbuilt)) supervisor.markUnbuilt(name, text)
   const stopListening = onStopSignals(
     (name) => {
       log.info({ signal: name }, 'stopping')

@@ -43,6 +43,12 @@ export class Supervision {
         `The worker ${worker} is held after ending too often; agentos status says why, and agentos restart ${worker} starts it again`,
       )
     }
+    if (state === 'unbuilt') {
+      throw new EngineError(
+        'worker_unavailable',
+        `The worker ${worker} does not build, so it does not run; npm run agentos -- status says where its sources are wrong`,
+      )
+    }
     if (this.needed.has(worker)) return
     this.needed.add(worker)
     if (state === undefined || state === 'asleep') this.tell?.({ type: 'needed', worker })

@@ -190,7 +190,7 @@ export function createEngineModule(core: Core): EngineModule {
 
 const WORKER_FILTERS = {
   worker_id: { type: 'string' },
-  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held'], default: 'connected' },
+  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt'], default: 'connected' },
 }
 const MAX_DETACH_MS = 24 * 60 * 60 * 1000
 const FUNCTIONS_POLL_MS = 5_000
@@ -303,6 +303,7 @@ function workerRow(view: ConnectionView) {
     function_count: view.functions.length,
     functions: view.functions,
     active_invocations: view.inFlight,
+    ...(view.problems.length === 0 ? {} : { problems: view.problems }),
     latest_metrics: null,
     isolation: view.isolation,
   }
