@@ -45,6 +45,13 @@ describe('a build', () => {
       /^ {2}workers\/weather\/src\/contracts\.ts:4:1: nothing is not defined/m,
     ],
     [
+      'a misspelt key of a contract',
+      'src/contracts.ts',
+      'effects:',
+      'efects:',
+      /^ {2}workers\/weather\/src\/contracts\.ts:4:22: weather::greet has no efects; there is id, /m,
+    ],
+    [
       'a misspelt type',
       'iii.worker.yaml',
       'functions:\n  - weather::greet\n',

@@ -38,7 +38,7 @@ export class Checkout {
 
   static async create(): Promise<Checkout> {
     const root = mkdtempSync(join(tmpdir(), 'agentos-checkout-'))
-    for (const file of ['package.json', 'pnpm-workspace.yaml', 'config.yaml'])
+    for (const file of ['package.json', 'pnpm-workspace.yaml', 'config.yaml', 'vitest.config.ts'])
       cpSync(join(ROOT, file), join(root, file))
     for (const folder of ['scripts', 'packages']) {
       cpSync(join(ROOT, folder), join(root, folder), {
