@@ -61,6 +61,17 @@ describe('agentos new worker', () => {
     expect(await running.stop()).toBe(0)
     expect(readdirSync(join(checkout.root, 'dist/.cache/served'))).toEqual([])
   })
+
+  it('writes tests that pass, and that fail where an output breaks its contract', async () => {
+    const vitest = () => checkout.node('node_modules/vitest/vitest.mjs', 'run', 'workers/weather')
+    expect(await vitest()).toMatchObject({ code: 0, out: expect.stringContaining('2 passed') })
+    const worker = join(checkout.root, 'workers/weather/src/worker.ts')
+    writeFileSync(worker, readFileSync(worker, 'utf8').replace('text: greetingFor(who)', 'txt: greetingFor(who)'))
+    expect((await checkout.node('scripts/build.ts', 'weather')).err).toBe('')
+    const { code, out, err } = await vitest()
+    expect(code).toBe(1)
+    expect(out + err).toContain('weather::greet returned what its contract does not allow')
+  })
 })
 
 describe('agentos up --dev', () => {
@@ -85,6 +96,17 @@ describe('agentos up --dev', () => {
 
     const file = join(checkout.root, 'workers/weather/src/greeting.ts')
     writeFileSync(file, readFileSync(file, 'utf8').replace('Hello', 'Good day'))
+    await vi.waitFor(async () => expect(await greet('Ada')).toBe('Good day Ada, this is weather.'), WAIT)
+
+    // In development an output that breaks its contract is refused.
+    const worker = join(checkout.root, 'workers/weather/src/worker.ts')
+    const good = readFileSync(worker, 'utf8')
+    writeFileSync(worker, good.replace('text: greetingFor(who)', 'txt: greetingFor(who)'))
+    await vi.waitFor(async () => {
+      const response = await fetch(`${checkout.httpUrl}/v1/weather/greet?who=Ada`)
+      expect(await response.text()).toContain('weather::greet returned what its contract does not allow: text: ')
+    }, WAIT)
+    writeFileSync(worker, good)
     await vi.waitFor(async () => expect(await greet('Ada')).toBe('Good day Ada, this is weather.'), WAIT)
 
     const contracts = join(checkout.root, 'workers/weather/src/contracts.ts')

@@ -40,7 +40,10 @@ export async function observeWorkers(dist: string): Promise<Comparison[]> {
   }
 }
 
-/** One sentence for each difference; none where worker and manifest agree. */
+/**
+ * One sentence for each difference; none where worker and manifest agree. What a manifest declares is bound by the
+ * engine, so a worker's code need not bind it again.
+ */
 export function differences({ declared, registered, bound }: Comparison): string[] {
   const { name, functions, triggers } = declared
   if (!registered) return [`${name} did not connect to the engine`]
@@ -50,7 +53,6 @@ export function differences({ declared, registered, bound }: Comparison): string
   return [
     ...ids.filter((id) => !registered.includes(id)).map((id) => `${name} declares ${id}, but does not register it`),
     ...registered.filter((id) => !ids.includes(id)).map((id) => `${name} registers ${id}, but does not declare it`),
-    ...missing(triggers, bound).map((trigger) => `${name} declares ${said(trigger)}, but does not bind it`),
     ...missing(bound, triggers).map((trigger) => `${name} binds ${said(trigger)}, but does not declare it`),
   ]
 }

@@ -29,6 +29,11 @@ describe('a manifest', () => {
     ['a system scope that it does not own', 'system_scopes: [audit]', 'owns.scopes'],
     ['a star in the middle of a name', 'owns: { scopes: ["a*b"] }', 'owns.scopes.0'],
     ['a gate that is none of its functions', 'gate: a::b', 'gate: a::b is not among'],
+    [
+      'a condition of its own that it does not have',
+      'functions: [a::b]\ntriggers: [{ type: cron, function: a::b, config: { condition_function_id: a::c } }]',
+      'iii.worker.yaml:6:52: triggers.0.config.condition_function_id: a::c',
+    ],
     ['a worker that depends on itself', 'dependencies: [weather]', 'itself'],
   ])('refuses %s and says where', (_, more, where) => {
     expect(() => read(more)).toThrow(where)
@@ -44,7 +49,20 @@ describe('a manifest', () => {
     expect(() => read('start: sometimes\ninstances: 0')).toThrow(/iii\.worker\.yaml[\s\S]*start[\s\S]*instances/)
   })
 
+  it.each([
+    ['a value', 'start: sometimes', '5:1: start: '],
+    ['a key that there is not', 'resources:\n  memori: 4', '6:3: resources.memori: there is no such key'],
+    ['an entry of a list', 'functions:\n  - a::b\n  - c', '7:5: functions.1: '],
+    [
+      'what is missing, where it would stand',
+      'triggers:\n  - { type: cron, config: {} }',
+      '6:5: triggers.0.function: ',
+    ],
+  ])('names line and column of %s', (_, more, said) => {
+    expect(() => read(more)).toThrow(`iii.worker.yaml:${said}`)
+  })
+
   it('says that the text is not YAML', () => {
-    expect(() => parseManifest('name: [', 'x.yaml')).toThrow('x.yaml is not valid YAML')
+    expect(() => parseManifest('name: [', 'x.yaml')).toThrow(/^x\.yaml:1:8: it is not valid YAML: /)
   })
 })

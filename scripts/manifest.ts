@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { parse } from 'yaml'
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml'
 import * as z from 'zod'
 
 /** The shape of `iii.worker.yaml`; `docs/manifest.md` is its specification in words. */
@@ -60,11 +60,34 @@ export const Manifest = z
       if (!manifest.functions.includes(trigger.function)) {
         refuse(['triggers', index, 'function'], `${trigger.function} is not among this worker's functions`)
       }
+      const condition = conditionOf(trigger.config)
+      const isOwn = manifest.functions.some((id) => id.split('::')[0] === condition?.split('::')[0])
+      if (condition !== undefined && isOwn && !manifest.functions.includes(condition)) {
+        const path = ['triggers', index, 'config', 'condition_function_id']
+        refuse(path, `${condition} is not among this worker's functions`)
+      }
     })
     if (manifest.dependencies.includes(manifest.name)) refuse(['dependencies'], 'a worker does not depend on itself')
   })
 
+function conditionOf(config: unknown): string | undefined {
+  if (typeof config !== 'object' || config === null || !('condition_function_id' in config)) return undefined
+  return typeof config.condition_function_id === 'string' ? config.condition_function_id : undefined
+}
+
 export type Manifest = z.output<typeof Manifest>
+
+type Path = readonly PropertyKey[]
+
+/** What is wrong with a manifest; each line begins with its place. */
+export class ManifestError extends Error {}
+
+/** A manifest that was read, and where each part of it stands. */
+export interface ManifestFile {
+  manifest: Manifest
+  /** `file:line:column` of a part; of what is not there, of the part around it. */
+  placeOf(path: Path): string
+}
 
 /** Reads and checks a manifest; every mistake is named in one error, with the place where it stands. */
 export async function readManifest(file: string): Promise<Manifest> {
@@ -72,14 +95,40 @@ export async function readManifest(file: string): Promise<Manifest> {
 }
 
 export function parseManifest(text: string, file: string): Manifest {
-  let value: unknown
-  try {
-    value = parse(text)
-  } catch (cause) {
-    throw new Error(`${file} is not valid YAML: ${(cause as Error).message}`, { cause })
+  return openManifest(text, file).manifest
+}
+
+/** `file` is how the file is called in what is said of it. */
+export function openManifest(text: string, file: string): ManifestFile {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const placeAt = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `${file}:${line}:${col}`
   }
-  const result = Manifest.safeParse(value)
-  if (result.success) return result.data
-  const mistakes = result.error.issues.map((issue) => `  ${issue.path.join('.') || '(top)'}: ${issue.message}`)
-  throw new Error(`${file} does not follow docs/manifest.md:\n${mistakes.join('\n')}`)
+  const [broken] = document.errors
+  if (broken) throw new ManifestError(`${placeAt(broken.pos[0])}: it is not valid YAML: ${broken.message}`)
+  const placeOf = (path: Path): string => placeAt(offsetOf(document.contents, path))
+  const result = Manifest.safeParse(document.toJS())
+  if (result.success) return { manifest: result.data, placeOf }
+  const mistakes = result.error.issues.flatMap(({ path, ...issue }) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ path: [...path, key], message: 'there is no such key' }))
+      : [{ path, message: issue.message }],
+  )
+  const said = mistakes.map(({ path, message }) => `${placeOf(path)}: ${path.join('.') || '(top)'}: ${message}`)
+  throw new ManifestError([...said, 'What may stand there: docs/manifest.md'].join('\n'))
+}
+
+/** Where a part of a document begins: a key where the path ends at one, else the value. */
+function offsetOf(node: Node | null, path: Path): number {
+  const [step, ...rest] = path
+  if (isMap(node) && step !== undefined) {
+    const pair = node.items.find(({ key }) => isScalar(key) && key.value === step)
+    const key = pair?.key as Scalar | undefined
+    if (pair && rest.length > 0 && pair.value) return offsetOf(pair.value as Node, rest)
+    if (key?.range) return key.range[0]
+  }
+  if (isSeq(node) && typeof step === 'number' && node.items[step]) return offsetOf(node.items[step] as Node, rest)
+  return node?.range?.[0] ?? 0
 }

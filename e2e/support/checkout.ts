@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { freePort } from '@agentos/testing'
+import { installPackages } from '../../scripts/setup/packages.mjs'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -37,7 +38,7 @@ export class Checkout {
 
   static async create(): Promise<Checkout> {
     const root = mkdtempSync(join(tmpdir(), 'agentos-checkout-'))
-    for (const file of ['package.json', 'pnpm-workspace.yaml', 'config.yaml'])
+    for (const file of ['package.json', 'pnpm-workspace.yaml', 'config.yaml', 'vitest.config.ts'])
       cpSync(join(ROOT, file), join(root, file))
     for (const folder of ['scripts', 'packages']) {
       cpSync(join(ROOT, folder), join(root, folder), {
@@ -49,6 +50,19 @@ export class Checkout {
     for (const name of readdirSync(join(root, 'packages'))) linkInstalled(root, name)
     mkdirSync(join(root, 'workers'))
     return new Checkout(root, { http: await freePort(), worker: await freePort() })
+  }
+
+  /** Has set-up find everything installed, for tests that begin with `scripts/start.mjs`. */
+  async markInstalled(): Promise<void> {
+    const linked = join(this.root, 'node_modules')
+    rmSync(linked)
+    mkdirSync(linked)
+    for (const name of readdirSync(join(ROOT, 'node_modules'))) {
+      if (!name.startsWith('.agentos')) symlinkSync(join(ROOT, 'node_modules', name), join(linked, name))
+    }
+    cpSync(join(ROOT, 'pnpm-lock.yaml'), join(this.root, 'pnpm-lock.yaml'))
+    const nothing = { command: process.execPath, args: ['-e', ''] }
+    await installPackages(this.root, 'all', nothing)
   }
 
   /** Runs a script of the checkout to its end. */

@@ -46,10 +46,10 @@ describe('a bundle', () => {
     expect(await (await build('src/a.ts')).load()).toMatchObject({ started: false })
   })
 
-  it('that does not build names file and line', async () => {
+  it('that does not build names file, line and column', async () => {
     await write('src/a.ts', "\nimport './gone.ts'\n")
     const said = await build('src/a.ts').catch((error: unknown) => bundleErrors(error, root))
-    expect(said).toMatch(/^src\/a\.ts:2: .*gone\.ts/)
+    expect(said).toMatch(/^src\/a\.ts:2:8: .*gone\.ts/)
   })
 })
 

@@ -1,5 +1,6 @@
-import { basename, join, relative } from 'node:path'
-import { build, type Plugin } from 'esbuild'
+import { basename, join, relative, resolve } from 'node:path'
+import { type BuildFailure, build, type Plugin } from 'esbuild'
+import { ManifestError } from '../manifest.ts'
 import { place } from './files.ts'
 import { lateImports } from './late-imports.ts'
 
@@ -20,10 +21,17 @@ export interface Bundle {
  * Bundles one program and returns the files it wrote. What the source imports late becomes a chunk of its own beside
  * the bundle, so that a process reads a heavy library only when it first needs it.
  */
-export async function bundle(
+export async function bundle(options: Bundle, root: string): Promise<string[]> {
+  const files = await makeBundle(options, root)
+  for (const file of files) await place(file.path, file.contents)
+  return files.map((file) => file.path)
+}
+
+/** The files of a bundle, not written yet. */
+export async function makeBundle(
   { entry, out, main = false, node = 24, plugins = [] }: Bundle,
   root: string,
-): Promise<string[]> {
+): Promise<{ path: string; contents: Uint8Array }[]> {
   const name = basename(out, '.mjs')
   const result = await build({
     entryPoints: { [name]: entry },
@@ -49,8 +57,29 @@ export async function bundle(
     banner: { js: commonJsBridge },
     plugins: [...plugins, lateImports, ...(main ? [mainIsTrue(entry)] : [])],
   })
-  for (const file of result.outputFiles) await place(file.path, file.contents)
-  return result.outputFiles.map((file) => file.path)
+  return result.outputFiles
+}
+
+/**
+ * What of a worker's own sources cannot be read, each with its place; nothing where they can. Packages are left alone,
+ * so it takes some milliseconds. Development asks before it ends a process that works.
+ */
+export async function sourceErrors(entry: string, root: string): Promise<string | undefined> {
+  try {
+    await build({
+      entryPoints: [entry],
+      absWorkingDir: root,
+      bundle: true,
+      packages: 'external',
+      format: 'esm',
+      platform: 'node',
+      logLevel: 'silent',
+      write: false,
+    })
+    return undefined
+  } catch (error) {
+    return bundleErrors(error, root)
+  }
 }
 
 /** CommonJS packages inside a bundle ask for Node's own modules with `require`. */
@@ -70,13 +99,28 @@ function mainIsTrue(entry: string): Plugin {
   }
 }
 
-/** What went wrong in a bundle, one line a mistake, with the place in the source. */
+/** What went wrong in a part of the build, one line a mistake, with the place in the source. */
 export function bundleErrors(error: unknown, root: string): string {
-  const errors = (error as { errors?: { text: string; location?: { file: string; line: number } | null }[] }).errors
-  if (!errors?.length) return error instanceof Error ? error.message : String(error)
+  const errors = (error as Partial<BuildFailure>).errors
+  if (!errors?.length) return thrownIn(error, root)
   return errors
     .map(({ text, location }) =>
-      location ? `${relative(root, join(root, location.file))}:${location.line}: ${text}` : text,
+      location ? `${inRoot(location.file, root)}:${location.line}:${location.column + 1}: ${text}` : text,
     )
     .join('\n')
 }
+
+/** A source that was run and threw: the first place of ours on its stack. */
+function thrownIn(error: unknown, root: string): string {
+  if (!(error instanceof Error)) return String(error)
+  const { message, stack = '' } = error
+  if (error instanceof ManifestError) return message
+  const places = [...stack.slice(stack.indexOf(message) + message.length).matchAll(/(\/[^\s():]+):(\d+):(\d+)/g)]
+  const ours = places.find(([, file]) => {
+    const path = inRoot(file!, root)
+    return /^(workers|packages)\//.test(path) && !path.startsWith('packages/sdk/') && !path.includes('node_modules')
+  })
+  return ours ? `${inRoot(ours[1]!, root)}:${ours[2]}:${ours[3]}: ${message}` : message
+}
+
+const inRoot = (file: string, root: string): string => relative(root, resolve(root, file))

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isBuilt } from './built.mjs'
+import { commandLineStamp, isBuilt, ONLY_WORKERS_FAILED } from './built.mjs'
 import { broughtNode, chooseNode, pinnedNode } from './node-choice.mjs'
 import { installPackages, needsInstall } from './packages.mjs'
 import { explain, SetupProblem } from './problems.mjs'
@@ -12,13 +13,15 @@ import { assertRoomToWork, bringNode, bringPnpm, nodeIsHere } from './tools.mjs'
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 /**
- * What each command needs (packages for running, or all of them), whether it is built first (`unserved`: where nothing
- * runs that is built here, for it would be replaced under its processes), and the program that it becomes. Arguments that follow the command are passed on.
+ * What each command needs (packages for running, or all of them), what is built first, and the program that it
+ * becomes. Arguments that follow the command are passed on. `changed` is all of it, and a worker that does not build is
+ * a failure; with `startable` the others start without it. `command-line` is built only where nothing runs that is built
+ * here, for it would be replaced under its processes.
  */
 const COMMANDS = {
-  start: { packages: 'prod', build: 'changed', run: ['dist/agentos.mjs', 'up'], service: true },
-  dev: { packages: 'all', build: 'changed', run: ['dist/agentos.mjs', 'up', '--dev'], service: true },
-  cli: { packages: 'prod', build: 'unserved', run: ['dist/agentos.mjs'] },
+  start: { packages: 'prod', build: 'startable', run: ['dist/agentos.mjs', 'up'], service: true },
+  dev: { packages: 'all', build: 'startable', run: ['dist/agentos.mjs', 'up', '--dev'], service: true },
+  cli: { packages: 'prod', build: 'command-line', run: ['dist/agentos.mjs'] },
   build: { packages: 'prod', build: 'always' },
   test: { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run'] },
   'test:e2e': { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e'] },
@@ -30,7 +33,11 @@ const COMMANDS = {
 }
 
 export async function main([name = 'start', ...rest]) {
-  const command = COMMANDS[name]
+  // The one command of the command line that starts workers.
+  const command =
+    name === 'cli' && rest.find((word) => !word.startsWith('-')) === 'up'
+      ? { ...COMMANDS.cli, build: 'startable' }
+      : COMMANDS[name]
   if (!command) {
     console.error(`There is no command "${name}". There are: ${Object.keys(COMMANDS).join(', ')}.`)
     process.exitCode = 1
@@ -65,7 +72,7 @@ async function prepare({ packages, build }, only, progress) {
         'Install Node 26 yourself, then run the command again.',
     )
   }
-  if (build === 'unserved') {
+  if (build === 'command-line') {
     const pid = servedBy(root)
     if (pid !== undefined) {
       if (!isBuilt(root)) {
@@ -90,16 +97,37 @@ async function prepare({ packages, build }, only, progress) {
     await progress.step('Node 26 is here', 'bringing Node 26', () => bringNode(root))
   }
   const node = choice === 'brought' ? broughtNode(root) : process.execPath
-  if (build === 'always' || !isBuilt(root)) {
-    const script = join(root, 'scripts/build.ts')
+  if (build === 'command-line') await buildCommandLine(node, progress)
+  else if (build === 'always' || !isBuilt(root)) {
     await progress.step('built', 'building', () =>
-      // What a build says is about the sources, so it is shown as it is.
-      capture(node, [script, ...only], { cwd: root }).catch((error) =>
-        Promise.reject(new SetupProblem(error.output || error.message)),
-      ),
+      runBuild(node, only).catch((error) => {
+        if (build !== 'startable' || error.code !== ONLY_WORKERS_FAILED) throw error
+        progress.note(
+          `${error.message}\n\nThe others start; of these what was built before runs, where there is something.`,
+        )
+      }),
     )
   }
   return node
+}
+
+/** What a build says is about the sources, so it is shown as it is. */
+function runBuild(node, args) {
+  return capture(node, [join(root, 'scripts/build.ts'), ...args], { cwd: root }).catch((error) => {
+    throw Object.assign(new SetupProblem(error.output || error.message), { code: error.code })
+  })
+}
+
+/** The command line depends on no worker. Where it does not build itself, the one before it still works. */
+async function buildCommandLine(node, progress) {
+  if (isBuilt(root, commandLineStamp)) return
+  const before = existsSync(join(root, 'dist/agentos.mjs'))
+  await progress.step('the command line is built', 'building the command line', () =>
+    runBuild(node, ['--command-line']).catch((error) => {
+      if (!before) throw error
+      progress.note(`${error.message}\n\nThe command line that was built before is used.`)
+    }),
+  )
 }
 
 /** Waits for all, so that nothing goes on behind an error message; then fails with the first failure. */

@@ -1,5 +1,6 @@
 import type { KnownSecrets, ToEngine, ToSupervisor } from '@agentos/protocol'
 import type { Core } from './core/core.ts'
+import { type DeclaredProblem, problemText } from './core/declared-triggers.ts'
 
 /**
  * Connects the core with the process that started this one, where that left a channel. Returns how to tell it something;
@@ -10,8 +11,16 @@ export function listenToSupervisor(core: Core): ((message: ToSupervisor) => void
   const tell = (message: ToSupervisor): void => {
     if (process.connected) process.send?.(message, undefined, undefined, () => {})
   }
+  const tellProblem = (problem: DeclaredProblem): void =>
+    tell({ type: 'problem', worker: problem.worker, text: problemText(problem) })
   process.on('message', (message) => {
-    if (isToEngine(message) && message.type === 'workers') core.supervision.update(message.states, tell)
+    if (!isToEngine(message) || message.type !== 'workers') return
+    // Its first word: what went before it is told now.
+    if (!core.supervision.present) for (const problem of core.declared.problemsOf()) tellProblem(problem)
+    core.supervision.update(message.states, tell)
+  })
+  core.declared.onProblem((problem) => {
+    if (core.supervision.present) tellProblem(problem)
   })
   process.on('disconnect', () => core.supervisorLost())
   return tell

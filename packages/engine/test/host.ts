@@ -200,7 +200,8 @@ function callerOf(as: CallAs): CallerIdentity {
   return { workerId: 'connection-1', ...(as.worker === undefined ? {} : { worker: as.worker }) }
 }
 
-function descriptor(given: Partial<WorkerDescriptor>): WorkerDescriptor {
+/** A worker's descriptor that says no more than it must. */
+export function descriptor(given: Partial<WorkerDescriptor>): WorkerDescriptor {
   return {
     name: 'worker',
     version: '0.1.0',

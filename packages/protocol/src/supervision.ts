@@ -5,8 +5,11 @@ import type { SecretFingerprint } from './known-secrets.ts'
  * engine that nobody supervises has no such channel and gets on without.
  */
 
-/** `asleep`: not running, and started by the next call. `held`: ended too often and is not started again by itself. */
-export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped'
+/**
+ * `asleep`: not running, and started by the next call. `held`: ended too often and is not started again by itself.
+ * `unbuilt`: its sources do not build, and there is nothing of it to run.
+ */
+export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped' | 'unbuilt'
 
 export type ToSupervisor =
   /** The engine listens. */
@@ -17,6 +20,8 @@ export type ToSupervisor =
   | { type: 'needed'; worker: string }
   /** Nothing has been asked of it for long enough, and the engine gives it no call any more: it can be ended. */
   | { type: 'idle'; worker: string }
+  /** Something of an installed worker does not stand, though its manifest or its code says so. */
+  | { type: 'problem'; worker: string; text: string }
   /** Its owner wants it started anew, whatever state it is in. */
   | { type: 'restart'; worker: string }
   /** Its owner wants its processes ended at once, as a crash would end them; the rules for crashes start them again. */

@@ -41,10 +41,49 @@ export interface FunctionContract<I extends z.ZodType = z.ZodType, O extends z.Z
   access?: Access
 }
 
-/** Types a contract from its schemas and keeps each schema, once built. */
+const CONTRACT_KEYS: Record<keyof FunctionContract, true> = {
+  id: true,
+  summary: true,
+  input: true,
+  output: true,
+  http: true,
+  effects: true,
+  idempotent: true,
+  keyed: true,
+  durable: true,
+  tool: true,
+  access: true,
+}
+const ROUTE_KEYS: Record<keyof Exclude<HttpRoute, string>, true> = {
+  route: true,
+  status: true,
+  raw: true,
+  stream: true,
+}
+const RULE_KEYS: Record<keyof EffectsRule, true> = { field: true, cases: true, absent: true, otherwise: true }
+const EFFECTS: readonly unknown[] = ['read', 'write', 'external'] satisfies Effects[]
+const ACCESS: readonly unknown[] = ['guest', 'agent', 'owner', undefined] satisfies (Access | undefined)[]
+
+/**
+ * Types a contract from its schemas and keeps each schema, once built. Throws `TypeError` for a key that there is not
+ * and for effects or access that are none: misspelt, they would silently mean the default, and nothing else looks at
+ * types when sources run.
+ */
 export function defineFunction<I extends z.ZodType, O extends z.ZodType>(
   contract: FunctionContract<I, O>,
 ): FunctionContract<I, O> {
+  const { id, effects, access, http = [] } = contract
+  assertKeys(id, contract, CONTRACT_KEYS)
+  for (const route of [http].flat()) if (typeof route === 'object') assertKeys(`${id}: http`, route, ROUTE_KEYS)
+  const isRule = typeof effects === 'object'
+  if (isRule) assertKeys(`${id}: effects`, effects, RULE_KEYS)
+  const said = isRule ? [...Object.values(effects.cases), effects.absent, effects.otherwise] : [effects]
+  const wrong = said.find((each) => !EFFECTS.includes(each))
+  if (said.some((each) => !EFFECTS.includes(each))) {
+    throw new TypeError(`${id}: effects are one of ${EFFECTS.join(', ')}, or a rule made of them, not ${String(wrong)}`)
+  }
+  if (!ACCESS.includes(access))
+    throw new TypeError(`${id}: access is one of guest, agent, owner, not ${String(access)}`)
   let input: I | undefined
   let output: O | undefined
   return {
@@ -52,6 +91,13 @@ export function defineFunction<I extends z.ZodType, O extends z.ZodType>(
     input: () => (input ??= contract.input()),
     output: () => (output ??= contract.output()),
   }
+}
+
+/** Throws `TypeError` for the first key that `known` does not have. */
+export function assertKeys(of: string, value: object, known: Record<string, true>): void {
+  const unknown = Object.keys(value).find((key) => !Object.hasOwn(known, key))
+  if (unknown === undefined) return
+  throw new TypeError(`${of} has no ${unknown}; there is ${Object.keys(known).join(', ')}`)
 }
 
 /** What a caller passes: fields with a default may be left out. */

@@ -11,8 +11,9 @@ import { type HandlerParts, ScopedCaller, ServedContext } from './handler-contex
 import type { Inbound } from './inbound.ts'
 import { knownSecrets } from './known-secrets.ts'
 import { openLog } from './log.ts'
+import { OutputCheck } from './output-check.ts'
 import { SpanBatch } from './spans.ts'
-import { assertOutput, parseInput } from './validate.ts'
+import { parseInput } from './validate.ts'
 import type { ConnectOptions, ServedFunction, WorkerDefinition, WorkerHandle, WorkerSelf } from './worker.ts'
 
 export const DRAIN_MS = 10_000
@@ -24,7 +25,7 @@ export class RunningWorker implements WorkerHandle {
   private readonly client: Client
   private readonly spans: SpanBatch
   private readonly log: Logger
-  private readonly validateOutput: boolean
+  private readonly outputs: OutputCheck
   private readonly instance: string
   private readonly dataDir: string
   private config: unknown
@@ -58,7 +59,7 @@ export class RunningWorker implements WorkerHandle {
     this.log = log
     this.instance = options.instance ?? `${definition.name}-${randomUUID()}`
     this.dataDir = resolve(options.dataDir ?? 'data')
-    this.validateOutput = options.validateOutput ?? process.env.AGENTOS_VALIDATE_OUTPUT === '1'
+    this.outputs = new OutputCheck(options.validateOutput ?? process.env.AGENTOS_VALIDATE_OUTPUT === '1')
     // The engine takes fingerprints of secrets from nobody else.
     const installed = options.credential !== undefined
     this.client = new Client(
@@ -162,7 +163,7 @@ export class RunningWorker implements WorkerHandle {
   private async handle({ contract, handle }: ServedFunction, ctx: ServedContext, inbound: Inbound): Promise<unknown> {
     try {
       const output = await handle(parseInput(contract, inbound.frame.data), ctx)
-      if (this.validateOutput) assertOutput(contract, output)
+      this.outputs.look(contract, output, ctx.log)
       return output
     } catch (error) {
       const { code } = toErrorBody(error)

@@ -135,6 +135,11 @@ it('refuses output that the contract does not allow where that is switched on', 
   expect((await answer).error).toMatchObject({ code: 'internal', message: expect.stringContaining('text: ') })
 })
 
+it('passes such an output on where that is not switched on', async () => {
+  const { answer } = await invoke(() => ({ txt: 'misspelt' }) as unknown as { text: string })
+  expect((await answer).result).toEqual({ txt: 'misspelt' })
+})
+
 it('gives the handler the context that the engine stamped', async () => {
   const traceId = '0af7651916cd43dd8448eb211c80319c'
   const { answer } = await invoke(

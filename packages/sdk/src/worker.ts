@@ -1,7 +1,7 @@
 import type { WorkerDescriptor } from '@agentos/protocol'
 import type { Logger } from 'pino'
 import type { Caller, HandlerContext } from './context.ts'
-import type { FunctionContract, OutputOf, ParsedInputOf } from './contract.ts'
+import { assertKeys, type FunctionContract, type OutputOf, type ParsedInputOf } from './contract.ts'
 import { runProcess } from './process.ts'
 import { RunningWorker } from './running-worker.ts'
 
@@ -58,7 +58,11 @@ export interface ConnectOptions extends RunOptions {
   dataDir?: string
   /** @default JSON lines on stderr, of warnings and worse */
   log?: Logger
-  /** Check what handlers return against their contracts. @default true where `AGENTOS_VALIDATE_OUTPUT` is 1 */
+  /**
+   * Refuse what handlers return and their contracts do not allow, as `internal`. Without it such an output passes and is
+   * logged once for each function; one output a second of each is looked at. @default true where
+   * `AGENTOS_VALIDATE_OUTPUT` is 1, as it is in development and tests
+   */
   validateOutput?: boolean
 }
 
@@ -75,8 +79,17 @@ export interface Worker extends WorkerDefinition {
   connect(options: ConnectOptions): Promise<WorkerHandle>
 }
 
-/** A worker as a value. Nothing happens before `run` or `connect`. */
+const DEFINITION_KEYS: Record<keyof WorkerDefinition, true> = {
+  name: true,
+  start: true,
+  stop: true,
+  functions: true,
+  triggers: true,
+}
+
+/** A worker as a value. Nothing happens before `run` or `connect`. Throws `TypeError` for a key that there is not. */
 export function defineWorker(definition: WorkerDefinition): Worker {
+  assertKeys(`the worker ${definition.name}`, definition, DEFINITION_KEYS)
   return {
     ...definition,
     run: (options = {}) => runProcess(definition, options),

@@ -3,7 +3,7 @@ import { parseInput } from './call.ts'
 import { matching } from './functions.ts'
 import { pidsOf } from './pid.ts'
 import { sameAs } from './runs.ts'
-import { clockNote, mergeStatus, noteOn } from './status.ts'
+import { clockNote, mergeStatus } from './status.ts'
 
 describe('the input of a call', () => {
   it.each([
@@ -60,10 +60,12 @@ describe('status', () => {
     ])
   })
 
-  it('says what does not work in a worker that is up', () => {
-    const [ill] = mergeStatus([{ ...row('ledger'), problem: 'No checkpoint could be written' }], [])
-    expect([ill!.state, noteOn(ill!)]).toEqual(['up', 'No checkpoint could be written'])
-    expect(noteOn(mergeStatus([{ ...row('ledger'), problem: null }], [])[0]!)).toBe('')
+  it('tells what is wrong with a worker that runs: of its build, and of what it binds', () => {
+    const built = { name: 'weather', state: 'up' as const, restarts: 0, since: 0, pid: 7, problem: 'does not build' }
+    const connected = { ...row('weather'), problems: ['the cron trigger of a::b does not stand: x'] }
+    expect(mergeStatus([connected], [built])).toMatchObject([
+      { name: 'weather', state: 'up', problems: ['does not build', 'the cron trigger of a::b does not stand: x'] },
+    ])
   })
 })
 

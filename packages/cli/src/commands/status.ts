@@ -14,8 +14,7 @@ interface WorkerRow {
   status: string
   functions: string[]
   inFlight: number
-  /** What does not work in it, as it says itself. */
-  problem?: string | null
+  problems?: string[]
 }
 
 /** What is known of one worker, from the engine (who is connected) and the supervisor (who should be). */
@@ -28,15 +27,16 @@ export interface WorkerStatus {
   memoryMb?: number
   restarts?: number
   reason?: string
-  problem?: string
   retryAt?: number
+  /** What of it does not stand or does not build. */
+  problems?: string[]
 }
 
 /** Joins both views: a worker that is held or restarting is not connected, and stands in the list all the same. */
 export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): WorkerStatus[] {
   const byName = new Map<string, WorkerStatus>()
   const names = new Map(processes.map(({ name, pid }) => [pid, name]))
-  for (const { name, state, pid, memoryMb, restarts, reason, retryAt } of processes) {
+  for (const { name, state, pid, memoryMb, restarts, reason, retryAt, problem } of processes) {
     byName.set(name, {
       name,
       state,
@@ -45,6 +45,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       ...(memoryMb === undefined ? {} : { memoryMb }),
       ...(reason === undefined ? {} : { reason }),
       ...(retryAt === undefined ? {} : { retryAt }),
+      ...(problem === undefined ? {} : { problems: [problem] }),
     })
   }
   for (const row of rows) {
@@ -57,7 +58,7 @@ export function mergeStatus(rows: WorkerRow[], processes: ProcessStatus[]): Work
       functions: row.functions.length,
       inFlight: row.inFlight,
       ...(row.pid === null ? {} : { pid: row.pid }),
-      ...(row.problem ? { problem: row.problem } : {}),
+      ...(row.problems?.length ? { problems: [...(known?.problems ?? []), ...row.problems] } : {}),
     })
   }
   return [...byName.values()].sort(
@@ -130,7 +131,7 @@ export function addStatus(program: Command): void {
       // An engine that was started by hand has nobody who restarts, and was meant to.
       const supervisorLost = said && last && !last.stopping && last.address === `${api.base}/` ? last.pid : null
       if (supervisorLost !== null) process.exitCode = 1
-      if (!isReady || list.some((worker) => worker.state === 'held')) process.exitCode = 1
+      if (!isReady || list.some((worker) => ['held', 'unbuilt'].includes(worker.state))) process.exitCode = 1
       if (json) {
         printJson({
           address: api.base,
@@ -151,6 +152,9 @@ export function addStatus(program: Command): void {
       if (supervisorLost !== null) print(paint('red', `✗ ${lostNote(supervisorLost)}`))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))
+      for (const { name, problems = [] } of list) {
+        for (const problem of problems) print(paint('yellow', `! ${name}: ${problem.replaceAll('\n', '\n    ')}`))
+      }
     })
 }
 
@@ -158,10 +162,10 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
   paint('dim', text),
 )
 
-const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', asleep: 'dim' }
+const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', unbuilt: 'red', asleep: 'dim' }
 
-export function noteOn({ name, state, reason, retryAt, problem }: WorkerStatus): string {
-  if (state === 'up') return problem ?? ''
+function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
+  if (state === 'up' || state === 'unbuilt') return ''
   if (state === 'asleep') return 'starts at the next call'
   if (retryAt !== undefined) {
     return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
@@ -171,7 +175,7 @@ export function noteOn({ name, state, reason, retryAt, problem }: WorkerStatus):
 }
 
 function row(worker: WorkerStatus): string[] {
-  const colour = worker.problem === undefined ? (COLOURS[worker.state] ?? 'yellow') : 'yellow'
+  const colour = worker.problems === undefined ? (COLOURS[worker.state] ?? 'yellow') : 'yellow'
   return [
     visibleLine(worker.name),
     paint(colour, visibleLine(worker.state)),

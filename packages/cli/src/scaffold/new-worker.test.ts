@@ -28,6 +28,7 @@ describe('agentos new worker', () => {
       'contracts.ts',
       'greeting.test.ts',
       'greeting.ts',
+      'worker.test.ts',
       'worker.ts',
     ])
     expect(readFileSync(join(folder, 'src/contracts.ts'), 'utf8')).toContain("http: 'GET /v1/weather/greet'")

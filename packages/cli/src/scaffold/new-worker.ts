@@ -62,6 +62,7 @@ function assertName(home: string, name: string): void {
 function linkDependencies(home: string, draft: string, folder: string): void {
   const links: [string, string][] = [
     [join('node_modules', '@agentos', 'sdk'), join(home, 'packages', 'sdk')],
+    [join('node_modules', '@agentos', 'testing'), join(home, 'packages', 'testing')],
     [join('node_modules', 'zod'), join(home, 'node_modules', 'zod')],
   ]
   for (const [link, target] of links) {

@@ -19,6 +19,7 @@ functions:
         type: 'module',
         exports: { '.': './src/worker.ts', './contracts': './src/contracts.ts' },
         dependencies: { '@agentos/sdk': 'workspace:*', zod: versions.zod },
+        devDependencies: { '@agentos/testing': 'workspace:*' },
       },
       null,
       2,
@@ -36,7 +37,8 @@ Settings: none.
 
 - \`src/contracts.ts\` says what its functions take and give; validation, OpenAPI, the page's form and the model's tool come from it.
 - \`src/greeting.ts\` is the logic, with its test beside it.
-- \`src/worker.ts\` says which function is served by what.
+- \`src/worker.ts\` says which function is served by what; its test runs it as a process under a real engine.
+- \`npm test -- workers/${name}\` builds it and runs both.
 - A function that is added stands in \`iii.worker.yaml\` too.
 `,
     'src/contracts.ts': `import { defineFunction } from '@agentos/sdk/contract'
@@ -61,6 +63,15 @@ import { greetingFor } from './greeting.ts'
 
 it('greets by name', () => {
   expect(greetingFor('Ada')).toBe('Hello Ada, this is ${name}.')
+})
+`,
+    'src/worker.test.ts': `import { startSystem } from '@agentos/testing'
+import { expect, it } from 'vitest'
+
+it('answers over HTTP with what its contract says', async () => {
+  await using system = await startSystem({ workers: ['${name}'] })
+  const { body } = await system.api('GET', '/v1/${name}/greet?who=Ada')
+  expect(body).toEqual({ text: 'Hello Ada, this is ${name}.' })
 })
 `,
     'src/worker.ts': `import { defineWorker, serve } from '@agentos/sdk'

@@ -103,4 +103,6 @@ function tsxFlags(paths: Paths): string[] {
 
 const devEnvironment = (paths: Paths): Record<string, string> => ({
   NODE_COMPILE_CACHE: join(paths.dist, '.cache', 'sources'),
+  // An output that breaks its contract is refused where its author sees it.
+  AGENTOS_VALIDATE_OUTPUT: '1',
 })

@@ -136,6 +136,30 @@ describe('reasons', () => {
     expect(describeEnd(null, 'SIGKILL', ['an error before'])).toBe('ended by SIGKILL')
   })
 
+  it('name the line of the source: of one that cannot be read, and of one that threw', () => {
+    const transform = [
+      'Error: Transform failed with 1 error:',
+      '/x/workers/w/src/worker.ts:5:10: ERROR: Expected "}" but found ";"',
+      '    at failureErrorWithLog (/x/node_modules/esbuild/lib/main.js:1467:15)',
+      "  name: 'TransformError'",
+    ]
+    expect(describeEnd(1, null, transform)).toBe(
+      'exit code 1: /x/workers/w/src/worker.ts:5:10: Expected "}" but found ";"',
+    )
+    const thrown = [
+      'ReferenceError: gone is not defined',
+      '    at read (file:///x/node_modules/lib/index.ts:1:1)',
+      '    at <anonymous> (file:///x/workers/w/src/worker.ts:7:3)',
+    ]
+    const end = 'exit code 1: ReferenceError: gone is not defined (/x/workers/w/src/worker.ts:7:3)'
+    expect(describeEnd(1, null, thrown)).toBe(end)
+    const stack = 'Error: no index\n    at start (/x/workers/w/src/worker.ts:9:3)'
+    const logged = JSON.stringify({ level: 60, msg: 'the worker could not start', err: { message: 'no index', stack } })
+    expect(describeEnd(1, null, [logged])).toBe(
+      'exit code 1: the worker could not start: no index (/x/workers/w/src/worker.ts:9:3)',
+    )
+  })
+
   it('name the heap where that was it, not the native stack below', () => {
     const said = [
       'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory',

@@ -230,9 +230,25 @@ export function describeEnd(code: number | null, by: string | null, recent: read
   if (recent.some((line) => /heap out of memory/.test(line)))
     return 'out of memory: its heap reached the cap of its manifest'
   const how = by ? `ended by ${by}` : code === null ? 'could not be started' : `exit code ${code}`
-  const said = recent.map(messageOf).findLast((line) => /error|refus|fatal|cannot|denied|invalid/i.test(line))
-  const cause = said ?? (code === 0 ? undefined : recent.map(messageOf).at(-1))
-  return cause ? `${how}: ${cause.length > 160 ? `${cause.slice(0, 159)}…` : cause}` : how
+  const cause = unreadable(recent) ?? whatItSaid(recent, code !== 0)
+  return cause ? `${how}: ${cause.length > 240 ? `${cause.slice(0, 239)}…` : cause}` : how
+}
+
+/** Of a source that could not be read: `/x/src/worker.ts:5:10: Unexpected "}"`. */
+function unreadable(lines: readonly string[]): string | undefined {
+  const [, place, text] = lines.map((line) => /^(\S.*:\d+:\d+): ERROR: (.+)$/.exec(line)).find(Boolean) ?? []
+  return place && `${place}: ${text}`
+}
+
+/** The last error, or where `failed` the last line, with the line of the source that threw it, where sources run. */
+function whatItSaid(lines: readonly string[], failed: boolean): string | undefined {
+  const error = lines.findLastIndex((line) => /error|refus|fatal|cannot|denied|invalid/i.test(messageOf(line)))
+  const index = error < 0 && failed ? lines.length - 1 : error
+  if (index < 0) return undefined
+  const stack = lines[index]!.startsWith('{') ? lines[index]! : lines.slice(index + 1).join('\n')
+  const places = stack.matchAll(/ at (?:[^\n(]*\()?(?:file:\/\/)?(\/[^\s():"\\]+\.ts:\d+:\d+)/g)
+  const place = [...places].map(([, found]) => found!).find((found) => !found.includes('/node_modules/'))
+  return `${messageOf(lines[index]!)}${place ? ` (${place})` : ''}`
 }
 
 /** The readable part of a log line. */

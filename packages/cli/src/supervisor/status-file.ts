@@ -30,6 +30,8 @@ export interface ProcessStatus {
   memoryMb?: number
   /** Of one that is held: when it is tried again without being told to, epoch milliseconds. */
   retryAt?: number
+  /** What is wrong with it though it may run: its sources do not build, or something of it does not stand. */
+  problem?: string
 }
 
 const statusPath = (data: string): string => join(data, 'supervisor.json')

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ToEngine, ToSupervisor, WorkerDescriptor } from '@agentos/protocol'
+import type { SupervisedState, ToEngine, ToSupervisor, WorkerDescriptor } from '@agentos/protocol'
 import type { Logger } from 'pino'
 import type { Api } from '../api.ts'
 import { addressOf } from '../config.ts'
@@ -35,6 +35,8 @@ export interface SupervisorOptions {
 export class Supervisor {
   private readonly options: SupervisorOptions
   private readonly workers = new Map<string, SupervisedWorker>()
+  /** What is wrong with the sources of those that do not build, and since when. */
+  private readonly unbuilt = new Map<string, { text: string; since: number }>()
   private readonly turns = new StartTurns(Math.min(4, Math.max(2, availableParallelism())))
   private engine!: ManagedProcess
   private readonly startedAt = Date.now()
@@ -67,9 +69,39 @@ export class Supervisor {
 
   statuses(): ProcessStatus[] {
     const workers = [...this.workers.values()].flatMap((worker) =>
-      worker.processes.map((process) => statusOf(process, worker.stateOf(process))),
+      worker.processes.map((process) => ({
+        ...statusOf(process, worker.stateOf(process)),
+        ...this.problemOf(worker.name),
+      })),
     )
-    return this.engine ? [statusOf(this.engine, this.engine.state), ...workers] : workers
+    const missing = this.missing().map(([name, { text, since }]) => ({
+      name,
+      state: 'unbuilt' as const,
+      restarts: 0,
+      since,
+      reason: firstLine(text),
+      ...this.problemOf(name),
+    }))
+    return [...(this.engine ? [statusOf(this.engine, this.engine.state)] : []), ...workers, ...missing]
+  }
+
+  /** The sources of a worker do not build, or, without a text, build again. What runs of it goes on. */
+  markUnbuilt(name: string, text: string | undefined): void {
+    if (text === undefined) this.unbuilt.delete(name)
+    else this.unbuilt.set(name, { text, since: Date.now() })
+    if (this.settled) this.publish()
+  }
+
+  private problemOf(worker: string): { problem?: string } {
+    const unbuilt = this.unbuilt.get(worker)
+    if (!unbuilt) return {}
+    const running = this.workers.has(worker) ? 'does not build; what was built before runs' : 'does not build'
+    return { problem: `${running}:\n${unbuilt.text}` }
+  }
+
+  /** Those that do not build and of which nothing else can run. */
+  private missing() {
+    return [...this.unbuilt].filter(([name]) => !this.workers.has(name))
   }
 
   /** Takes a worker in that was not there at the start. The engine reads what is installed when it starts. */
@@ -217,6 +249,9 @@ export class Supervisor {
         return this.renew(message.worker)
       case 'kill':
         return this.workers.get(message.worker)?.kill()
+      case 'problem':
+        this.options.log.warn({ worker: message.worker }, message.text)
+        return this.options.view.event('warn', `${message.worker}: ${message.text}`)
     }
   }
 
@@ -304,8 +339,10 @@ export class Supervisor {
     const { context, api } = this.options
     const { data } = context.paths
     const running = this.processes().filter((process) => process.pid !== undefined)
-    const states = [...this.workers.values()].map((worker) => [worker.name, worker.state] as const)
-    this.engine?.send({ type: 'workers', states: Object.fromEntries(states) } satisfies ToEngine)
+    const states: Record<string, SupervisedState> = {}
+    for (const worker of this.workers.values()) states[worker.name] = worker.state
+    for (const [name] of this.missing()) states[name] = 'unbuilt'
+    this.engine?.send({ type: 'workers', states } satisfies ToEngine)
     try {
       writePids(
         data,
@@ -330,6 +367,8 @@ export class Supervisor {
     }
   }
 }
+
+const firstLine = (text: string): string => text.split('\n', 1)[0] ?? ''
 
 const isOnItsWay = ({ state }: ManagedProcess): boolean => state === 'starting' || state === 'restarting'
 

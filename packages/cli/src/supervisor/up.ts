@@ -19,6 +19,7 @@ import { assertPortsFree } from './ports.ts'
 import { commandOf } from './process-table.ts'
 import { gatherFacts, renderSummary } from './summary.ts'
 import { Supervisor } from './supervisor.ts'
+import { readUnbuilt } from './unbuilt.ts'
 import { View } from './view.ts'
 
 /** One Ctrl-C reaches us from the terminal and again from every process that passes it on. */
@@ -75,7 +76,9 @@ async function supervise(
   view: View,
 ): Promise<number> {
   const { paths, dev } = context
-  const descriptors = dev ? await describeAll(paths, view) : readInstalled(paths.dist)
+  const unbuilt = readUnbuilt(paths.dist)
+  // In development the sources themselves run, and these do not; else what was built before.
+  const descriptors = dev ? await describeAll(paths, view, Object.keys(unbuilt)) : readInstalled(paths.dist)
   const token = ensureOwnerToken(paths.data)
   for (const value of [token, ...storedKeys(paths.data)]) context.secrets.learn(value)
   for (const { name } of descriptors) ensureCredential(paths.data, name)
@@ -85,6 +88,7 @@ async function supervise(
 
   const ending = Promise.withResolvers<Refusal | undefined>()
   const supervisor = new Supervisor({ context, reload, api, log, view })
+  for (const [name, text] of Object.entries(unbuilt)) supervisor.markUnbuilt(name, text)
   const stopListening = onStopSignals(
     (name) => {
       log.info({ signal: name }, 'stopping')

@@ -17,6 +17,7 @@ import { Calls } from './calls.ts'
 import { Catalogue } from './catalogue.ts'
 import { Connection, type Grant } from './connection.ts'
 import type { CallContext } from './context.ts'
+import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
 import { assertKey } from './keys.ts'
@@ -77,6 +78,7 @@ export class Core implements ModuleHost {
   readonly supervision = new Supervision()
   readonly calls: Calls
   readonly authority: Authority
+  readonly declared: DeclaredTriggers
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
   private readonly secrets: KnownSecrets
@@ -95,17 +97,19 @@ export class Core implements ModuleHost {
     this.secrets = options.secrets ?? new KnownSecrets()
     this.registry = new Registry(this.catalogue)
     this.authority = new Authority(this.catalogue, this.ports)
+    this.declared = new DeclaredTriggers(this.triggers, this.catalogue, this.authority)
+    this.declared.onProblem((problem) => {
+      const { worker, id } = problem
+      this.ports.log.error({ worker, trigger: id }, problemText(problem))
+      for (const connection of this.connectionsOf(worker)) this.tell(connection, problemFrame(problem))
+    })
     this.calls = new Calls(this)
   }
 
   /** Starts the modules, then binds what the manifests declare: it stands whether or not the workers run. */
   start(modules: readonly EngineModule[]): void {
     for (const module of modules) module.start(this)
-    for (const worker of this.catalogue.workers.values()) {
-      worker.triggers.forEach((trigger, index) => {
-        this.bindDeclared(worker.name, `${worker.name}/${trigger.type}/${index}`, trigger)
-      })
-    }
+    this.declared.bindAll()
   }
 
   onEvent(listener: (event: CoreEvent) => void): void {
@@ -142,6 +146,9 @@ export class Core implements ModuleHost {
         ...(config === undefined ? {} : { config }),
       }),
     )
+    if (grant.worker !== undefined) {
+      for (const problem of this.declared.failedOf(grant.worker)) this.tell(connection, problemFrame(problem))
+    }
     this.emit({ type: 'worker_connected', connection })
     return connection
   }
@@ -153,7 +160,10 @@ export class Core implements ModuleHost {
     this.connections.delete(connection.id)
     for (const id of [...connection.functions]) this.registry.unregister(connection, id)
     for (const id of [...connection.triggers]) this.unbind(connection, id)
-    for (const id of [...connection.triggerTypes]) this.triggers.removeProvided(connection, id)
+    for (const id of [...connection.triggerTypes]) {
+      if (this.triggers.removeProvided(connection, id)) this.declared.providerLeft(id)
+    }
+    this.declared.forget(connection.id)
     for (const { timer } of connection.detached.values()) this.ports.timers.clear(timer)
     connection.detached.clear()
     this.calls.connectionLost(connection)
@@ -417,11 +427,15 @@ export class Core implements ModuleHost {
       ...(worker === undefined ? {} : { worker }),
       grant: this.authority.triggerGrant(connection, worker),
     }
+    const unknown = worker === undefined ? undefined : this.declared.unknownKey(trigger)
+    if (unknown) return this.refuseTrigger(connection, frame, unknown.message)
     if (existing?.workerId !== undefined) this.connections.get(existing.workerId)?.triggers.delete(frame.id)
     connection.triggers.add(frame.id)
     connection.account('trigger', frame.id, this.frameBytes)
     const outcome = this.triggers.bind(trigger)
+    this.declared.settle(frame.id)
     if (outcome.state === 'forward') this.forwardTrigger(outcome.provider, trigger)
+    if (outcome.state === 'parked') this.declared.waits(trigger)
     if (outcome.state === 'failed') {
       connection.triggers.delete(frame.id)
       connection.account('trigger', frame.id, 0)
@@ -430,34 +444,12 @@ export class Core implements ModuleHost {
   }
 
   private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {
-    this.ports.log.warn({ trigger: frame.id, type: frame.trigger_type, function_id: frame.function_id }, message)
-    this.tell(
-      connection,
-      JSON.stringify({
-        type: 'triggerregistrationresult',
-        id: frame.id,
-        trigger_type: frame.trigger_type,
-        function_id: frame.function_id,
-        error: { code: 'trigger_registration_failed', message },
-      }),
-    )
-  }
-
-  private bindDeclared(
-    worker: string,
-    id: string,
-    trigger: { type: string; function_id: string; config: unknown },
-  ): void {
-    const outcome = this.triggers.bind({
-      id,
-      type: trigger.type,
-      functionId: trigger.function_id,
-      config: trigger.config,
-      metadata: undefined,
-      worker,
-      grant: this.authority.triggerGrant(undefined, worker),
-    })
-    if (outcome.state === 'failed') this.ports.log.error({ worker, trigger: trigger.type }, outcome.message)
+    const { worker } = connection.grant
+    const { id, trigger_type: triggerType, function_id: functionId } = frame
+    const problem = { worker: worker ?? '', id, triggerType, functionId, path: [], message, connection: connection.id }
+    if (worker !== undefined) return this.declared.note(problem)
+    this.ports.log.warn({ trigger: id, type: triggerType, function_id: functionId }, message)
+    this.tell(connection, problemFrame(problem))
   }
 
   private forwardTrigger(provider: Connection, trigger: TriggerBinding): void {
@@ -486,28 +478,26 @@ export class Core implements ModuleHost {
       })
       connection.triggerTypes.add(frame.id)
       connection.account('type', frame.id, this.frameBytes)
-      for (const trigger of bindings) this.forwardTrigger(connection, trigger)
+      for (const trigger of bindings) {
+        this.declared.settle(trigger.id)
+        this.forwardTrigger(connection, trigger)
+      }
     } catch (error) {
       this.ports.log.warn({ trigger_type: frame.id }, error instanceof Error ? error.message : String(error))
     }
   }
 
-  private triggerResultFrame(connection: Connection, frame: TriggerRegistrationResultFrame): void {
-    if (!frame.error) return
-    const trigger = this.triggers.get(frame.id)
+  private triggerResultFrame(connection: Connection, { id, error }: TriggerRegistrationResultFrame): void {
+    if (!error) return
+    const trigger = this.triggers.get(id)
     if (!trigger || this.triggers.providerOf(trigger.type) !== connection) return
-    const registrant = trigger.workerId === undefined ? undefined : this.connections.get(trigger.workerId)
-    if (!registrant) return
-    this.tell(
-      registrant,
-      JSON.stringify({
-        type: 'triggerregistrationresult',
-        id: frame.id,
-        trigger_type: trigger.type,
-        function_id: trigger.functionId,
-        error: frame.error,
-      }),
-    )
+    const { workerId } = trigger
+    const problem = problemOf(trigger, [], error.message)
+    if (trigger.worker !== undefined) {
+      return this.declared.note(workerId === undefined ? problem : { ...problem, connection: workerId })
+    }
+    const registrant = workerId === undefined ? undefined : this.connections.get(workerId)
+    if (registrant) this.tell(registrant, problemFrame(problem, error.code))
   }
 
   /** Only its registrant, or another connection of the same installed worker, removes a trigger. */
@@ -520,6 +510,7 @@ export class Core implements ModuleHost {
     if (!connection.open && trigger.workerId !== connection.id) return
     connection.triggers.delete(id)
     connection.account('trigger', id, 0)
+    this.declared.settle(id)
     const removed = this.triggers.unbind(id, !connection.open)
     if (!removed?.provider) return
     this.tell(removed.provider, JSON.stringify({ type: 'unregistertrigger', id, trigger_type: trigger.type }))

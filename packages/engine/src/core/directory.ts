@@ -1,7 +1,9 @@
 import type { FunctionDescriptor } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
+import { problemText } from './declared-triggers.ts'
 import type { TriggerBinding } from './module.ts'
+import { MODULES_OF_TYPES } from './triggers.ts'
 
 /** A function that can be called, whoever serves it; page, CLI and protocol show it each in their own shape. */
 export interface FunctionView {
@@ -20,7 +22,7 @@ export interface FunctionView {
 }
 
 /** `asleep`: started by the next call. `held`: ended too often. Only a supervisor tells more than `up` and `down`. */
-export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held'
+export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held' | 'unbuilt'
 
 /** A worker: one view for each process, and one for each installed worker without any. */
 export interface WorkerView {
@@ -33,8 +35,8 @@ export interface WorkerView {
   connectedAt: number | null
   functions: string[]
   inFlight: number
-  /** What does not work in it though it is up, as it says itself. */
-  problem: string | null
+  /** What of an installed worker does not stand, though its manifest or code says so, and what does not work in a process, as it says itself; in words. */
+  problems: string[]
 }
 
 /** What only the protocol's lists show of a process. */
@@ -61,14 +63,6 @@ export interface TriggerTypeView {
   description: string
   configFormat?: unknown
   payloadFormat?: unknown
-}
-
-const BUILTIN_TRIGGER_WORKERS: Record<string, string> = {
-  http: 'iii-http',
-  cron: 'iii-cron',
-  'durable:subscriber': 'iii-queue',
-  subscribe: 'iii-pubsub',
-  state: 'iii-state',
 }
 
 /** Read-only views of who is there and what can be called. */
@@ -130,6 +124,7 @@ export class Directory {
         description,
         installed: true,
         functions: functions.map((fn) => fn.id).sort(),
+        problems: this.problemsOf(name),
       })
     }
     return views.sort((a, b) => compare(a.name, b.name) || (a.connectedAt ?? 0) - (b.connectedAt ?? 0))
@@ -139,6 +134,11 @@ export class Directory {
   private statusWithoutProcess(name: string): WorkerStatus {
     const state = this.core.supervision.stateOf(name)
     return state === undefined || state === 'up' || state === 'stopped' ? 'down' : state
+  }
+
+  private problemsOf(worker: string | undefined): string[] {
+    if (worker === undefined) return []
+    return this.core.declared.problemsOf(worker).map(problemText)
   }
 
   triggers(): TriggerView[] {
@@ -151,7 +151,7 @@ export class Directory {
       description: type.description,
       ...(type.configFormat === undefined ? {} : { configFormat: type.configFormat }),
       ...(type.payloadFormat === undefined ? {} : { payloadFormat: type.payloadFormat }),
-      worker_name: provider ? workerName(provider) : (BUILTIN_TRIGGER_WORKERS[type.id] ?? 'iii-engine-functions'),
+      worker_name: provider ? workerName(provider) : (MODULES_OF_TYPES[type.id] ?? 'iii-engine-functions'),
     }))
   }
 
@@ -187,7 +187,7 @@ export class Directory {
       connectedAt: connection.connectedAt,
       functions: [...connection.functions].sort(),
       inFlight: connection.serving.size,
-      problem: connection.problem ?? null,
+      problems: [...this.problemsOf(grant.worker), ...(connection.problem ? [connection.problem] : [])],
       runtime: metadata.runtime ?? null,
       os: metadata.os ?? null,
       address: connection.address,
@@ -219,7 +219,7 @@ const NOBODY: ConnectionView = {
   connectedAt: null,
   functions: [],
   inFlight: 0,
-  problem: null,
+  problems: [],
   runtime: null,
   os: null,
   address: null,

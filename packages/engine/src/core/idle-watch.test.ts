@@ -160,13 +160,13 @@ describe('engine::workers::problem', () => {
     const caller = owner()
     const listed = (): unknown => {
       const call = caller.call('engine::workers::list', { data: {} })
-      const { workers } = caller.result(call)!.result as { workers: { name: string; problem?: string }[] }
-      return workers.find(({ name }) => name === 'w')?.problem
+      const { workers } = caller.result(call)!.result as { workers: { name: string; problems?: string[] }[] }
+      return workers.find(({ name }) => name === 'w')?.problems
     }
     expect(say(guest(), 'I am ill')).toBe('forbidden')
     expect(listed()).toBeUndefined()
     expect(say(one, 'no checkpoint could be written')).toBeUndefined()
-    expect(listed()).toBe('no checkpoint could be written')
+    expect(listed()).toEqual(['no checkpoint could be written'])
     expect(say(one, null)).toBeUndefined()
     expect(listed()).toBeUndefined()
   })

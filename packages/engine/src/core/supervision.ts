@@ -38,6 +38,12 @@ export class Supervision {
   need(worker: string): void {
     const state = this.stateOf(worker)
     if (state === 'held') throw this.heldError(worker)
+    if (state === 'unbuilt') {
+      throw new EngineError(
+        'worker_unavailable',
+        `The worker ${worker} does not build, so it does not run; npm run agentos -- status says where its sources are wrong`,
+      )
+    }
     if (this.needed.has(worker)) return
     this.needed.add(worker)
     if (state === undefined || state === 'asleep') this.tell?.({ type: 'needed', worker })

@@ -11,6 +11,15 @@ export interface ProvidedTriggerType {
   payloadFormat?: unknown
 }
 
+/** Module of config.yaml that provides a trigger type; the rest of the engine's own is always there. */
+export const MODULES_OF_TYPES: Record<string, string> = {
+  http: 'iii-http',
+  cron: 'iii-cron',
+  'durable:subscriber': 'iii-queue',
+  subscribe: 'iii-pubsub',
+  state: 'iii-state',
+}
+
 type TriggerType = { builtin: BuiltinTriggerType } | { provided: ProvidedTriggerType }
 
 export type BindOutcome =
@@ -41,10 +50,9 @@ export class Triggers {
     return this.ofType(type.id)
   }
 
-  /** Removes a type that this connection still provides; its triggers wait for the next provider. */
-  removeProvided(connection: Connection, id: string): void {
-    const type = this.types.get(id)
-    if (type && 'provided' in type && type.provided.provider === connection) this.types.delete(id)
+  /** Removes a type where this connection still provides it; its triggers wait for the next provider. */
+  removeProvided(connection: Connection, id: string): boolean {
+    return this.providerOf(id) === connection && this.types.delete(id)
   }
 
   bind(trigger: TriggerBinding): BindOutcome {
@@ -85,6 +93,11 @@ export class Triggers {
     return [...this.types.values()].map((type) =>
       'builtin' in type ? type.builtin : { ...type.provided, provider: type.provided.provider },
     )
+  }
+
+  builtin(typeId: string): BuiltinTriggerType | undefined {
+    const type = this.types.get(typeId)
+    return type && 'builtin' in type ? type.builtin : undefined
   }
 
   providerOf(typeId: string): Connection | undefined {

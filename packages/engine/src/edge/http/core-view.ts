@@ -19,6 +19,8 @@ export interface HttpCore {
   contracts(): ContractView[]
   /** JSON Schema of a function's input, `undefined` where nobody said. */
   requestFormat(functionId: string): unknown
+  /** A route that a contract declares does not stand. */
+  routeRefused(owner: string, functionId: string, route: string, message: string): void
   /** Installed workers that are to be there always, and those that are; and why nothing can be written, where it cannot. */
   readiness(): { expected: string[]; up: string[]; trouble: string | undefined }
   counts(): { inFlight: number; waiting: number; lateResults: number; connections: number }
@@ -41,7 +43,7 @@ export function coreView(core: Core): HttpCore {
         connectedAt: view.connectedAt,
         functions: view.functions,
         inFlight: view.inFlight,
-        problem: view.problem,
+        problems: view.problems,
       })),
     contracts() {
       const views: ContractView[] = []
@@ -60,6 +62,10 @@ export function coreView(core: Core): HttpCore {
         if (descriptor.http.length > 0) views.push({ owner: worker, descriptor })
       }
       return views
+    },
+    routeRefused(worker, functionId, route, message) {
+      const id = `${functionId} ${route}`
+      core.declared.note({ worker, id, triggerType: 'http', functionId, path: [], route, message })
     },
     requestFormat: (id) => directory.function(id)?.request_format ?? undefined,
     readiness() {

@@ -43,6 +43,8 @@ export interface HttpEdge {
   /** Provides the trigger type `http`. */
   readonly module: EngineModule
   readonly sessions: Sessions
+  /** Puts up the routes that contracts declare; `listen` does it too. */
+  addContracts(): void
   /** Rejects with the system's error where the port is taken, and with `forbidden` for an address that is not safe. */
   listen(): Promise<HttpAddress>
   /** Takes no new work, waits up to `drainMs` for requests in service, then ends all connections. */
@@ -66,6 +68,7 @@ export function createHttpEdge(options: HttpEdgeOptions): HttpEdge {
     get sessions() {
       return started().sessions
     },
+    addContracts: () => started().addContracts(),
     listen: () => started().listen(),
     close: async (drainMs) => server?.close(drainMs),
   }
@@ -358,7 +361,8 @@ class HttpServer {
   }
 
   /** Routes of contracts stand from the start; all modules have registered by the first binding. */
-  private addContracts(): void {
+  /** Puts up the routes that contracts declare, once. */
+  addContracts(): void {
     if (this.contractsAdded) return
     this.contractsAdded = true
     for (const { owner, descriptor } of this.core.contracts()) {
@@ -368,10 +372,7 @@ class HttpServer {
           this.labels.add(http.path)
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error)
-          this.host.ports.log.error(
-            { function_id: descriptor.id, path: http.path, reason },
-            'A declared route does not stand',
-          )
+          this.core.routeRefused(owner, descriptor.id, `${http.method} ${http.path}`, reason)
         }
       }
     }

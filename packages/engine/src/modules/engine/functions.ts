@@ -212,7 +212,7 @@ export function createEngineModule(core: Core): EngineModule {
 
 const WORKER_FILTERS = {
   worker_id: { type: 'string' },
-  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held'], default: 'connected' },
+  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt'], default: 'connected' },
 }
 /** Characters of what a worker says of itself. */
 const MAX_PROBLEM = 500
@@ -327,9 +327,10 @@ function workerRow(view: ConnectionView) {
     function_count: view.functions.length,
     functions: view.functions,
     active_invocations: view.inFlight,
+    ...(view.problems.length === 0 ? {} : { problems: view.problems }),
     latest_metrics: null,
     isolation: view.isolation,
-    ...(view.problem === null ? {} : { problem: view.problem }),
+    ...(view.problems.length === 0 ? {} : { problems: view.problems }),
   }
 }
 

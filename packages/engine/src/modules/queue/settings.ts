@@ -1,6 +1,7 @@
 import { EngineError } from '@agentos/protocol'
 import * as z from 'zod'
 import { Input } from '../input.ts'
+import { integer, object, oneOf, STRING } from '../json-schema.ts'
 
 /** How one queue delivers. Times are milliseconds. */
 export interface QueueSettings {
@@ -107,23 +108,35 @@ export function namedQueues(file: z.output<typeof QueueFile>): Map<string, Queue
   return queues
 }
 
+/** What `subscriberSettings` reads. */
+export const SUBSCRIBER_CONFIG = object({
+  'type?': oneOf('standard', 'fifo', 'concurrent'),
+  'maxRetries?': integer(0, 1_000),
+  'messageGroupField?': STRING,
+  'concurrency?': integer(1, 1_000),
+  'backoffDelayMs?': integer(0, DAY_MS),
+  'backoffType?': oneOf('exponential', 'fixed'),
+  'visibilityTimeout?': integer(1, DAY_MS / 1_000),
+  'delaySeconds?': integer(0, DAY_MS / 1_000),
+})
+
 /** `queue_config` of a `durable:subscriber` trigger; `maxRetries` counts the attempts after the first. */
 export function subscriberSettings(raw: unknown): QueueSettings {
   const input = new Input('durable:subscriber queue_config', raw)
-  const integer = (name: string, min: number, max: number) => input.optionalInteger(name, { min, max })
+  const whole = (name: string, min: number, max: number) => input.optionalInteger(name, { min, max })
   const type = input.optionalOneOf('type', ['standard', 'fifo', 'concurrent'])
-  const retries = integer('maxRetries', 0, 1_000)
+  const retries = whole('maxRetries', 0, 1_000)
   const groupField = input.optionalString('messageGroupField')
   return {
     ...DEFAULT_SETTINGS,
     fifo: type === 'fifo',
     ...(groupField === undefined ? {} : { groupField }),
     maxAttempts: retries === undefined ? DEFAULT_SETTINGS.maxAttempts : retries + 1,
-    concurrency: integer('concurrency', 1, 1_000) ?? DEFAULT_SETTINGS.concurrency,
-    backoffMs: integer('backoffDelayMs', 0, DAY_MS) ?? DEFAULT_SETTINGS.backoffMs,
+    concurrency: whole('concurrency', 1, 1_000) ?? DEFAULT_SETTINGS.concurrency,
+    backoffMs: whole('backoffDelayMs', 0, DAY_MS) ?? DEFAULT_SETTINGS.backoffMs,
     backoff: input.optionalOneOf('backoffType', ['exponential', 'fixed']) ?? 'exponential',
-    leaseMs: seconds(integer('visibilityTimeout', 1, DAY_MS / 1_000)) ?? DEFAULT_SETTINGS.leaseMs,
-    delayMs: seconds(integer('delaySeconds', 0, DAY_MS / 1_000)) ?? 0,
+    leaseMs: seconds(whole('visibilityTimeout', 1, DAY_MS / 1_000)) ?? DEFAULT_SETTINGS.leaseMs,
+    delayMs: seconds(whole('delaySeconds', 0, DAY_MS / 1_000)) ?? 0,
   }
 }
 

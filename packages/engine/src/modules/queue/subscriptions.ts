@@ -3,11 +3,11 @@ import type { BuiltinTriggerType, ModuleHost, TriggerBinding } from '../../core/
 import type { StoreRecord, StoreWrite } from '../../core/ports.ts'
 import { readConfig } from '../bindings.ts'
 import { Input } from '../input.ts'
-import { ANY, object, STRING } from '../json-schema.ts'
+import { object, STRING } from '../json-schema.ts'
 import { toSubscriber } from './delivery.ts'
 import type { QueueId } from './job.ts'
 import type { Consumer } from './job-queue.ts'
-import { type QueueSettings, subscriberSettings } from './settings.ts'
+import { type QueueSettings, SUBSCRIBER_CONFIG, subscriberSettings } from './settings.ts'
 
 const PARTITION = 'queue-subscriptions'
 /** Realm of the subscriptions of installed workers, which hear of every realm. */
@@ -48,7 +48,11 @@ export interface Subscription {
 export class Subscriptions implements BuiltinTriggerType {
   readonly id = 'durable:subscriber'
   readonly description = 'Delivers each message published to a durable topic at least once'
-  readonly configFormat = object({ topic: STRING, 'condition_function_id?': STRING, 'queue_config?': ANY })
+  readonly configFormat = object({
+    topic: STRING,
+    'condition_function_id?': STRING,
+    'queue_config?': SUBSCRIBER_CONFIG,
+  })
   /** Set by the module: a subscription was bound, its queues may run. */
   onBound: (subscription: Subscription) => void = () => {}
   private readonly host: ModuleHost
