@@ -192,6 +192,7 @@ describe('the toolbox', () => {
       'fn::file_write': 'write true',
       'fn::calculate': 'read true',
       'fn::email_draft': 'write true',
+      'fn::email_check': 'read false',
       'fn::email_send': 'external true',
     })
   })

@@ -23,5 +23,5 @@ export interface ChatReply {
   iterations: number
   usage: { input: number; output: number; total: number }
   cost: { microUsd: number | null; priced: boolean }
-  toolCalls: { id: string; ok: boolean; error?: { code: string } }[]
+  toolCalls: { id: string; ok: boolean; error?: { code: string; message: string } }[]
 }

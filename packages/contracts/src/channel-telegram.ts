@@ -58,6 +58,24 @@ export const receive = defineFunction({
   access: 'owner',
 })
 
+const Outgoing = () =>
+  z.strictObject({
+    to: ConversationId().describe('Chat id, or <chat id>/<thread id>'),
+    text: z.string().min(1).max(100_000).describe('Markdown'),
+    /** Telegram's id of the message that this one answers. */
+    replyTo: z.string().regex(/^\d+$/).nullish(),
+  })
+
+/** What is asked before a person is asked to approve the message: `not_configured` and `realm_mismatch` as of `send`. */
+export const check = defineFunction({
+  id: 'channel::telegram::check',
+  summary: 'Say whether a message could be sent to Telegram',
+  input: Outgoing,
+  output: () => z.object({ ok: z.literal(true) }),
+  effects: 'read',
+  access: 'owner',
+})
+
 /**
  * On disk when it answers; Telegram's limits decide when it goes out. An agent reaches paired people alone. What comes
  * again under its caller's key is sent once; other input under it is `key_reused`.
@@ -65,18 +83,13 @@ export const receive = defineFunction({
 export const send = defineFunction({
   id: 'channel::telegram::send',
   summary: 'Send a message to a Telegram chat',
-  input: () =>
-    z.strictObject({
-      to: ConversationId().describe('Chat id, or <chat id>/<thread id>'),
-      text: z.string().min(1).max(100_000).describe('Markdown'),
-      /** Telegram's id of the message that this one answers. */
-      replyTo: z.string().regex(/^\d+$/).nullish(),
-    }),
+  input: Outgoing,
   /** Ids in the outbox, one for each message of up to 4096 characters. */
   output: () => z.object({ ids: z.array(z.string()) }),
   http: 'POST /v1/channels/telegram/send',
   effects: 'external',
   keyed: true,
+  checkedBy: 'channel::telegram::check',
   access: 'agent',
   tool: true,
 })

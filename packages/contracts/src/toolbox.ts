@@ -191,6 +191,26 @@ export const emailDraft = defineFunction({
   access: 'agent',
 })
 
+const Sendable = () =>
+  z.object({
+    draftId: z.string().min(1).max(64).optional(),
+    ...Message().partial().shape,
+    idempotencyKey: z.string().min(1).max(200).optional().describe('A second call with this key sends nothing'),
+  })
+
+/**
+ * What is asked before a person is asked to approve the mail. `not_configured` without a mail server or sender, and what
+ * `fn::email_send` says of its input.
+ */
+export const emailCheck = defineFunction({
+  id: 'fn::email_check',
+  summary: 'Say whether fn::email_send could send this',
+  input: Sendable,
+  output: () => z.object({ ok: z.literal(true) }),
+  effects: 'read',
+  access: 'owner',
+})
+
 /**
  * Sends a draft, or a message given here. A draft is sent once: another call for it gets the recorded result, and so does
  * one with the idempotency key of an earlier send of the same caller; another message under it is `key_reused`. Where the
@@ -200,12 +220,7 @@ export const emailDraft = defineFunction({
 export const emailSend = defineFunction({
   id: 'fn::email_send',
   summary: 'Send an e-mail: a draft by its id, or a message given in full',
-  input: () =>
-    z.object({
-      draftId: z.string().min(1).max(64).optional(),
-      ...Message().partial().shape,
-      idempotencyKey: z.string().min(1).max(200).optional().describe('A second call with this key sends nothing'),
-    }),
+  input: Sendable,
   output: () =>
     z.object({
       sent: z.literal(true),
@@ -217,6 +232,7 @@ export const emailSend = defineFunction({
     }),
   effects: 'external',
   keyed: true,
+  checkedBy: 'fn::email_check',
   tool: true,
   access: 'agent',
 })

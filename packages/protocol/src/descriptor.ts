@@ -52,6 +52,8 @@ export interface FunctionDescriptor {
   keyed?: boolean
   /** The engine keeps a journal for its calls: each is a run that survives its process (see ARCHITECTURE.md). */
   durable?: boolean
+  /** Another function of the worker, a read that takes the same input: fails where this one could not do its work. */
+  checked_by?: string
   tool: boolean
   access: Access
   http: HttpBinding[]

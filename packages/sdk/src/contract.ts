@@ -34,6 +34,9 @@ export interface FunctionContract<I extends z.ZodType = z.ZodType, O extends z.Z
   /** Each call is a run: its steps are journaled, and it goes on after a crash. The handler is given to `durable`.
    *  @default false */
   durable?: boolean
+  /** Id of another function of the worker, a read that takes the same input and fails where this one could not do its
+   *  work: a setting is missing, the input cannot be used. It is asked before a person is asked to approve a call. */
+  checkedBy?: string
   /** Fit to be offered to a model. @default false */
   tool?: boolean
   /** `owner`: only the owner's token or an installed worker acting for itself or its caller, never a guest's own call

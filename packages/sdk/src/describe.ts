@@ -7,7 +7,7 @@ export function describeContract(
   contract: FunctionContract,
 ): Omit<FunctionDescriptor, 'request_format' | 'response_format'> {
   const { id, summary, effects, idempotent = false, keyed = false, durable = false } = contract
-  const { tool = false, access = 'guest', http = [] } = contract
+  const { checkedBy, tool = false, access = 'guest', http = [] } = contract
   return {
     id,
     summary,
@@ -15,6 +15,7 @@ export function describeContract(
     idempotent,
     ...(keyed ? { keyed } : {}),
     ...(durable ? { durable } : {}),
+    ...(checkedBy === undefined ? {} : { checked_by: checkedBy }),
     tool,
     access,
     http: (Array.isArray(http) ? http : [http]).map((route) => describeRoute(id, route)),

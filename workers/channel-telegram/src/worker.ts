@@ -38,6 +38,10 @@ export const worker = defineWorker({
       return { status_code: 200, body: { ok: true as const } }
     }),
     serve(contract.receive, async ({ event }, ctx) => ({ handled: await telegram().receive(event, ctx) })),
+    serve(contract.check, (_input, ctx) => {
+      telegram(ctx)
+      return { ok: true as const }
+    }),
     serve(contract.send, async ({ to, text, replyTo }, ctx) => ({
       ids: await telegram(ctx).send(to, text, replyTo ?? undefined, ctx),
     })),

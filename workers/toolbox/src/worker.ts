@@ -29,6 +29,7 @@ export const worker = defineWorker({
     serve(toolbox.fileWrite, (input, ctx) => writeOnce(files, ctx, input)),
     serve(toolbox.calculate, ({ expression }) => work(expression)),
     serve(toolbox.emailDraft, (input, ctx) => mail.draft(input, ctx)),
+    serve(toolbox.emailCheck, (input, ctx) => mail.check(input, ctx)),
     serve(toolbox.emailSend, (input, ctx) => mail.send(input, ctx)),
   ],
 })

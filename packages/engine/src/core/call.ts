@@ -46,7 +46,7 @@ export class Call {
   claimed = false
   /** Its result is settled; under an idempotency key it is being recorded. */
   ended = false
-  /** The gate is being asked: its call is the only one below this one. */
+  /** The gate, or the worker's check before it, is being asked: that call is the only one below this one. */
   asking = false
   /** Its caller has the result. */
   settled = false

@@ -203,19 +203,28 @@ export class Calls {
     const { functionId, context, caller = {} } = call.request
     this.assertMayCall(functionId, context, caller)
     const question = this.gate.questionBefore(call)
-    if (question) this.askGate(call, question)
-    else this.clear(call)
+    if (!question) return this.clear(call)
+    const pass = (): void =>
+      this.ask(call, question, (result) => {
+        this.gate.pass(call, result)
+        this.clear(call)
+      })
+    const check = this.gate.checkBefore(call)
+    if (!check) return pass()
+    this.ask(call, check, (result) => {
+      this.gate.judge(result)
+      pass()
+    })
   }
 
-  /** The call goes on when the gate lets it through; whatever else comes of the question ends it. */
-  private askGate(call: Call, question: Omit<InvokeRequest, 'onResult'>): void {
+  /** The call goes on with the answer, unless `then` throws: that ends it. */
+  private ask(call: Call, question: Omit<InvokeRequest, 'onResult'>, then: (answer: CallResult) => void): void {
     call.asking = true
     const onResult = (result: CallResult): void => {
       call.asking = false
       if (call.ended) return
       try {
-        this.gate.pass(call, result)
-        this.clear(call)
+        then(result)
       } catch (error) {
         this.end(call, { ok: false, error: bodyOf(error) }, 'unsent')
       }

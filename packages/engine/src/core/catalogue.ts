@@ -50,6 +50,7 @@ export class Catalogue {
         const other = this.functions.get(descriptor.id)
         if (other) throw new Error(`Both ${other.worker} and ${worker.name} declare ${descriptor.id}; remove one`)
         this.functions.set(descriptor.id, { worker: worker.name, descriptor })
+        assertCheck(worker, descriptor)
         const namespace = namespaceOf(descriptor.id)
         this.namespaces.set(namespace, (this.namespaces.get(namespace) ?? new Set()).add(worker.name))
       }
@@ -104,4 +105,10 @@ function theOnlyGate(descriptors: readonly WorkerDescriptor[]): string | undefin
   const [first, second] = descriptors.filter(({ gate }) => gate !== undefined)
   if (second) throw new Error(`Both ${first!.name} and ${second.name} declare a gate; remove one`)
   return first?.gate
+}
+
+function assertCheck({ name, functions }: WorkerDescriptor, { id, checked_by }: FunctionDescriptor): void {
+  if (checked_by === undefined) return
+  if (functions.some((other) => other.id === checked_by && other.effects === 'read')) return
+  throw new Error(`${id} is checked by ${checked_by}, which is no read of ${name}`)
 }

@@ -7,6 +7,8 @@ const FUNCTIONS: (Partial<FunctionDescriptor> & { id: string })[] = [
   { id: 'tool::read', effects: 'read' },
   { id: 'tool::write', effects: 'write' },
   { id: 'tool::send', effects: 'external' },
+  { id: 'tool::mail', effects: 'external', checked_by: 'tool::check' },
+  { id: 'tool::check', effects: 'read', access: 'owner' },
   {
     id: 'tool::request',
     effects: 'varies',
@@ -120,6 +122,65 @@ describe('what a model chose', () => {
     expect(gate.cancelled(last(gate.served))).toBe(true)
     gate.answer(last(gate.served), { allow: true, requestId: 'approval-1' })
     expect(tool.served).toEqual([])
+  })
+})
+
+describe('a call that its own worker can judge', () => {
+  function started() {
+    const parts = start()
+    const call = chosen(parts.agents, 'tool::mail', { data: { to: 'x' } })
+    const check = last(parts.tool.served)
+    const fail = (code: string) =>
+      parts.tool.tell({
+        type: 'invocationresult',
+        invocation_id: check.invocation_id,
+        error: { code, message: 'Set SMTP_URL' },
+      })
+    return { ...parts, call, check, fail }
+  }
+
+  it('is judged first, with its input, in the name of the engine, and the gate is asked where it can be done', () => {
+    const { gate, tool, agents, call, check } = started()
+    expect(check).toMatchObject({ function_id: 'tool::check', data: { to: 'x' } })
+    expect(check.context!.principal).toEqual({ kind: 'system', id: 'engine' })
+    expect(gate.served).toEqual([])
+    tool.answer(check, { ok: true })
+    expect(last(gate.served).data).toMatchObject({ functionId: 'tool::mail', input: { to: 'x' } })
+    gate.answer(last(gate.served), { allow: true, requestId: 'approval-1' })
+    tool.answer(last(tool.served), 'sent')
+    expect(tool.served.map(({ function_id }) => function_id)).toEqual(['tool::check', 'tool::mail'])
+    expect(agents.result(call)).toMatchObject({ result: 'sent' })
+  })
+
+  it.each(['not_configured', 'invalid_input', 'not_found'])('ends with %s, and the gate is not asked', (code) => {
+    const { gate, agents, call, fail } = started()
+    fail(code)
+    expect(agents.result(call)!.error).toMatchObject({ code, message: expect.stringContaining('Set SMTP_URL') })
+    expect(gate.served).toEqual([])
+  })
+
+  it.each(['overloaded', 'worker_unavailable', 'invocation_failed'])(
+    'is asked for as any other where nobody judged it: %s',
+    (code) => {
+      const { gate, agents, call, fail } = started()
+      fail(code)
+      gate.answer(last(gate.served), REFUSE)
+      expect(agents.code(call)).toBe('approval_required')
+    },
+  )
+
+  it('is cancelled together with the judgement', () => {
+    const { gate, tool, agents, call, check } = started()
+    agents.tell({ type: 'cancelinvocation', invocation_id: call })
+    expect(agents.code(call)).toBe('cancelled')
+    expect(tool.cancelled(check)).toBe(true)
+    expect(gate.served).toEqual([])
+  })
+
+  it('is judged by a read of the same worker alone', () => {
+    const other = installed('other', [{ id: 'other::send', effects: 'external', checked_by: 'tool::read' }])
+    const workers = [installed('tool', FUNCTIONS), other]
+    expect(() => startCore({ workers })).toThrow('other::send is checked by tool::read, which is no read of other')
   })
 })
 

@@ -13,6 +13,17 @@ const ANSWER_MS = 30_000
 /** What the gate itself may say; its other failures only mean that it could not be asked. */
 const ANSWERS = new Set(['approval_denied', 'approval_expired', 'overloaded', 'invalid_input', 'worker_unavailable'])
 
+/** What a worker may say of a call that it could not carry out; its other failures only mean that it did not judge it. */
+const VERDICTS = new Set([
+  'not_configured',
+  'invalid_input',
+  'not_found',
+  'conflict',
+  'forbidden',
+  'realm_mismatch',
+  'unsupported_feature',
+])
+
 /** What became of a request for approval. `unknown`: it could not be asked now. `none`: nobody will ever say. */
 export type Fate =
   | { is: 'decided'; value: { decision: string; reason?: unknown } }
@@ -74,6 +85,26 @@ export class Gate {
       requestedBy: caller?.worker ?? trigger ?? 'client',
     }
     return { functionId: gate, payload: { value: question }, context: this.contextBelow(call) }
+  }
+
+  /**
+   * Who is asked before the gate, so that nobody approves what cannot be done: a function of the same worker, with the same
+   * input. Nothing where the function names none, or the call stays inside.
+   */
+  checkBefore(call: Call): Omit<InvokeRequest, 'onResult'> | undefined {
+    const { functionId } = call.request
+    const check = this.catalogue.declared(functionId)?.descriptor.checked_by
+    if (check === undefined) return undefined
+    const value = readInput(call.request)
+    if (this.effectsOf(functionId, value) !== 'external') return undefined
+    return { functionId: check, payload: { value }, context: this.contextBelow(call) }
+  }
+
+  /** Throws what the worker says against the call; where it says nothing, the gate decides. */
+  judge(result: CallResult): void {
+    if (result.ok || result.lost || !VERDICTS.has(result.error.code)) return
+    const { code, message, details } = result.error
+    throw new EngineError(code as 'not_configured', message, { details })
   }
 
   /** Marks the call as covered where it was approved; throws where it may not go on. */

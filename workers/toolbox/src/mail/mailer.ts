@@ -1,10 +1,10 @@
-import type { emailDraft, emailSend } from '@agentos/contracts/toolbox'
+import type { emailCheck, emailDraft, emailSend } from '@agentos/contracts/toolbox'
 import { placeOf } from '@agentos/keyed'
 import { AgentError, canonicalJson, type HandlerContext, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import type { Environment, Settings } from '../settings.ts'
 import { type Letter, readLetter, recipientsOf } from './message.ts'
 import { Outbox } from './outbox.ts'
-import { deliver, type SmtpSettings } from './smtp.ts'
+import { assertServer, deliver, type SmtpSettings } from './smtp.ts'
 
 const DRAFTS = 'email-drafts'
 const DRAFT_KEPT_MS = 30 * 24 * 3_600_000
@@ -33,6 +33,13 @@ export class Mailer {
     }
     if (!written) await ctx.state.set<Letter>(DRAFTS, draftId, letter, { ttlMs: DRAFT_KEPT_MS })
     return { draftId, recipients: recipientsOf(letter), subject: letter.subject }
+  }
+
+  /** Throws where `send` could not even begin. */
+  async check(input: ParsedInputOf<typeof emailCheck>, ctx: HandlerContext): Promise<OutputOf<typeof emailCheck>> {
+    assertServer(this.server())
+    await this.find(input, ctx)
+    return { ok: true }
   }
 
   async send(input: ParsedInputOf<typeof emailSend>, ctx: HandlerContext): Promise<OutputOf<typeof emailSend>> {

@@ -87,6 +87,11 @@ export async function deliver(
   }
 }
 
+/** Throws `not_configured` where the address of the server cannot be read. */
+export function assertServer({ url }: SmtpSettings): void {
+  readServer(url)
+}
+
 async function compose(from: string, letter: Letter, messageId: string): Promise<Buffer> {
   const { default: MailComposer } = await import('nodemailer/lib/mail-composer')
   const { bcc: _hidden, ...shown } = letter
