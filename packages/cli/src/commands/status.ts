@@ -99,7 +99,7 @@ export function addStatus(program: Command): void {
       const list = mergeStatus(workers, supervisor?.processes ?? [])
       const isReady = ready.status === 200
       const phase = (ready.body as { status?: string }).status ?? 'not ready'
-      if (!isReady || list.some((worker) => ['held', 'unbuilt'].includes(worker.state))) process.exitCode = 1
+      if (!isReady || list.some((worker) => ['held', 'unbuilt', 'silent'].includes(worker.state))) process.exitCode = 1
       if (json) {
         printJson({
           address: api.base,
@@ -126,7 +126,13 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
   paint('dim', text),
 )
 
-const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', unbuilt: 'red', asleep: 'dim' }
+const COLOURS: Record<string, 'green' | 'red' | 'dim'> = {
+  up: 'green',
+  held: 'red',
+  unbuilt: 'red',
+  asleep: 'dim',
+  silent: 'red',
+}
 
 function noteOn({ name, state, reason }: WorkerStatus): string {
   if (state === 'up') return ''

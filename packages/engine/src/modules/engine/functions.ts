@@ -190,7 +190,10 @@ export function createEngineModule(core: Core): EngineModule {
 
 const WORKER_FILTERS = {
   worker_id: { type: 'string' },
-  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt'], default: 'connected' },
+  status: {
+    enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt', 'silent'],
+    default: 'connected',
+  },
 }
 const MAX_DETACH_MS = 24 * 60 * 60 * 1000
 const FUNCTIONS_POLL_MS = 5_000
