@@ -16,6 +16,8 @@ export interface Settings {
   manager: Listener
   /** `agentos.workers.<name>.instances`: how many processes are started of a worker. */
   instances: ReadonlyMap<string, number>
+  /** `agentos.workers.silent_ms`: a process that answers no heartbeat for so long is ended. @default 30 s */
+  silentMs?: number
   /** Names of the variables that the file mentions: the engine expands them, so it has to be given them. */
   variables: string[]
 }
@@ -56,6 +58,7 @@ export function parseSettings(text: string, env: Record<string, string | undefin
     http: listener(entries, HTTP_NAMES, 3111),
     manager: listener(entries, ['iii-worker-manager'], 49134),
     instances: instances(asRecord(asRecord(top.agentos).workers)),
+    ...silence(asRecord(asRecord(top.agentos).workers).silent_ms),
     variables,
   }
 }
@@ -99,6 +102,9 @@ function instances(workers: Record<string, unknown>): Map<string, number> {
   const given = Object.entries(workers).map(([name, settings]) => [name, asRecord(settings).instances] as const)
   return new Map(given.filter((entry): entry is [string, number] => Number.isInteger(entry[1])))
 }
+
+const silence = (given: unknown): { silentMs?: number } =>
+  typeof given === 'number' && Number.isInteger(given) && given > 0 ? { silentMs: given } : {}
 
 const asRecord = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}

@@ -45,9 +45,9 @@ const Ours = z.strictObject({
         .default(256 * 1024 * 1024),
     })
     .prefault({}),
-  // Beside `idle_ms` an entry for each worker that has settings: no worker's name has an underscore.
+  // Beside `idle_ms` and `silent_ms` (the supervisor's) an entry for each worker that has settings: no worker's name has an underscore.
   workers: z
-    .object({ idle_ms: z.int().positive().default(600_000) })
+    .object({ idle_ms: z.int().positive().default(600_000), silent_ms: z.int().positive().default(30_000) })
     .catchall(z.strictObject({ instances: z.int().min(1).max(64) }))
     .prefault({}),
   store: z.strictObject({ remembered_deletions: z.int().nonnegative().optional() }).prefault({}),

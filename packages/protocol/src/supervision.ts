@@ -7,9 +7,9 @@ import type { SecretFingerprint } from './known-secrets.ts'
 
 /**
  * `asleep`: not running, and started by the next call. `held`: ended too often and is not started again by itself.
- * `unbuilt`: its sources do not build, and there is nothing of it to run.
+ * `unbuilt`: its sources do not build, and there is nothing of it to run. `silent`: it runs and answers no heartbeat.
  */
-export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped' | 'unbuilt'
+export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped' | 'unbuilt' | 'silent'
 
 export type ToSupervisor =
   /** The engine listens. */
@@ -20,6 +20,10 @@ export type ToSupervisor =
   | { type: 'needed'; worker: string }
   /** Nothing has been asked of it for long enough, and the engine gives it no call any more: it can be ended. */
   | { type: 'idle'; worker: string }
+  /** A process has not answered heartbeats for this time, in milliseconds, and gets no calls any more. */
+  | { type: 'silent'; pid: number; silentMs: number }
+  /** It answers again. */
+  | { type: 'heard'; pid: number }
   /** Something of an installed worker does not stand, though its manifest or its code says so. */
   | { type: 'problem'; worker: string; text: string }
   /** Its owner wants it started anew, whatever state it is in. */

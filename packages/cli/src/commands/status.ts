@@ -131,7 +131,7 @@ export function addStatus(program: Command): void {
       // An engine that was started by hand has nobody who restarts, and was meant to.
       const supervisorLost = said && last && !last.stopping && last.address === `${api.base}/` ? last.pid : null
       if (supervisorLost !== null) process.exitCode = 1
-      if (!isReady || list.some((worker) => ['held', 'unbuilt'].includes(worker.state))) process.exitCode = 1
+      if (!isReady || list.some((worker) => ['held', 'unbuilt', 'silent'].includes(worker.state))) process.exitCode = 1
       if (json) {
         printJson({
           address: api.base,
@@ -162,7 +162,13 @@ const header = ['worker', 'state', 'functions', 'in flight', 'pid', 'memory', 'r
   paint('dim', text),
 )
 
-const COLOURS: Record<string, 'green' | 'red' | 'dim'> = { up: 'green', held: 'red', unbuilt: 'red', asleep: 'dim' }
+const COLOURS: Record<string, 'green' | 'red' | 'dim'> = {
+  up: 'green',
+  held: 'red',
+  unbuilt: 'red',
+  asleep: 'dim',
+  silent: 'red',
+}
 
 function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
   if (state === 'up' || state === 'unbuilt') return ''

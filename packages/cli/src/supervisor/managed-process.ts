@@ -42,6 +42,8 @@ export class ManagedProcess {
   restarts = 0
   reason: string | undefined
   since = Date.now()
+  /** Since when the engine does not hear it, in epoch milliseconds, where that is so. */
+  silentSince: number | undefined
   private readonly policy = new RestartPolicy()
   private readonly log: LogFile
   private readonly onEvent: (event: ProcessEvent) => void
@@ -217,6 +219,7 @@ export class ManagedProcess {
   private enter(state: ProcessState): void {
     this.state = state
     this.retryAt = undefined
+    this.silentSince = undefined
     this.since = Date.now()
     this.changed.resolve()
     this.changed = Promise.withResolvers()

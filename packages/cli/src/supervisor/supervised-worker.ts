@@ -58,6 +58,7 @@ export class SupervisedWorker {
   }
 
   stateOf(process: ManagedProcess): SupervisedState {
+    if (process.state === 'up' && process.silentSince !== undefined) return 'silent'
     return process.state === 'stopped' && !this.awake && !this.ended ? 'asleep' : process.state
   }
 

@@ -10,6 +10,7 @@ import { engineSpec, instancesOf, type LaunchContext, memoryCapMb, workerSpec } 
 import { ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
 import { writePids } from './orphans.ts'
 import { residentMb } from './process-table.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { StartTurns } from './start-turns.ts'
 import { type ProcessStatus, writeStatus } from './status-file.ts'
 import { DRAIN_MS, SupervisedWorker } from './supervised-worker.ts'
@@ -19,6 +20,9 @@ const ENGINE_START_MS = 30_000
 /** How long the start waits for what crashed and is started again. */
 const HEALING_MS = 10_000
 const MEMORY_CHECK_MS = 5000
+const SILENT_MS = 30_000
+/** A process that has not connected by then is shown as such. */
+const SLOW_START_MS = 10_000
 /** While sources change nobody waits for calls in flight. */
 const DEVELOPMENT_GRACE_MS = 250
 
@@ -38,6 +42,7 @@ export class Supervisor {
   /** What is wrong with the sources of those that do not build, and since when. */
   private readonly unbuilt = new Map<string, { text: string; since: number }>()
   private readonly turns = new StartTurns(Math.min(4, Math.max(2, availableParallelism())))
+  private readonly silence: SilenceWatch
   private engine!: ManagedProcess
   private readonly startedAt = Date.now()
   private stopping = false
@@ -47,6 +52,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.options = options
+    this.silence = new SilenceWatch(options.context.settings.silentMs ?? SILENT_MS)
   }
 
   async start(descriptors: WorkerDescriptor[]): Promise<void> {
@@ -71,6 +77,7 @@ export class Supervisor {
     const workers = [...this.workers.values()].flatMap((worker) =>
       worker.processes.map((process) => ({
         ...statusOf(process, worker.stateOf(process)),
+        ...this.silenceOf(process),
         ...this.problemOf(worker.name),
       })),
     )
@@ -83,6 +90,13 @@ export class Supervisor {
       ...this.problemOf(name),
     }))
     return [...(this.engine ? [statusOf(this.engine, this.engine.state)] : []), ...workers, ...missing]
+  }
+
+  private silenceOf({ state, since, silentSince }: ManagedProcess): { since?: number; reason?: string } {
+    const isSlow = state === 'starting' && Date.now() - since > SLOW_START_MS
+    if (isSlow) return { reason: 'has not connected to the engine yet; its log may say why' }
+    if (silentSince === undefined) return {}
+    return { since: silentSince, reason: `answers no heartbeat; ended after ${this.silence.limitMs / 1000} s of it` }
   }
 
   /** The sources of a worker do not build, or, without a text, build again. What runs of it goes on. */
@@ -138,6 +152,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.stopping = true
     clearInterval(this.memoryTimer)
+    this.silence.clear()
     this.publish()
     this.options.view.progress('Stopping: waiting for calls in flight (Ctrl-C again stops at once)')
     await this.engine?.stop(DRAIN_MS + 1000)
@@ -238,9 +253,14 @@ export class Supervisor {
       case 'up':
         if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
         this.engine.markUp()
+        for (const process of this.running()) this.silence.expect(process)
         return this.publish()
       case 'connected':
         return this.recognise(message.pid)
+      case 'silent':
+        return this.hears(message.pid, message.silentMs)
+      case 'heard':
+        return this.hears(message.pid)
       case 'needed':
         return this.order(message.worker, 'wake')
       case 'idle':
@@ -253,6 +273,22 @@ export class Supervisor {
         this.options.log.warn({ worker: message.worker }, message.text)
         return this.options.view.event('warn', `${message.worker}: ${message.text}`)
     }
+  }
+
+  /** The engine hears a process again, or has not heard it for so many milliseconds. */
+  private hears(pid: number, silentMs?: number): void {
+    const process = this.running().find((each) => each.pid === pid)
+    if (!process) return
+    if (silentMs === undefined) this.silence.heard(process)
+    else {
+      this.silence.silent(process, silentMs)
+      this.options.view.event('warn', `${process.spec.name} answers no heartbeat and gets no calls`)
+    }
+    this.publish()
+  }
+
+  private running(): ManagedProcess[] {
+    return [...this.workers.values()].flatMap(({ processes }) => processes.filter(({ state }) => state === 'up'))
   }
 
   private order(name: string, what: 'wake' | 'sleep'): void {
@@ -290,6 +326,7 @@ export class Supervisor {
   private onEvent(process: ManagedProcess, event: ProcessEvent): void {
     const { log, view } = this.options
     const { name } = process.spec
+    if (process === this.engine) this.silence.clear()
     log[event.kind === 'spawned' ? 'info' : 'warn'](
       { worker: name, pid: process.pid, ...event },
       `${name} ${event.kind}`,
@@ -317,6 +354,7 @@ export class Supervisor {
   private recognise(pid: number): void {
     for (const worker of this.workers.values()) {
       const process = worker.processes.find((each) => each.pid === pid)
+      if (process) this.silence.heard(process)
       if (process?.state !== 'starting') continue
       process.markUp()
       // To be woken and to fall asleep is everyday life of a worker on demand.
@@ -329,8 +367,9 @@ export class Supervisor {
 
   private checkMemory(): void {
     // tsx and its caches come on top in development; caps are for what is built.
-    if (this.options.context.dev) return
-    for (const worker of this.workers.values()) worker.enforce(memoryCapMb(worker.descriptor))
+    if (!this.options.context.dev) {
+      for (const worker of this.workers.values()) worker.enforce(memoryCapMb(worker.descriptor))
+    }
     this.publish()
   }
 

@@ -17,7 +17,7 @@ export interface FunctionView {
 }
 
 /** `asleep`: the next call starts it. `held`: it ended too often. */
-export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held' | 'unbuilt'
+export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held' | 'unbuilt' | 'silent'
 
 /** A process of a worker, or an installed worker without any, as `GET /v1/engine/workers` tells it. */
 export interface WorkerView {

@@ -22,7 +22,7 @@ export interface FunctionView {
 }
 
 /** `asleep`: started by the next call. `held`: ended too often. Only a supervisor tells more than `up` and `down`. */
-export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held' | 'unbuilt'
+export type WorkerStatus = 'up' | 'down' | 'asleep' | 'starting' | 'restarting' | 'held' | 'unbuilt' | 'silent'
 
 /** A worker: one view for each process, and one for each installed worker without any. */
 export interface WorkerView {

@@ -70,6 +70,15 @@ export class Supervision {
     this.tell?.({ type: 'connected', pid })
   }
 
+  /** A process answers no heartbeat; whoever started it ends it when that lasts. */
+  silent(pid: number, silentMs: number): void {
+    this.tell?.({ type: 'silent', pid, silentMs })
+  }
+
+  heard(pid: number): void {
+    this.tell?.({ type: 'heard', pid })
+  }
+
   restart(worker: string): void {
     this.order({ type: 'restart', worker })
   }
@@ -77,7 +86,7 @@ export class Supervision {
   /** Throws `conflict` where no process of it runs. */
   kill(worker: string): void {
     const state = this.stateOf(worker)
-    if (this.present && state !== 'up' && state !== 'starting') {
+    if (this.present && state !== 'up' && state !== 'starting' && state !== 'silent') {
       throw new EngineError('conflict', `No process of the worker ${worker} runs now: it is ${state ?? 'not known'}`)
     }
     this.order({ type: 'kill', worker })

@@ -153,7 +153,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
                 version: { type: ['string', 'null'] },
                 description: { type: ['string', 'null'] },
                 pid: { type: ['integer', 'null'] },
-                status: { enum: ['up', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt'] },
+                status: { enum: ['up', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt', 'silent'] },
                 installed: { type: 'boolean' },
                 connectedAt: { type: ['integer', 'null'], description: 'Epoch milliseconds' },
                 functions: { type: 'array', items: STRING },

@@ -212,7 +212,10 @@ export function createEngineModule(core: Core): EngineModule {
 
 const WORKER_FILTERS = {
   worker_id: { type: 'string' },
-  status: { enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt'], default: 'connected' },
+  status: {
+    enum: ['connected', 'down', 'asleep', 'starting', 'restarting', 'held', 'unbuilt', 'silent'],
+    default: 'connected',
+  },
 }
 /** Characters of what a worker says of itself. */
 const MAX_PROBLEM = 500
