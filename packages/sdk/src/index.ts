@@ -49,6 +49,7 @@ export type {
   StateEntry,
   StatePage,
   StateVersioned,
+  StateWrite,
   StateWritten,
   UpdateOp,
   UpdateOpError,
