@@ -1,1 +1,1 @@
-export { isFirst, type KeyedCall, type KeyedRequest, type KeyedWork, Keys, placeOf, under } from './keys.ts'
+export { claimOf, isFirst, type KeyedCall, type KeyedRequest, type KeyedWork, Keys, placeOf, under } from './keys.ts'

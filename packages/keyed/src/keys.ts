@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { AgentError, canonicalJson, type HandlerContext, type StateClient } from '@agentos/sdk'
+import { AgentError, canonicalJson, type HandlerContext, type StateClient, type StateWrite } from '@agentos/sdk'
 
 /** As long as the engine keeps a run that may send a step again. */
 const KEPT_MS = 7 * 24 * 3_600_000
@@ -76,6 +76,25 @@ async function recognize<P, A>(
   // Where this is lost, the next call finds by its plan that everything is done.
   await state.set(scope, place, { ...claim, answer }, { ttlMs: KEPT_MS, relaxed: true }).catch(() => {})
   return answer
+}
+
+/**
+ * The claim of a call's key as writes of `StateClient.writeInOrder`, for work that is known whole before it begins: `begin`
+ * goes before its first effect, `end` behind its last. A `version_conflict` of `begin` says that an earlier call has the
+ * key; that one is recognized by `Keys.once`. A call without a key has none.
+ */
+export function claimOf<P, A>(
+  { scope, call, input }: Omit<KeyedRequest, 'state'>,
+  plan: P,
+  answer: A,
+): { begin: StateWrite[]; end: StateWrite[] } {
+  const key = placeOf(call)
+  if (key === undefined) return { begin: [], end: [] }
+  const claim: Claim<P, A> = { input: hash('sha256', canonicalJson(input)), plan }
+  return {
+    begin: [{ scope, key, value: claim, expectedVersion: 0, ttlMs: KEPT_MS }],
+    end: [{ scope, key, value: { ...claim, answer }, ttlMs: KEPT_MS, relaxed: true }],
+  }
 }
 
 /** True for the first call under a key only, and for one without: for what is rather left out than done twice. */

@@ -50,6 +50,7 @@ export type {
   StateEntry,
   StatePage,
   StateVersioned,
+  StateWrite,
   StateWritten,
   UpdateOp,
   UpdateOpError,

@@ -34,6 +34,10 @@ export interface StateVersioned<T> extends StateWritten<T> {
 
 type Written<T, O> = O extends { expectedVersion: number } ? StateVersioned<T> : StateWritten<T>
 
+/** One of several writes that are made in one call; without `ops` it is a `set`. */
+export type StateWrite = { scope: string; key: string } & SetOptions &
+  ({ value: unknown } | { type: 'update'; ops: UpdateOp[] })
+
 export interface UpdateOpError {
   op_index: number
   code: string
@@ -99,6 +103,16 @@ export class StateClient {
     return (await this.run('state::update', { scope, key, ops, ...options })) as Written<T, O> & {
       errors?: UpdateOpError[]
     }
+  }
+
+  /**
+   * Up to 100 writes in one call, one after the other: each is on disk before the next begins, and the first that fails
+   * ends them. Answers their versions, `null` for a write that expected none. Only for installed workers. The error of a
+   * write has `written` in its details: how many came before it.
+   */
+  async writeInOrder(writes: readonly StateWrite[]): Promise<(number | null)[]> {
+    const { versions } = (await this.run('engine::state::write', { writes })) as { versions: (number | null)[] }
+    return versions
   }
 
   /** All values of a scope; for scopes that grow, read `entries` page by page. */

@@ -47,6 +47,20 @@ const step = fc.oneof(
       ttlMs: maybe(fc.constantFrom(0, 1, 50)),
     }),
   }),
+  fc.record({
+    id: fc.constant('engine::state::write'),
+    input: fc.record({
+      writes: fc.array(
+        fc.record({
+          scope,
+          key,
+          value: maybe(fc.string({ maxLength: 70 })),
+          expectedVersion: maybe(fc.constantFrom(0, 1, 2, 3)),
+        }),
+        { maxLength: 4 },
+      ),
+    }),
+  }),
   fc.record({ id: fc.constant('state::get'), input: fc.record({ scope, key }) }),
   fc.record({
     id: fc.constant('state::delete'),

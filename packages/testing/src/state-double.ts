@@ -6,6 +6,7 @@ export const MAX_VALUE_BYTES = 4 * 1024 * 1024
 const BESIDE = '\u{10FFFF}'
 const MAX_PAGE = 1_000
 const MAX_LISTED = 10_000
+const IN_ORDER = 'engine::state::write'
 
 export interface StateRecord {
   value: unknown
@@ -61,6 +62,14 @@ export class StateDouble {
   }
 
   async run(functionId: string, input: Input): Promise<unknown> {
+    if (functionId === IN_ORDER) {
+      const writes = this.writesOf(input)
+      const versions: unknown[] = []
+      for (const write of writes) {
+        versions.push(versionIn(await this.run('state::set', write).catch((error) => told(error, versions.length))))
+      }
+      return { versions }
+    }
     await this.before?.(functionId, input)
     const result = this.answer(functionId, input)
     if (functionId === 'state::set' || functionId === 'state::delete') await this.after?.(functionId, input)
@@ -75,6 +84,8 @@ export class StateDouble {
         return this.records.get(this.nameOf(functionId, input))?.value
       case 'state::set':
         return this.set(functionId, input)
+      case IN_ORDER:
+        return this.inOrder(input)
       case 'state::delete':
         return this.delete(functionId, input)
       case 'state::list':
@@ -120,6 +131,25 @@ export class StateDouble {
     // Only who names a version is told the next one.
     const told = (input.expectedVersion ?? null) === null ? {} : { version }
     return { old_value: old?.value ?? null, new_value: value, ...told }
+  }
+
+  private inOrder(input: Input): unknown {
+    const versions: unknown[] = []
+    for (const write of this.writesOf(input)) {
+      try {
+        versions.push(versionIn(this.set('state::set', write)))
+      } catch (error) {
+        told(error, versions.length)
+      }
+    }
+    return { versions }
+  }
+
+  /** Those of one call, if all of them may be made; of the kinds, only `set` is known here. */
+  private writesOf({ writes }: Input): Input[] {
+    const all = writes as Input[]
+    for (const write of all) this.nameOf(IN_ORDER, write)
+    return all
   }
 
   private delete(functionId: string, input: Input): unknown {
@@ -221,6 +251,16 @@ export class StateDouble {
     if (!owned) throw refusal('forbidden', `The manifest of the worker does not own the scope ${scope}`)
     return scope
   }
+}
+
+/** The error of one of several writes. */
+function told(error: unknown, written: number): never {
+  if (!(error instanceof InvocationError)) throw error
+  throw refusal(error.code, error.reason, { ...(error.details as object | undefined), written })
+}
+
+function versionIn(written: unknown): number | null {
+  return (written as { version?: number }).version ?? null
 }
 
 /** A scope has no line break here. */

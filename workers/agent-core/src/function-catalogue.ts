@@ -18,12 +18,26 @@ export interface CatalogueEntry extends AgentFunction {
   tool: boolean
 }
 
-/** Every function that an agent could be granted, as the engine lists them now. */
-export async function readCatalogue(caller: Caller): Promise<CatalogueEntry[]> {
-  const { functions } = await caller.trigger<{ functions: ListedFunction[] }>({
+/** As `engine::functions::list` answers who names the version that it has. */
+type Listed = { version?: string } & ({ unchanged: true } | { unchanged?: undefined; functions: ListedFunction[] })
+
+/** What the engine listed last; it is the same for every realm and principal, but for what no agent is granted. */
+let kept: { version: string; entries: CatalogueEntry[] } | undefined
+
+/** Every function that an agent could be granted, as the engine lists them now; fetched where that has changed. */
+export async function readCatalogue(caller: Pick<Caller, 'trigger'>): Promise<CatalogueEntry[]> {
+  const before = kept
+  const listed = await caller.trigger<Listed>({
     function_id: 'engine::functions::list',
-    payload: {},
+    payload: { since: before?.version ?? '' },
   })
+  if (listed.unchanged) return before?.entries ?? []
+  const entries = entriesOf(listed.functions)
+  if (listed.version !== undefined) kept = { version: listed.version, entries }
+  return entries
+}
+
+function entriesOf(functions: readonly ListedFunction[]): CatalogueEntry[] {
   return functions.flatMap((fn) => {
     const metadata = record(fn.metadata)
     if (metadata.access === 'owner' || metadata.internal === true) return []

@@ -1,5 +1,5 @@
 import type { Cost, Usage } from '@agentos/contracts/llm-router'
-import type { StateClient, UpdateOp } from '@agentos/sdk'
+import type { StateClient, StateWrite, UpdateOp } from '@agentos/sdk'
 import type { ModelChoice } from './catalogue.ts'
 
 const SCOPE = 'llm-usage'
@@ -39,7 +39,7 @@ export type UsageStats = Required<Omit<UsageRow, 'agent' | 'session'>> & {
 
 /**
  * Counts each request three times in the realm's state: as a total, for its agent and for its session. Each is one
- * atomic update, so several processes count together.
+ * atomic update, so several processes count together; all of them are one call.
  */
 export async function recordUsage(
   state: StateClient,
@@ -58,12 +58,13 @@ export async function recordUsage(
     unpriced_requests: cost.priced ? 0 : 1,
   }
   const increments = Object.entries(counts).map(([path, by]): UpdateOp => ({ type: 'increment', path, by }))
-  const count = (key: string, labels: Record<string, string>) =>
-    state.update(SCOPE, `${key}/${provider}/${model}`, [
-      { type: 'merge', value: { provider, model, ...labels } },
-      ...increments,
-    ])
-  await Promise.all([
+  const count = (key: string, labels: Record<string, string>): StateWrite => ({
+    type: 'update',
+    scope: SCOPE,
+    key: `${key}/${provider}/${model}`,
+    ops: [{ type: 'merge', value: { provider, model, ...labels } }, ...increments],
+  })
+  await state.writeInOrder([
     count('total', {}),
     ...(agent === undefined ? [] : [count(`agent/${encodeURIComponent(agent)}`, { agent })]),
     ...(session === undefined ? [] : [count(`session/${encodeURIComponent(session)}`, { session })]),

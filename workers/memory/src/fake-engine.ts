@@ -99,6 +99,11 @@ export class FakeEngine {
 
   private handle(id: string, input: never, realm: string): unknown {
     if (this.died) throw new InvocationError({ code: 'engine_lost', message: 'this process is dead' })
+    if (id === 'engine::state::write') {
+      const { writes } = input as { writes: object[] }
+      const written = writes.map((write) => this.handle('state::set', write as never, realm) as { version?: number })
+      return { versions: written.map(({ version }) => version ?? null) }
+    }
     const result = this.answerOf(id, input, realm)
     if (id === 'state::set' || id === 'state::delete') this.writesLeft -= 1
     if (this.died) throw new InvocationError({ code: 'engine_lost', message: 'killed before it heard of it' })

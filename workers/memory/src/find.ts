@@ -71,16 +71,16 @@ export async function searchMemories(query: Query, space: Space): Promise<Memory
   }))
 }
 
-/** `afterwards` carries the calls that note the use of what was found; it outlives the answer. */
+/** `afterwards` gives what carries the calls that note the use of what was found; that outlives the answer. */
 export async function recallMemories(
   query: ParsedInputOf<typeof recall>,
   space: Space,
-  afterwards: Caller,
+  afterwards: () => Caller,
   call: KeyedCall,
 ): Promise<OutputOf<typeof recall>> {
   if (query.limit === 0) return []
   const found = await findMemories({ ...query, minScore: undefined }, space)
-  void noteUse(found, query, { ...space, caller: afterwards }, call)
+  if (found.length > 0) void noteUse(found, query, { ...space, caller: afterwards() }, call)
   return found.map(({ memory, score }) => hit(memory, score))
 }
 
@@ -95,7 +95,6 @@ async function noteUse(found: readonly Found[], input: unknown, space: Space, ca
   const note = ({ memory, version }: Found) =>
     replaceMemory(space, { ...memory, accessCount: memory.accessCount + 1, lastAccessed: now }, version)
   try {
-    if (found.length === 0) return
     if (!(await isFirst({ state: caller.state, scope: keyScope(agentId), call, input }))) return
     const failed = (await Promise.allSettled(found.map(note))).find(({ status }) => status === 'rejected')
     if (failed) throw (failed as PromiseRejectedResult).reason

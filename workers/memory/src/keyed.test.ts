@@ -49,6 +49,22 @@ const cases: Case[] = [
     },
   },
   {
+    name: 'an append to a session that was just read',
+    contract: contracts.sessionAppend,
+    handle: appendMessages,
+    prepare: async () => {
+      await append('before')
+      await call(contracts.sessionGet, getSession, { sessionId: 's' })
+      return {
+        sessionId: 's',
+        messages: [
+          { role: 'user', content: 'hello' },
+          { role: 'assistant', content: 'hi' },
+        ],
+      }
+    },
+  },
+  {
     name: 'an append that expects a place',
     contract: contracts.sessionAppend,
     handle: appendMessages,
@@ -207,7 +223,7 @@ describe('a key', () => {
     const recall = () =>
       call(
         contracts.recall,
-        (input, space) => recallMemories(input, space, space.caller, engine.call('memory::recall', 'k')),
+        (input, space) => recallMemories(input, space, () => space.caller, engine.call('memory::recall', 'k')),
         { query: 'dog' },
       )
     const used = () => (engine.stored().find(({ key }) => key === id)!.value as contracts.Memory).accessCount

@@ -120,7 +120,7 @@ describe('what was stored is found', () => {
   test('recall counts the use of what it found', async () => {
     const id = idOf(await remember('my dog is called Rex'))
     await engine.use('default', (space) =>
-      recallMemories(recall.input().parse({ query: 'dog' }), space, space.caller, engine.call()),
+      recallMemories(recall.input().parse({ query: 'dog' }), space, () => space.caller, engine.call()),
     )
     await vi.waitFor(async () => expect((await read(id)).accessCount).toBe(1), 20_000)
   })

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { complete } from '@agentos/contracts/llm-router'
 import {
   sessionAppend,
@@ -8,13 +9,14 @@ import {
   type TranscriptMessage,
 } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
-import { type InputOf, InvocationError } from '@agentos/sdk'
+import { type InputOf, InvocationError, StateClient } from '@agentos/sdk'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { compactSession } from './compact.ts'
 import { requireMemory } from './entries.ts'
 import { FakeEngine } from './fake-engine.ts'
 import { repairSession } from './repair.ts'
 import { appendMessages, deleteSession, getSession, listSessions, purge } from './sessions.ts'
+import { type Space, Spaces } from './spaces.ts'
 
 let engine: FakeEngine
 beforeEach(() => {
@@ -55,6 +57,44 @@ describe('a transcript', () => {
     expect(messages.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
     const numbers = messages.map(({ content }) => Number(String(content).slice(5)))
     for (let i = 0; i < 40; i += 2) expect(numbers[i + 1]).toBe(numbers[i]! + 1)
+  })
+
+  test('is read once for many appends, and an append is one call', async () => {
+    await get()
+    const calls: string[] = []
+    const { state, ...caller } = engine.caller()
+    const trigger = async (request: { function_id: string; payload?: unknown }) => {
+      calls.push(request.function_id)
+      return engine.caller().trigger(request)
+    }
+    const counted = { ...caller, state: new StateClient(trigger) }
+    for (const from of [0, 2]) {
+      await engine.spaces.use(counted, 'realm-default', 'default', (space) =>
+        appendMessages(sessionAppend.input().parse({ sessionId: SESSION, messages: turns(2, from) }), space),
+      )
+    }
+    expect(calls).toEqual(['engine::state::write', 'engine::state::write'])
+    expect(texts((await get()).messages)).toEqual(['turn 0', 'turn 1', 'turn 2', 'turn 3'])
+  })
+
+  test('keeps what another process appended, or began anew, since it was read here', async () => {
+    const others = new Spaces()
+    others.start(join(engine.folder, 'others'))
+    const elsewhere = <T>(work: (space: Space) => Promise<T>) =>
+      others.use(engine.caller(), 'realm-default', 'default', work, engine.call())
+    const theirs = (from: number) =>
+      elsewhere((space) =>
+        appendMessages(sessionAppend.input().parse({ sessionId: SESSION, messages: turns(2, from) }), space),
+      )
+    await append([turn(0)])
+    await theirs(1)
+    expect(await append([turn(3)])).toMatchObject({ sequence: 4, messageCount: 4 })
+    expect(texts((await get()).messages)).toEqual(['turn 0', 'turn 1', 'turn 2', 'turn 3'])
+    await elsewhere((space) => deleteSession({ sessionId: SESSION }, space))
+    await theirs(5)
+    expect(await append([turn(7)])).toMatchObject({ sequence: 3, messageCount: 3 })
+    expect(texts((await get()).messages)).toEqual(['turn 5', 'turn 6', 'turn 7'])
+    await others.stop()
   })
 
   test('refuses an append that expects another place', async () => {

@@ -7,10 +7,20 @@ import type {
   sessionList,
   TranscriptMessage,
 } from '@agentos/contracts/memory'
+import type { Message } from '@agentos/contracts/message'
 import { AgentError, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import { graphScope, keyScope, memoryScope, sessionScope, transcriptScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
-import { extended, newHead, readHead, readMessages, type SessionHead, writeHead, writeMessages } from './transcript.ts'
+import {
+  extended,
+  extendKnown,
+  newHead,
+  readHead,
+  readMessages,
+  type SessionHead,
+  writeHead,
+  writeMessages,
+} from './transcript.ts'
 import { deleteScope, entriesOf, isConflict } from './truth.ts'
 
 const ATTEMPTS = 8
@@ -18,29 +28,60 @@ const MOST_MESSAGES = 10_000
 
 type Appended = OutputOf<typeof sessionAppend>
 
-/** Ids of the messages, and the session as it was before any of them could have been written. */
+/** Messages that are appended in one call to the state. */
+const MOST_AT_ONCE = 50
+
+/** Ids of the messages, and a sequence behind which they are, if anywhere. */
 interface AppendPlan {
   ids: string[]
   after: number
-  count: number
 }
 
 /** All messages or none: they count from the moment the head covers them. */
 export function appendMessages(input: ParsedInputOf<typeof sessionAppend>, space: Space): Promise<Appended> {
   const { sessionId, messages } = input
-  return space.exclusive(`session ${sessionId}`, () =>
-    space.once<AppendPlan, Appended>(input, {
-      plan: async () => {
-        const { head } = await readHead(space, sessionId)
-        const ids = messages.map(() => newId('msg'))
-        return { ids, after: head?.sequence ?? 0, count: head?.messageCount ?? 0 }
-      },
-      carryOut: async (plan, again) => {
-        const found = again ? await findAppended(plan, sessionId, space) : undefined
-        return found ?? append(input, plan.ids, space)
-      },
-    }),
+  return space.exclusive(
+    `session ${sessionId}`,
+    async () =>
+      (await appendToKnown(input, space)) ??
+      (await space.once<AppendPlan, Appended>(input, {
+        plan: async () => {
+          const { head } = await readHead(space, sessionId)
+          return { ids: messages.map(() => newId('msg')), after: head?.sequence ?? 0 }
+        },
+        carryOut: async (plan, again) => {
+          const found = again ? await findAppended(plan, sessionId, space) : undefined
+          return found ?? append(input, plan.ids, space)
+        },
+      })),
   )
+}
+
+/** All in one call, where the head that was seen last still is the session's; else nothing is appended. */
+async function appendToKnown(input: ParsedInputOf<typeof sessionAppend>, space: Space): Promise<Appended | undefined> {
+  const { sessionId, messages, expectedSequence } = input
+  const known = space.heads.get(sessionId)
+  if (!known || messages.length > MOST_AT_ONCE) return undefined
+  const now = Date.now()
+  const head = known.head ?? newHead(sessionId, space.agentId, now)
+  if (expectedSequence !== undefined && expectedSequence !== head.sequence) return undefined
+  const ids = messages.map(() => newId('msg'))
+  const added = numbered(messages, ids, head, now)
+  const next = extended(head, added, now)
+  const answer = { sessionId, sequence: next.sequence, messageCount: next.messageCount, ids }
+  // What was seen last may be of a session that was deleted since: the messages may be anywhere.
+  const plan: AppendPlan = { ids, after: 0 }
+  const { begin, end } = space.claim(input, plan, answer)
+  return (await extendKnown(space, next, added, { before: begin, behind: end })) ? answer : undefined
+}
+
+function numbered(
+  messages: readonly Message[],
+  ids: readonly string[],
+  { sequence }: SessionHead,
+  timestamp: number,
+): TranscriptMessage[] {
+  return messages.map((message, i) => ({ ...message, id: ids[i]!, sequence: sequence + 1 + i, timestamp }))
 }
 
 async function append(
@@ -59,14 +100,7 @@ async function append(
         { details: { sequence: head.sequence } },
       )
     }
-    const added = messages.map(
-      (message, i): TranscriptMessage => ({
-        ...message,
-        id: ids[i]!,
-        sequence: head.sequence + 1 + i,
-        timestamp: now,
-      }),
-    )
+    const added = numbered(messages, ids, head, now)
     await writeMessages(space, sessionId, added)
     const next = extended(head, added, now)
     try {
@@ -81,7 +115,7 @@ async function append(
 
 /** The answer of the call that had this plan, where its messages are part of the session. */
 async function findAppended(
-  { ids, after, count }: AppendPlan,
+  { ids, after }: AppendPlan,
   sessionId: string,
   space: Space,
 ): Promise<Appended | undefined> {
@@ -89,7 +123,8 @@ async function findAppended(
   if (!head) return undefined
   const since = await readMessages(space, sessionId, after + 1, head.sequence)
   const last = since.find(({ id }) => id === ids.at(-1))
-  return last && { sessionId, sequence: last.sequence, messageCount: count + last.sequence - after, ids }
+  const messageCount = head.messageCount - (head.sequence - (last?.sequence ?? 0))
+  return last && { sessionId, sequence: last.sequence, messageCount, ids }
 }
 
 export async function getSession(
@@ -131,8 +166,11 @@ export async function deleteSession(
 ): Promise<OutputOf<typeof sessionDelete>> {
   const { state } = space.caller
   return space.exclusive(`session ${sessionId}`, async () => {
+    space.heads.forget(sessionId)
     const messages = await deleteScope(state, transcriptScope(space.agentId, sessionId))
     const head = await state.delete<SessionHead>(sessionScope(space.agentId), sessionId)
+    // Who read it meanwhile has put it back.
+    space.heads.forget(sessionId)
     const summaries = head?.archive.flatMap(({ summaryId }) => (summaryId ? [summaryId] : [])) ?? []
     for (const id of summaries) await state.delete(memoryScope(space.agentId), id)
     return { deleted: head !== undefined, messages }

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import { type KeyedCall, type KeyedWork, Keys } from '@agentos/keyed'
-import { AgentError, type Caller, type HandlerContext } from '@agentos/sdk'
+import { claimOf, type KeyedCall, type KeyedWork, Keys } from '@agentos/keyed'
+import { AgentError, type Caller, type HandlerContext, type StateWrite } from '@agentos/sdk'
 import { RealmIndex } from './index/realm-index.ts'
+import { type Heads, KnownHeads } from './known-heads.ts'
 import { Locks } from './locks.ts'
 import { keyScope } from './scopes.ts'
 
@@ -14,10 +15,14 @@ export interface Space {
   agentId: string
   caller: Caller
   index: RealmIndex
+  /** Heads of sessions as they were last seen. */
+  heads: Heads
   /** Runs one at a time under this name, for this agent. */
   exclusive<T>(name: string, work: () => Promise<T>): Promise<T>
   /** Carries the work out once for the idempotency key of the call; each time where there is none. */
   once<P, A>(input: unknown, work: KeyedWork<P, A>): Promise<A>
+  /** The claim of the call's key, for work whose every write is known before. */
+  claim<P, A>(input: unknown, plan: P, answer: A): { begin: StateWrite[]; end: StateWrite[] }
 }
 
 type Identity = Pick<HandlerContext, 'principal'>
@@ -39,6 +44,7 @@ export class Spaces {
   private folder = ''
   private readonly locks = new Locks()
   private readonly keys = new Keys()
+  private readonly heads = new KnownHeads()
   private readonly open = new Map<string, OpenIndex>()
 
   start(folder: string): void {
@@ -67,7 +73,10 @@ export class Spaces {
         call
           ? this.keys.once({ state: caller.state, scope: keyScope(agentId), call, input }, part)
           : part.carryOut(await part.plan(), false)
-      return await work({ realm, agentId, caller, index: await opened.index, exclusive, once })
+      const claim = <P, A>(input: unknown, plan: P, answer: A) =>
+        call ? claimOf({ scope: keyScope(agentId), call, input }, plan, answer) : { begin: [], end: [] }
+      const heads = this.heads.of(realm, agentId)
+      return await work({ realm, agentId, caller, index: await opened.index, heads, exclusive, once, claim })
     } finally {
       opened.users--
     }

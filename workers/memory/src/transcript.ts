@@ -1,9 +1,11 @@
 import type { SessionInfo, SessionSummary, TranscriptMessage } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
+import type { StateWrite } from '@agentos/sdk'
 import { inBatches } from './batches.ts'
+import type { KnownHead } from './known-heads.ts'
 import { sequenceKey, sessionScope, transcriptScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
-import { entriesOf } from './truth.ts'
+import { entriesOf, isConflict } from './truth.ts'
 
 /** A range of sequences that is not part of the session any more, and what stands for it. */
 export interface Archived {
@@ -101,17 +103,20 @@ function textOfResult(content: string | readonly { type: string; text?: string }
 }
 
 /** The head of a session with the version to write against (0: there is none). */
-export async function readHead(
-  { caller: { state }, agentId }: Space,
-  sessionId: string,
-): Promise<{ head: SessionHead | undefined; version: number }> {
+export async function readHead({ caller: { state }, agentId, heads }: Space, sessionId: string): Promise<KnownHead> {
   const entry = await state.getWithVersion<SessionHead>(sessionScope(agentId), sessionId)
-  return { head: entry?.value, version: entry?.version ?? 0 }
+  const known = { head: entry?.value, version: entry?.version ?? 0 }
+  heads.set(sessionId, known)
+  return known
 }
 
 export async function writeHead(space: Space, head: SessionHead, version: number): Promise<void> {
-  const scope = sessionScope(space.agentId)
-  await space.caller.state.set(scope, head.sessionId, head, { expectedVersion: version })
+  const { sessionId } = head
+  space.heads.forget(sessionId)
+  const written = await space.caller.state.set(sessionScope(space.agentId), sessionId, head, {
+    expectedVersion: version,
+  })
+  space.heads.set(sessionId, { head, version: written.version })
 }
 
 /** Messages `from` to `through`, in order. */
@@ -129,6 +134,39 @@ export async function readMessages(
     messages.push(value)
   }
   return messages
+}
+
+/**
+ * Writes messages and then the head over them, against the head that was seen last, in one call with what is to be written
+ * `before` and `behind` them. False where that head is not known, or is old: then only some of the first were written, and
+ * nobody sees them.
+ */
+export async function extendKnown(
+  space: Space,
+  head: SessionHead,
+  messages: readonly TranscriptMessage[],
+  { before, behind }: { before: StateWrite[]; behind: StateWrite[] },
+): Promise<boolean> {
+  const { agentId, heads, caller } = space
+  const { sessionId } = head
+  const version = heads.get(sessionId)?.version
+  heads.forget(sessionId)
+  if (version === undefined) return false
+  const scope = transcriptScope(agentId, sessionId)
+  try {
+    const versions = await caller.state.writeInOrder([
+      ...before,
+      // An old head would have them replace what others wrote there since.
+      ...messages.map((value) => ({ scope, key: sequenceKey(value.sequence), value, expectedVersion: 0 })),
+      { scope: sessionScope(agentId), key: sessionId, value: head, expectedVersion: version },
+      ...behind,
+    ])
+    heads.set(sessionId, { head, version: versions[before.length + messages.length]! })
+    return true
+  } catch (error) {
+    if (isConflict(error)) return false
+    throw error
+  }
 }
 
 /** Writes messages above the head's sequence, where nobody sees them until the head has moved on. */

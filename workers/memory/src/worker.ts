@@ -54,7 +54,9 @@ export const worker = defineWorker({
   stop: () => spaces.stop(),
   functions: [
     inSpace(store, storeMemory),
-    inSpace(recall, (input, space, ctx) => recallMemories(input, space, ctx.detach({ deadlineMs: NOTE_USE_MS }), ctx)),
+    inSpace(recall, (input, space, ctx) =>
+      recallMemories(input, space, () => ctx.detach({ deadlineMs: NOTE_USE_MS }), ctx),
+    ),
     inSpace(search, searchMemories),
     inSpace(get, getMemory),
     inSpace(list, listMemories),

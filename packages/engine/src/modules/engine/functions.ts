@@ -40,12 +40,23 @@ export function createEngineModule(core: Core): EngineModule {
         worker: { type: 'string' },
         include_internal: { type: 'boolean' },
       }
-      read('engine::functions::list', 'List the functions that can be called', filters, (input, call) => ({
-        functions: directory
+      // A version says all that the list depends on, and is no other engine's.
+      const era = host.ports.ids.hex(8)
+      let changes = 0
+      core.onEvent(() => {
+        changes += 1
+      })
+      const listFilters = { ...filters, since: { type: 'string' } }
+      read('engine::functions::list', 'List the functions that can be called', listFilters, (input, call) => {
+        const version = `${era}.${changes}`
+        if (input.since === version) return { version, unchanged: true }
+        const functions = directory
           .functions()
           .filter((view) => isListed(view, input) && mayUse(view, call))
-          .map((view) => functionRow(view, directory)),
-      }))
+          .map((view) => functionRow(view, directory))
+        // Only who keeps the list is told its version: others get the protocol's answer.
+        return typeof input.since === 'string' ? { functions, version } : { functions }
+      })
       read('engine::functions::info', 'Describe one function', { function_id: { type: 'string' } }, (input, call) => {
         const id = text(input, 'function_id', call)
         if (id === undefined) return undefined

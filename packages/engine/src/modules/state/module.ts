@@ -83,6 +83,31 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
         },
         (input, call) => writes.update(input, call),
       )
+      // Not among what is listed: it is for workers and their own scopes, and no function that an agent is granted.
+      serve(
+        host,
+        {
+          id: 'engine::state::write',
+          summary: 'Several writes of a worker in one call, one after the other, up to the first that fails',
+          effects: 'write',
+          keyed: true,
+          access: 'agent',
+          request_format: object({
+            writes: arrayOf(
+              object({
+                'type?': oneOf('set', 'update'),
+                ...TARGET,
+                'value?': ANY,
+                'ops?': arrayOf(OP),
+                ...WRITE,
+                'ttlMs?': integer(1),
+              }),
+            ),
+          }),
+          response_format: object({ versions: arrayOf(ANY) }),
+        },
+        (input, call) => writes.inOrder(input, call),
+      )
       serve(
         host,
         {

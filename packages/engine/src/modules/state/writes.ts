@@ -1,7 +1,7 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import { BESIDE, type StoreRecord, type StoreWrite } from '../../core/ports.ts'
-import type { Input } from '../input.ts'
+import { Input } from '../input.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { guarded } from '../serve.ts'
 import type { StateEvent, StateEvents } from './events.ts'
@@ -10,6 +10,8 @@ import { applyOps } from './update.ts'
 import { readOps } from './update-op.ts'
 
 const MAX_TTL_MS = 100 * 365 * 24 * 3_600_000
+/** Writes that one call may bring. */
+const MAX_WRITES = 100
 /** A change is only made again when the disk refused a write that it was built on. */
 const MAX_ATTEMPTS = 5
 
@@ -86,6 +88,41 @@ export class StateWrites {
         }),
       }
     })
+  }
+
+  /**
+   * One write after the other, each durable before the next begins; the first that fails ends them, and the error says
+   * how many were `written`. What may not be touched is refused before any. Under a key each is made once.
+   */
+  inOrder(input: Input, call: BuiltinCall): void {
+    const writes = input.list('writes')
+    if (writes.length > MAX_WRITES) throw input.mismatch(`more than ${MAX_WRITES} writes`)
+    const parts = writes.map((data) => {
+      const part = new Input(call.functionId, data)
+      this.target(part, call)
+      return { part, data, isUpdate: part.optionalOneOf('type', ['set', 'update']) === 'update' }
+    })
+    const versions: (number | null)[] = []
+    const next = (): void => {
+      const at = versions.length
+      const following = parts[at]
+      if (!following) return call.reply({ versions })
+      const { part, data, isUpdate } = following
+      const { idempotencyKey } = call.context
+      const one: BuiltinCall = {
+        ...call,
+        input: data,
+        context:
+          idempotencyKey === undefined ? call.context : { ...call.context, idempotencyKey: `${idempotencyKey}/${at}` },
+        reply: (result) => {
+          versions.push((result as { version?: number }).version ?? null)
+          next()
+        },
+        fail: (code, message, details) => call.fail(code, message, { ...(details as object | undefined), written: at }),
+      }
+      guarded(this.host, one, () => (isUpdate ? this.update(part, one) : this.set(part, one)))
+    }
+    next()
   }
 
   /** Makes a change of one value, once for the call's idempotency key, and answers when it is on disk. */

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { readCatalogue } from './function-catalogue.ts'
+
+const row = (function_id: string) => ({
+  function_id,
+  worker_name: 'shop',
+  description: null,
+  request_format: null,
+  metadata: { effects: 'read', tool: true },
+})
+
+/** An engine with these functions at this version. */
+function engine(state: { version: string; ids: string[] }) {
+  const sent: number[] = []
+  const trigger = async <T>({ payload }: { payload?: unknown }): Promise<T> => {
+    const { since } = payload as { since?: string }
+    const answer =
+      since === state.version
+        ? { version: state.version, unchanged: true }
+        : { functions: state.ids.map(row), ...(since === undefined ? {} : { version: state.version }) }
+    sent.push(since === state.version ? 0 : state.ids.length)
+    return answer as T
+  }
+  return { trigger, sent }
+}
+
+const idsOf = async (caller: Parameters<typeof readCatalogue>[0]) => (await readCatalogue(caller)).map(({ id }) => id)
+
+describe('the functions that an agent could be granted', () => {
+  it('are sent once, and again when they have changed', async () => {
+    const state = { version: 'a.1', ids: ['shop::buy'] }
+    const { trigger, sent } = engine(state)
+    expect(await idsOf({ trigger })).toEqual(['shop::buy'])
+    expect(await idsOf({ trigger })).toEqual(['shop::buy'])
+    Object.assign(state, { version: 'a.2', ids: ['shop::buy', 'shop::sell'] })
+    expect(await idsOf({ trigger })).toEqual(['shop::buy', 'shop::sell'])
+    expect(await idsOf({ trigger })).toEqual(['shop::buy', 'shop::sell'])
+    expect(sent).toEqual([1, 0, 2, 0])
+  })
+
+  it('are those of another engine where it was started anew', async () => {
+    await idsOf(engine({ version: 'a.3', ids: ['shop::buy'] }))
+    expect(await idsOf(engine({ version: 'b.1', ids: ['bank::pay'] }))).toEqual(['bank::pay'])
+  })
+})
