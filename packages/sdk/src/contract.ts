@@ -56,6 +56,7 @@ const CONTRACT_KEYS: Record<keyof FunctionContract, true> = {
   durable: true,
   tool: true,
   access: true,
+  checkedBy: true,
 }
 const ROUTE_KEYS: Record<keyof Exclude<HttpRoute, string>, true> = {
   route: true,
