@@ -146,7 +146,7 @@ describe('instances', () => {
       const { body } = await system!.api<{
         workers: { name: string; pid: number; functions: string[]; inFlight: number }[]
       }>('GET', '/v1/engine/workers')
-      return body.workers.filter(({ name, functions, pid }) => name === 'toolbox' && pid && functions.length === 7)
+      return body.workers.filter(({ name, functions, pid }) => name === 'toolbox' && pid && functions.length === 8)
     }
     await expect.poll(both, WAIT).toHaveLength(2)
     const answers = [call('fn::http_request', { url }), call('fn::http_request', { url })]
@@ -156,8 +156,8 @@ describe('instances', () => {
     for (const answer of answers) expect(await answer).toMatchObject({ status: 200 })
     for (const name of ['toolbox', 'toolbox.2']) expect((await system!.agentos('logs', name)).text).toContain('serving')
     const { text } = await system!.agentos('status')
-    expect(text).toMatch(/toolbox +up +7 /)
-    expect(text).toMatch(/toolbox\.2 +up +7 /)
+    expect(text).toMatch(/toolbox +up +8 /)
+    expect(text).toMatch(/toolbox\.2 +up +8 /)
 
     const second = (await system!.process('toolbox.2'))!
     process.kill(second.pid!, 'SIGKILL')
