@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type System, startEngine } from '@agentos/testing'
+import { type System, startEngine, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 let system: System
 afterEach(() => system?.stop())
@@ -59,5 +60,37 @@ describe('telemetry of a client', () => {
     owner.send(spans(traceId, 'real'))
     await expect.poll(() => names(traceId)).toEqual(['real'])
     owner.terminate()
+  })
+})
+
+describe('figures', () => {
+  it('counts what a chat took where Prometheus reads it, also while workers are down', async () => {
+    const provider = await startOpenAiSimulator({ text: 'hello', usage: { input: 100, output: 50 } })
+    const router = {
+      providers: { bank: { baseUrl: provider.url, keyEnv: 'OPENAI_API_KEY' } },
+      prices: { 'bank/counted': { input: 1, output: 2 } },
+    }
+    system = await startSystem({
+      workers: ALL_WORKERS,
+      env: NO_LOCAL_MODELS,
+      workerEnv: { 'llm-router': { OPENAI_API_KEY: provider.key } },
+      config: { workers: [{ name: 'llm-router', config: router }] },
+    })
+    const { status } = await system.api('POST', '/v1/chat', { message: 'hi', model: 'bank/counted' })
+    expect(status).toBe(200)
+    const figures = async () => (await fetch(`${system.httpUrl}/metrics`)).text()
+    // Spans of workers come a little later than answers.
+    await expect
+      .poll(figures, { timeout: 20_000 })
+      .toContain('agentos_model_tokens_total{model="bank/counted",kind="output"} 50')
+    await system.workers['llm-router']!.kill()
+    await expect.poll(figures, { timeout: 20_000 }).toMatch(/^agentos_workers\{state="down"\} [1-9]/m)
+    const text = await figures()
+    expect(text).toContain('agentos_model_tokens_total{model="bank/counted",kind="input"} 100')
+    expect(text).toContain('agentos_model_cost_usd_total{model="bank/counted"} 0.0002')
+    expect(text).toMatch(/^agentos_runs_ended_total\{outcome="done"\} [1-9]/m)
+    expect(text).toMatch(/^agentos_queue_jobs \d/m)
+    expect(text).toMatch(/^agentos_approvals_pending 0$/m)
+    await provider.close()
   })
 })

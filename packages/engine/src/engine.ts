@@ -104,6 +104,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   const edge: HttpEdge | undefined = config.http
     ? createHttpEdge({
         core: coreView(core),
+        facts: { runs: () => journal.counts(), jobs: () => queue?.counts() ?? { depth: 0, dead: 0 } },
         channels,
         tokens,
         settings: config.http,

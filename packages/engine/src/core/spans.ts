@@ -10,6 +10,8 @@ export interface Span {
   status: 'ok' | 'error' | 'unset'
   statusMessage?: string
   service: string
+  /** Installed worker whose credential the span came with; `service` may be what anybody calls themselves. Not stored. */
+  worker?: string
   realm: string
   attributes: Record<string, string | number | boolean>
 }

@@ -216,6 +216,31 @@ describe('what is always there', () => {
     }
     expect(text).not.toContain('guest-chose')
   })
+
+  it('has figures of tokens, cost, runs, approvals, queues and workers, and asks no worker for them', async () => {
+    const waiting = { status: 'waiting', reason: 'approval' }
+    system = await startEdge({ descriptors, runs: { open: [waiting, waiting], ended: new Map([['done', 4]]) } })
+    const span = { traceId: 't', spanId: 's', name: 'model a/b', kind: 'worker', startMs: 0, endMs: 1 } as const
+    const attributes = { provider: 'a', model: 'b', input_tokens: 10, output_tokens: 5, cost_micro_usd: 250_000 }
+    const of = { ...span, status: 'ok', service: 'llm-router', realm: 'r', attributes } as const
+    for (const worker of ['llm-router', 'llm-router', 'somebody']) system.core.spans.record({ ...of, worker })
+    // Who only calls itself so.
+    system.core.spans.record(of)
+    const text = await (await system.fetch('/metrics')).text()
+    for (const line of [
+      'agentos_model_tokens_total{model="a/b",kind="input"} 20',
+      'agentos_model_tokens_total{model="a/b",kind="output"} 10',
+      'agentos_model_cost_usd_total{model="a/b"} 0.5',
+      'agentos_runs{status="waiting",reason="approval"} 2',
+      'agentos_runs_ended_total{outcome="done"} 4',
+      'agentos_approvals_pending 2',
+      'agentos_queue_jobs 3',
+      'agentos_queue_dead_letters 1',
+      'agentos_workers{state="down"} 2',
+    ]) {
+      expect(text).toContain(line)
+    }
+  })
 })
 
 describe('the page', () => {

@@ -7,6 +7,7 @@ import type { BuiltinFunction, ChannelRef } from '../../core/module.ts'
 import type { Log } from '../../core/ports.ts'
 import type { Span } from '../../core/spans.ts'
 import { createEngineModule } from '../../modules/engine/functions.ts'
+import type { RunCounts } from '../../modules/journal/runs.ts'
 import { type MemoryDisk, MemoryStore } from '../../store/memory-store.ts'
 import { systemClock, systemIds, systemTimers } from '../../system-ports.ts'
 import { ChannelTable, createChannelsModule } from '../channels.ts'
@@ -97,6 +98,7 @@ export async function startEdge(
     builtins?: BuiltinFunction[]
     consoleDir?: string
     disk?: MemoryDisk
+    runs?: RunCounts
   } = {},
 ): Promise<TestEdge> {
   const store = new MemoryStore({
@@ -113,6 +115,7 @@ export async function startEdge(
   const channels = new ChannelTable(ports)
   const edge = createHttpEdge({
     core: coreView(core),
+    facts: { runs: () => options.runs ?? { open: [], ended: new Map() }, jobs: () => ({ depth: 3, dead: 1 }) },
     channels,
     tokens: {
       grantOf(token) {

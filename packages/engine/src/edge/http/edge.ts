@@ -18,10 +18,13 @@ import { type OwnRoute, ownRoutes } from './own-routes.ts'
 import { contractRoute, METHODS, type RouteMatch, RouteTable, triggerRoute } from './routes.ts'
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings, isLoopback } from './settings.ts'
 import { StaticFiles } from './static-files.ts'
+import type { SystemFacts } from './system-figures.ts'
 import { serveTrigger } from './trigger-route.ts'
 
 export interface HttpEdgeOptions {
   core: HttpCore
+  /** What other modules count, for `/metrics`. */
+  facts: SystemFacts
   channels: ChannelTable
   tokens: { grantOf(token: string): Grant | undefined }
   settings?: Partial<HttpSettings>
@@ -136,12 +139,13 @@ class HttpServer {
     ])
     this.listeners = new Listeners(this.settings, (request, response) => void this.handle(request, response))
     this.guard = this.guardOf(this.settings.port)
-    this.metrics = new EdgeMetrics(options.core, {
+    const gauges = {
       inFlight: () => this.inService.size,
       streams: () => this.streams,
       connections: () => this.listeners.connections,
       channels: () => options.channels.size,
-    })
+    }
+    this.metrics = new EdgeMetrics(options.core, gauges, options.facts)
     host.spans.subscribe((span) => this.metrics.span(span))
     host.registerTriggerType({
       id: 'http',

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Span } from '../../core/spans.ts'
 import type { HttpCore } from './core-view.ts'
+import { type SystemFacts, SystemFigures } from './system-figures.ts'
 
 /** Calls that wait to be counted: in bulk that costs less than between two calls, the second of which waits. */
 const TAKE_CALLS = 256
@@ -18,14 +19,16 @@ const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 /** Figures for Prometheus. Labels are bounded: never an id that a client chose. */
 export class EdgeMetrics {
   private readonly registry = new Registry()
+  private readonly system: SystemFigures
   private readonly calls: Counter<'outcome' | 'kind'>
   private readonly callSeconds: Histogram<'kind'>
   private fresh: { kind: 'call' | 'trigger'; outcome: 'ok' | 'error'; seconds: number }[] = []
   private readonly requests: Counter<'method' | 'route' | 'status'>
   private readonly requestSeconds: Histogram<'route'>
 
-  constructor(core: HttpCore, edge: EdgeGauges) {
+  constructor(core: HttpCore, edge: EdgeGauges, facts: SystemFacts) {
     const registers = [this.registry]
+    this.system = new SystemFigures(this.registry, core, facts)
     collectDefaultMetrics({ register: this.registry })
     this.calls = new Counter({
       name: 'agentos_calls_total',
@@ -91,6 +94,7 @@ export class EdgeMetrics {
   }
 
   span(span: Span): void {
+    this.system.span(span)
     if (span.kind !== 'call' && span.kind !== 'trigger') return
     const seconds = Math.max(0, span.endMs - span.startMs) / 1_000
     this.fresh.push({ kind: span.kind, outcome: span.status === 'error' ? 'error' : 'ok', seconds })

@@ -3,7 +3,7 @@ import type { OpenWriter } from '../traces/watch.ts'
 import { RunDesk } from './desk.ts'
 import { EventReaders } from './events.ts'
 import { Retention } from './retention.ts'
-import { Runs } from './runs.ts'
+import { type RunCounts, Runs } from './runs.ts'
 
 export interface JournalModuleOptions {
   /** How long a run is kept after its end, in milliseconds. @default 7 days */
@@ -18,7 +18,7 @@ const WEEK_MS = 7 * 24 * 3_600_000
  * Durable runs: a call of a durable function is written down, its steps are answered from its journal or made by the
  * engine itself, and it goes on after the death of its process or of the engine.
  */
-export function createJournalModule(options: JournalModuleOptions = {}): EngineModule {
+export function createJournalModule(options: JournalModuleOptions = {}): EngineModule & { counts(): RunCounts } {
   let started: Runs | undefined
   let retention: Retention | undefined
   return {
@@ -33,6 +33,7 @@ export function createJournalModule(options: JournalModuleOptions = {}): EngineM
       retention = new Retention(host, options.keptMs ?? WEEK_MS)
       runs.load()
     },
+    counts: () => started?.counts() ?? { open: [], ended: new Map() },
     stop(): void {
       started?.stop()
       retention?.stop()

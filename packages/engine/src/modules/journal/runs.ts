@@ -34,11 +34,17 @@ type RunKey = NonNullable<RunHead['key']>
 /** Hears of every entry of a run once it is durable. */
 export type EntryListener = (n: number, entry: Entry) => void
 
+export interface RunCounts {
+  open: { status: string; reason: string }[]
+  ended: ReadonlyMap<string, number>
+}
+
 /** All open runs. After a start they are read from the store, and each goes on, before a call is taken. */
 export class Runs implements RunOwner {
   readonly host: ModuleHost
   readonly startedAt: number
   private readonly open = new Map<string, Run>()
+  private readonly endings = new Map<string, number>()
   private readonly attempts = new Map<string, Attempt>()
   private readonly followers = new Map<string, Follower>()
   private readonly listeners = new Map<string, Set<EntryListener>>()
@@ -126,9 +132,16 @@ export class Runs implements RunOwner {
     for (const listener of [...(this.listeners.get(run.id) ?? [])]) listener(n, entry)
   }
 
+  /** Of all realms; endings since the start. */
+  counts(): RunCounts {
+    const open = [...this.open.values()].map(({ head: { status, reason = '' } }) => ({ status, reason }))
+    return { open, ended: this.endings }
+  }
+
   ended(run: Run): void {
     this.open.delete(run.id)
     const { head } = run
+    this.endings.set(head.status, (this.endings.get(head.status) ?? 0) + 1)
     if (head.status === 'cancelled') this.cancelChildren(run.id)
     this.shelve(head, run.neverBegan)
   }

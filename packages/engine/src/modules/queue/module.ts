@@ -23,7 +23,9 @@ const HARMLESS: Pick<BuiltinFunction, 'effects' | 'idempotent'> = { effects: 'wr
  * Topics with durable subscribers, and named queues: at least once, in order per group, with retries, dead letters and
  * redrive. Each realm has queues of its own.
  */
-export function createQueueModule(options: QueueModuleOptions = {}): EngineModule {
+export function createQueueModule(
+  options: QueueModuleOptions = {},
+): EngineModule & { counts(): { depth: number; dead: number } } {
   let started: Queues | undefined
   return {
     name: 'queue',
@@ -148,6 +150,14 @@ export function createQueueModule(options: QueueModuleOptions = {}): EngineModul
         },
         (input, call) => desk.dlqMessages(input, call),
       )
+    },
+    /** Of all realms. */
+    counts() {
+      const queues = started?.all() ?? []
+      return {
+        depth: queues.reduce((sum, { depth }) => sum + depth, 0),
+        dead: queues.reduce((sum, { dead }) => sum + dead.size, 0),
+      }
     },
     stop(): void {
       started?.stop()

@@ -58,6 +58,7 @@ function spanOf(raw: Json, service: string, source: OtlpSource): Span | undefine
       code === 2 || code === 'STATUS_CODE_ERROR' ? 'error' : code === 1 || code === 'STATUS_CODE_OK' ? 'ok' : 'unset',
     ...(typeof message === 'string' && message !== '' ? { statusMessage: message } : {}),
     service,
+    ...(source.service === undefined ? {} : { worker: source.service }),
     realm: typeof served === 'string' ? served : source.realm,
     attributes,
   }
