@@ -52,7 +52,10 @@ function start(catalogue: Catalogue): Core {
   const ports: Ports = { clock: systemClock, timers, ids: systemIds, store, log: silent }
   const core = new Core({ ports, catalogue })
   const channels = new ChannelTable(ports)
-  const edge = createHttpEdge({ core: coreView(core), channels, tokens: { grantOf: () => undefined }, version: '' })
+  // Nothing runs here, so there is nothing to count.
+  const facts = { runs: () => ({ open: [], ended: new Map() }), jobs: () => ({ depth: 0, dead: 0 }) }
+  const tokens = { grantOf: () => undefined }
+  const edge = createHttpEdge({ core: coreView(core), channels, tokens, version: '', facts })
   core.start([
     createEngineModule(core),
     createTracesModule({ version: '' }),
