@@ -116,6 +116,20 @@ describe('an outbox', () => {
     await expect.poll(() => sent(service)).toEqual(['a', 'b'])
   })
 
+  it('sends a whole answer anew whose last part could not be shown, though that part was all of it', async () => {
+    const [state, service] = [new MemoryState(), new Service()]
+    const outbox = await open(state, service)
+    await outbox.put('a', 'chat', text('half'), { final: false })
+    await expect.poll(() => sent(service)).toEqual(['half'])
+    service.plan.push(fails('refused'))
+    await outbox.put('a', 'chat', text('whole'), { final: false })
+    await expect.poll(() => service.plan).toEqual([])
+    service.plan.push(fails('refused'))
+    await outbox.put('a', 'chat', text('whole'))
+    await expect.poll(() => sent(service)).toEqual(['half', 'whole'])
+    expect(await outbox.list()).toEqual([])
+  })
+
   it('gives up what is refused, and goes on with the next', async () => {
     const [state, service] = [new MemoryState(), new Service()]
     const outbox = await open(state, service)

@@ -38,6 +38,8 @@ interface Live {
   saved: Promise<unknown>
   failures: number
   retryAt: number
+  /** An edit was refused while the answer was still being written: the message shows something older than `content`. */
+  behind: boolean
 }
 
 interface Found {
@@ -249,7 +251,7 @@ export class Outbox {
 
   private async change(live: Live, content: Content, final: boolean): Promise<void> {
     const { entry } = live
-    const same = isSame(entry.content, content)
+    const same = !live.behind && isSame(entry.content, content)
     if (same && (entry.final || !final)) return
     entry.content = content
     entry.final ||= final
@@ -352,6 +354,7 @@ export class Outbox {
   private async edit(live: Live): Promise<void> {
     const { entry } = live
     const shown = entry.content
+    live.behind = false
     try {
       await this.parts.transport.edit(entry.conversation, entry.messageId!, shown, entry.id)
       entry.stale = !isSame(entry.content, shown)
@@ -362,6 +365,7 @@ export class Outbox {
       if (!refused && !moved) return this.postpone(live, error)
       // The message is gone, say; a whole answer is sent anew, half of one is not worth it.
       if (entry.final) Object.assign(entry, { state: 'pending', messageId: null })
+      else live.behind = true
       entry.stale = false
       entry.reason = reasonOf(error)
       if (moved) await this.follow(entry.conversation, error)
@@ -426,7 +430,7 @@ export class Outbox {
 }
 
 function newLive(entry: OutboxEntry): Live {
-  return { entry, saved: Promise.resolve(), failures: 0, retryAt: 0 }
+  return { entry, saved: Promise.resolve(), failures: 0, retryAt: 0, behind: false }
 }
 
 function nextOf(entries: Set<Live>): Live | undefined {
