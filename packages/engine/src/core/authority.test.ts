@@ -130,7 +130,7 @@ describe('an owner’s function', () => {
     const { core, guest } = system()
     const caller = guest()
     caller.tell({ type: 'registertrigger', id: 't', trigger_type: 'x', function_id: 'w::owned', config: {} })
-    expect(core.triggers.get('t')).toBeUndefined()
+    expect(core.triggers.get(caller.connection, 't')).toBeUndefined()
     expect(caller.received.at(-1)).toMatchObject({
       type: 'triggerregistrationresult',
       error: { code: 'trigger_registration_failed' },
@@ -163,7 +163,7 @@ describe('a trigger', () => {
     theirs.tell(bind)
     intruder.tell({ ...bind, function_id: 'mine' })
     intruder.tell({ type: 'unregistertrigger', id: 't' })
-    expect(core.triggers.get('t')).toMatchObject({ functionId: 'f', workerId: theirs.connection.id })
+    expect(core.triggers.get(theirs.connection, 't')).toMatchObject({ functionId: 'f', workerId: theirs.connection.id })
   })
 
   it('goes to the newest among equals, and the older one’s clean-up leaves it alone', () => {
@@ -172,8 +172,8 @@ describe('a trigger', () => {
     older.tell(bind)
     newer.tell(bind)
     older.close()
-    expect(core.triggers.get('t')).toMatchObject({ workerId: newer.connection.id })
+    expect(core.triggers.get(newer.connection, 't')).toMatchObject({ workerId: newer.connection.id })
     newer.close()
-    expect(core.triggers.get('t')).toBeUndefined()
+    expect(core.triggers.get(newer.connection, 't')).toBeUndefined()
   })
 })

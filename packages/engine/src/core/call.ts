@@ -41,6 +41,8 @@ export class Call {
   waitTimer: Timer | undefined
   /** Until the next attempt. */
   retryTimer: Timer | undefined
+  /** The place whose next free process it waits for; empty where it never waited. */
+  waitsFor = ''
   onCancel: ((error: ErrorBody) => void) | undefined
   /** Its idempotency key is noted on disk. */
   claimed = false

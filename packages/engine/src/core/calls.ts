@@ -27,6 +27,7 @@ import type {
   KeyKeeper,
 } from './module.ts'
 import { overloaded } from './overload.ts'
+import { placeFor } from './place.ts'
 import type { Ports } from './ports.ts'
 import { Realms } from './realms.ts'
 import type { Registration, Registry } from './registry.ts'
@@ -158,18 +159,20 @@ export class Calls {
     }
   }
 
-  /** Something was registered or became free: hand over what waits for these functions, realms in turn. */
-  drain(functionIds: Iterable<string>): void {
+  /** Something was registered or became free: hand over what waits for these functions of it, realms in turn. */
+  drain(connection: Connection, functionIds: Iterable<string> = connection.functions): void {
     if (this.waiting.size === 0) return
     const open = new Set<string>()
-    for (const functionId of functionIds) if (this.waiting.has(functionId)) open.add(functionId)
+    for (const functionId of functionIds) {
+      const place = placeFor(connection.grant, functionId)
+      if (this.waiting.has(place)) open.add(place)
+    }
     for (let call = this.waiting.next(open); call; call = this.waiting.next(open)) {
-      const { functionId } = call.request
-      const registration = this.registry.pick(functionId, this.limits.inFlightPerWorker)
+      const registration = this.registry.pick(call.waitsFor, this.limits.inFlightPerWorker)
       if (registration) {
         this.waiting.serve(call)
         this.send(call, registration)
-      } else open.delete(functionId)
+      } else open.delete(call.waitsFor)
     }
   }
 
@@ -281,7 +284,7 @@ export class Calls {
   }
 
   private factsOf({ request, executor }: Call): FunctionFacts | undefined {
-    return factsOf(request.functionId, this.registry, this.catalogue, executor)
+    return factsOf(request.functionId, request.context.realm, this.registry, this.catalogue, executor)
   }
 
   /** Hands the call to who serves it, or lets it wait. */
@@ -300,19 +303,20 @@ export class Calls {
       })
       return
     }
-    const declared = this.catalogue.declared(functionId)
+    const { realm } = call.context
+    const place = this.registry.placeOf(functionId, realm)
     // Nobody passes those that wait.
-    const registration = this.waiting.has(functionId)
-      ? undefined
-      : this.registry.pick(functionId, this.limits.inFlightPerWorker)
+    const registration = this.waiting.has(place) ? undefined : this.registry.pick(place, this.limits.inFlightPerWorker)
     if (registration) {
       this.send(call, registration)
       return
     }
-    const nobody = this.registry.registrations(functionId).length === 0
-    if (nobody && !declared) throw this.notFound(functionId)
-    if (nobody && declared) this.supervision.need(declared.worker)
-    this.wait(call)
+    if (this.registry.registrations(functionId, realm).length === 0) {
+      const declared = this.catalogue.declared(functionId)
+      if (!declared) throw this.notFound(functionId, realm)
+      this.supervision.need(declared.worker)
+    }
+    this.wait(call, place)
   }
 
   private reenter(call: Call): void {
@@ -331,9 +335,9 @@ export class Calls {
     this.reenter(call)
   }
 
-  private notFound(functionId: string): EngineError {
+  private notFound(functionId: string, realm: string): EngineError {
     const worker = this.catalogue.missingWorkerOf(functionId)
-    const unsupported = this.registry.whyUnsupported(functionId)
+    const unsupported = this.registry.whyUnsupported(functionId, realm)
     if (unsupported !== undefined) return new EngineError('unsupported_feature', unsupported)
     if (worker === undefined) return new EngineError('function_not_found', `Function ${functionId} not found`)
     // A caller that can do without the worker tells this from one that is down.
@@ -342,9 +346,9 @@ export class Calls {
     return new EngineError('worker_unavailable', message, { details })
   }
 
-  private wait(call: Call): void {
+  private wait(call: Call, place: string): void {
     if (this.waiting.size >= this.limits.queuedCalls) this.makeRoom(call.context.realm)
-    this.waiting.add(call)
+    this.waiting.add(call, place)
     call.waitTimer = this.ports.timers.set(this.limits.workerWaitMs, () => {
       this.end(call, { ok: false, error: this.waitError(call) }, 'unsent')
     })
@@ -358,8 +362,8 @@ export class Calls {
     this.end(displaced, { ok: false, error: full.toBody() }, 'unsent')
   }
 
-  private waitError({ request: { functionId } }: Call): ErrorBody {
-    if (this.registry.registrations(functionId).length > 0) {
+  private waitError({ request: { functionId }, context }: Call): ErrorBody {
+    if (this.registry.registrations(functionId, context.realm).length > 0) {
       return overloaded(`Every process of ${functionId} is busy; try again shortly`).toBody()
     }
     const declared = this.catalogue.declared(functionId)?.worker
@@ -528,7 +532,7 @@ export class Calls {
       this.beginAttempt(call, call.attempt.number + 1)
       this.reenter(call)
     })
-    if (connection?.open) this.drain(connection.functions)
+    if (connection?.open) this.drain(connection)
   }
 
   /** Milliseconds to the next attempt; nothing where there is none, or it would come after the deadline. */
@@ -561,7 +565,7 @@ export class Calls {
     if (call.claimed) {
       this.keeper!.conclude(this.keyed(call), result, overall, (final) => this.settle(call, final))
     } else this.settle(call, result)
-    if (connection?.open) this.drain(connection.functions)
+    if (connection?.open) this.drain(connection)
   }
 
   /** The caller hears the result. */

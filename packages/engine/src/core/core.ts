@@ -38,12 +38,13 @@ import type {
   TriggerBinding,
   TriggerOptions,
 } from './module.ts'
+import { placeFor } from './place.ts'
 import type { Link, Ports } from './ports.ts'
 import { Registry } from './registry.ts'
 import { policyOf } from './retries.ts'
 import { SpanFeed } from './spans.ts'
 import { Supervision } from './supervision.ts'
-import { Triggers } from './triggers.ts'
+import { Triggers, wireIdFor } from './triggers.ts'
 
 /** Frames of one connection that are dropped with a warning. */
 const DROPS_TOLD = 20
@@ -161,7 +162,7 @@ export class Core implements ModuleHost {
     for (const id of [...connection.functions]) this.registry.unregister(connection, id)
     for (const id of [...connection.triggers]) this.unbind(connection, id)
     for (const id of [...connection.triggerTypes]) {
-      if (this.triggers.removeProvided(connection, id)) this.declared.providerLeft(id)
+      for (const trigger of this.triggers.removeProvided(connection, id)) this.declared.waits(trigger)
     }
     this.declared.forget(connection.id)
     for (const { timer } of connection.detached.values()) this.ports.timers.clear(timer)
@@ -350,8 +351,8 @@ export class Core implements ModuleHost {
     this.takeStep = take
   }
 
-  factsOf(functionId: string): FunctionFacts | undefined {
-    return factsOf(functionId, this.registry, this.catalogue)
+  factsOf(functionId: string, realm: string): FunctionFacts | undefined {
+    return factsOf(functionId, realm, this.registry, this.catalogue)
   }
 
   ownerOf(functionId: string): { worker: string; version: string } | undefined {
@@ -394,7 +395,7 @@ export class Core implements ModuleHost {
     for (const replaced of outcome.replaced) {
       this.ports.log.info({ function_id: frame.id, from: replaced.connection.id, to: connection.id }, 'Function moved')
     }
-    this.calls.drain([frame.id])
+    this.calls.drain(connection, [frame.id])
     this.emit({ type: 'functions_changed' })
   }
 
@@ -403,7 +404,7 @@ export class Core implements ModuleHost {
     const { worker } = connection.grant
     // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
     if (worker !== undefined && isContractRoute(frame)) return
-    const existing = this.triggers.get(frame.id)
+    const existing = this.triggers.get(connection, frame.id)
     // Among equals the newest wins, as after a reconnect; nobody takes what somebody of more authority bound.
     if (existing && (existing.worker !== worker || isWider(existing.grant.principal, connection.grant.principal))) {
       return this.refuseTrigger(connection, frame, `The trigger id ${frame.id} belongs to another worker`)
@@ -457,7 +458,7 @@ export class Core implements ModuleHost {
       provider,
       JSON.stringify({
         type: 'registertrigger',
-        id: trigger.id,
+        id: wireIdFor(provider, trigger),
         trigger_type: trigger.type,
         function_id: trigger.functionId,
         config: trigger.config ?? {},
@@ -489,8 +490,8 @@ export class Core implements ModuleHost {
 
   private triggerResultFrame(connection: Connection, { id, error }: TriggerRegistrationResultFrame): void {
     if (!error) return
-    const trigger = this.triggers.get(id)
-    if (!trigger || this.triggers.providerOf(trigger.type) !== connection) return
+    const trigger = this.triggers.forwarded(connection, id)
+    if (!trigger) return
     const { workerId } = trigger
     const problem = problemOf(trigger, [], error.message)
     if (trigger.worker !== undefined) {
@@ -502,7 +503,7 @@ export class Core implements ModuleHost {
 
   /** Only its registrant, or another connection of the same installed worker, removes a trigger. */
   private unbind(connection: Connection, id: string): void {
-    const trigger = this.triggers.get(id)
+    const trigger = this.triggers.get(connection, id)
     if (!trigger) return
     const sameWorker = trigger.worker !== undefined && trigger.worker === connection.grant.worker
     if (trigger.workerId !== connection.id && !sameWorker) return
@@ -511,9 +512,10 @@ export class Core implements ModuleHost {
     connection.triggers.delete(id)
     connection.account('trigger', id, 0)
     this.declared.settle(id)
-    const removed = this.triggers.unbind(id, !connection.open)
-    if (!removed?.provider) return
-    this.tell(removed.provider, JSON.stringify({ type: 'unregistertrigger', id, trigger_type: trigger.type }))
+    const provider = this.triggers.unbind(placeFor(connection.grant, id), !connection.open)?.provider
+    if (!provider) return
+    const told = { type: 'unregistertrigger', id: wireIdFor(provider, trigger), trigger_type: trigger.type }
+    this.tell(provider, JSON.stringify(told))
   }
 
   private reattach(connection: Connection, previousId: string, token: string): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { installed, startCore } from '../../test/peers.ts'
 import { createPubsubModule } from '../modules/pubsub/module.ts'
+import { SYSTEM_REALM } from './context.ts'
 import { Directory } from './directory.ts'
 
 const trigger = (type: string, config: unknown) => ({ type, function_id: 'w::f', config })
@@ -32,7 +33,7 @@ describe('what a manifest binds and what does not stand', () => {
 
   it('is shown with the worker, whether or not it runs', () => {
     const { core, worker } = start(trigger('subscribe', {}), trigger('cron', { expression: '@daily' }))
-    const shown = () => new Directory(core).workers().find(({ name }) => name === 'w')!.problems
+    const shown = () => new Directory(core).workers(SYSTEM_REALM).find(({ name }) => name === 'w')!.problems
     const problems = [
       expect.stringMatching(/^the subscribe trigger of w::f does not stand: .*topic/),
       'the cron trigger of w::f does not stand: nothing provides the trigger type cron: config.yaml does not list iii-cron',

@@ -1,6 +1,7 @@
 import type { TriggerRegistrationResultFrame, WorkerDescriptor } from '@agentos/protocol'
 import type { Authority } from './authority.ts'
 import type { Catalogue } from './catalogue.ts'
+import { SYSTEM_REALM } from './context.ts'
 import type { BuiltinTriggerType, TriggerBinding } from './module.ts'
 import { MODULES_OF_TYPES, type Triggers } from './triggers.ts'
 
@@ -63,10 +64,6 @@ export class DeclaredTriggers {
     )
   }
 
-  providerLeft(type: string): void {
-    for (const trigger of this.triggers.all()) if (trigger.type === type) this.waits(trigger)
-  }
-
   /** It stands now, or nobody wants it any more. */
   settle(id: string): void {
     this.problems.delete(id)
@@ -112,7 +109,7 @@ export class DeclaredTriggers {
   noSuchType(type: string): string {
     const module = MODULES_OF_TYPES[type]
     if (module !== undefined) return `nothing provides the trigger type ${type}: config.yaml does not list ${module}`
-    const types = this.triggers.allTypes().filter(({ provider }) => provider === undefined)
+    const types = this.triggers.allTypes(SYSTEM_REALM).filter(({ provider }) => provider === undefined)
     const ids = types.map(({ id }) => id).filter((id) => !id.startsWith('engine::'))
     return `nothing provides the trigger type ${type}; those of the engine are ${ids.sort().join(', ')}`
   }

@@ -3,6 +3,7 @@ import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { problemText } from './declared-triggers.ts'
 import type { TriggerBinding } from './module.ts'
+import { isReachedFrom } from './place.ts'
 import { MODULES_OF_TYPES } from './triggers.ts'
 
 /** A function that can be called, whoever serves it; page, CLI and protocol show it each in their own shape. */
@@ -73,44 +74,44 @@ export class Directory {
     this.core = core
   }
 
-  /** All functions, by id. */
-  functions(): FunctionView[] {
+  /** All functions that can be called in a realm, by id. */
+  functions(realm: string): FunctionView[] {
     const { registry, catalogue } = this.core
     const views = new Map<string, FunctionView>()
     for (const fn of registry.builtinFunctions()) views.set(fn.id, describe(fn, 'engine', true))
     for (const [id, { worker, descriptor }] of catalogue.declaredFunctions()) {
-      views.set(id, describe(descriptor, worker, registry.registrations(id).length > 0))
+      views.set(id, describe(descriptor, worker, registry.registrations(id, realm).length > 0))
     }
-    for (const [id] of registry.servedFunctions()) {
-      const foreign = views.has(id) ? undefined : this.foreign(id)
+    for (const id of registry.servedFunctions(realm)) {
+      const foreign = views.has(id) ? undefined : this.foreign(id, realm)
       if (foreign) views.set(id, foreign)
     }
     return [...views.values()].sort((a, b) => compare(a.id, b.id))
   }
 
-  function(id: string): FunctionView | undefined {
+  function(id: string, realm: string): FunctionView | undefined {
     const { registry, catalogue } = this.core
     const builtin = registry.builtin(id)
     if (builtin) return describe(builtin, 'engine', true)
     const declared = catalogue.declared(id)
-    if (declared) return describe(declared.descriptor, declared.worker, registry.registrations(id).length > 0)
-    return this.foreign(id)
+    if (declared) return describe(declared.descriptor, declared.worker, registry.registrations(id, realm).length > 0)
+    return this.foreign(id, realm)
   }
 
   /** What a foreign worker said of its function; `null` where it said nothing, `undefined` where it is not foreign. */
-  foreignMetadata(id: string): unknown {
+  foreignMetadata(id: string, realm: string): unknown {
     const { registry, catalogue } = this.core
     if (registry.builtin(id) || catalogue.declared(id)) return undefined
-    return registry.registrations(id)[0]?.frame.metadata ?? null
+    return registry.registrations(id, realm)[0]?.frame.metadata ?? null
   }
 
-  /** Processes that told of themselves, and installed workers without one; by name. */
-  workers(): ConnectionView[] {
+  /** Processes that told of themselves and are the installation's or of this realm, and installed workers without one; by name. */
+  workers(realm: string): ConnectionView[] {
     const views: ConnectionView[] = []
     const present = new Set<string>()
     for (const connection of this.core.connections.values()) {
       // A worker tells its pid last, after all its registrations.
-      if (connection.metadata.pid === undefined) continue
+      if (connection.metadata.pid === undefined || !isReachedFrom(realm, connection)) continue
       if (connection.grant.worker !== undefined) present.add(connection.grant.worker)
       views.push(this.connectionView(connection))
     }
@@ -141,12 +142,17 @@ export class Directory {
     return this.core.declared.problemsOf(worker).map(problemText)
   }
 
-  triggers(): TriggerView[] {
-    return [...this.core.triggers.all()].map((trigger) => this.triggerView(trigger))
+  /** The installation's, and those of a realm. */
+  triggers(realm: string): TriggerView[] {
+    const seen = [...this.core.triggers.all()].filter(
+      ({ worker, grant }) => worker !== undefined || grant.realm === realm,
+    )
+    return seen.map((trigger) => this.triggerView(trigger))
   }
 
-  triggerTypes(): TriggerTypeView[] {
-    return this.core.triggers.allTypes().map(({ provider, ...type }) => ({
+  /** Those that can be bound in a realm. */
+  triggerTypes(realm: string): TriggerTypeView[] {
+    return this.core.triggers.allTypes(realm).map(({ provider, ...type }) => ({
       id: type.id,
       description: type.description,
       ...(type.configFormat === undefined ? {} : { configFormat: type.configFormat }),
@@ -155,8 +161,8 @@ export class Directory {
     }))
   }
 
-  private foreign(id: string): FunctionView | undefined {
-    const [registration] = this.core.registry.registrations(id)
+  private foreign(id: string, realm: string): FunctionView | undefined {
+    const [registration] = this.core.registry.registrations(id, realm)
     if (!registration) return undefined
     const { frame, connection } = registration
     const told = foreignFacts(frame.metadata)

@@ -12,6 +12,7 @@ export type FunctionFacts = Pick<FunctionDescriptor, 'effects' | 'effects_by' | 
  */
 export function factsOf(
   functionId: string,
+  realm: string,
   registry: Registry,
   catalogue: Catalogue,
   had?: Registration,
@@ -20,7 +21,7 @@ export function factsOf(
   if (builtin) return { ...builtin, effects: builtin.effects ?? 'external', idempotent: builtin.idempotent ?? false }
   const declared = catalogue.declared(functionId)
   if (declared) return declared.descriptor
-  return toldFacts((registry.registrations(functionId)[0] ?? had)?.frame.metadata)
+  return toldFacts((registry.registrations(functionId, realm)[0] ?? had)?.frame.metadata)
 }
 
 /**

@@ -65,7 +65,7 @@ export class Gate {
     const agentId = agentOf(context)
     if (agentId === undefined || context.approval !== undefined) return undefined
     if (!context.chosen && !this.mayReachOutside(functionId)) return undefined
-    if (!this.exists(functionId)) return undefined
+    if (!this.exists(functionId, context.realm)) return undefined
     const input = readInput(call.request)
     const effects = this.effectsOf(functionId, input)
     if (effects !== 'external' && !context.chosen) return undefined
@@ -164,11 +164,11 @@ export class Gate {
     return effects !== 'read' && effects !== 'write'
   }
 
-  private exists(functionId: string): boolean {
+  private exists(functionId: string, realm: string): boolean {
     return (
       this.registry.builtin(functionId) !== undefined ||
       this.catalogue.declared(functionId) !== undefined ||
-      this.registry.registrations(functionId).length > 0
+      this.registry.registrations(functionId, realm).length > 0
     )
   }
 

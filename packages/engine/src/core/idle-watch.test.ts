@@ -1,6 +1,7 @@
 import type { ToSupervisor } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { installed, startCore } from '../../test/peers.ts'
+import { DEFAULT_REALM } from './context.ts'
 import { IdleWatch } from './idle-watch.ts'
 
 const IDLE_MS = 1_000
@@ -93,7 +94,7 @@ describe('an on-demand worker', () => {
     new IdleWatch(alone, IDLE_MS).start()
     worker('w').register('w::f')
     clock.advance(10 * IDLE_MS)
-    expect(alone.registry.registrations('w::f')).toHaveLength(1)
+    expect(alone.registry.registrations('w::f', DEFAULT_REALM)).toHaveLength(1)
   })
 })
 

@@ -189,8 +189,8 @@ export interface ModuleHost {
   onDurable(take: (call: DurableCall) => void): void
   /** Takes over the calls that name a step. The handle cancels the step at its handler's wish. */
   onStep(take: (request: StepRequest) => CallHandle['cancel'] | undefined): void
-  /** What is known of a function: declared, the engine's own, or as who serves it says. */
-  factsOf(functionId: string): FunctionFacts | undefined
+  /** What is known of a function: declared, the engine's own, or as who serves it in this realm says. */
+  factsOf(functionId: string, realm: string): FunctionFacts | undefined
   /** Installed worker that a function belongs to. */
   ownerOf(functionId: string): { worker: string; version: string } | undefined
   /** Keeps the results of calls with an idempotency key; one module does. */

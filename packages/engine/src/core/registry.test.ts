@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { installed, startCore } from '../../test/peers.ts'
+import { DEFAULT_REALM } from './context.ts'
 
 describe('an id', () => {
   it('that a manifest declares is registered with that worker’s credential only', () => {
@@ -7,16 +8,16 @@ describe('an id', () => {
       workers: [installed('w', [{ id: 'w::f' }]), installed('other', [])],
     })
     for (const intruder of [guest(), owner(), worker('other')]) intruder.register('w::f')
-    expect(core.registry.registrations('w::f')).toEqual([])
+    expect(core.registry.registrations('w::f', DEFAULT_REALM)).toEqual([])
     expect(warnings.filter((text) => text.includes('belongs to the installed worker w'))).toHaveLength(3)
     worker('w').register('w::f')
-    expect(core.registry.registrations('w::f')).toHaveLength(1)
+    expect(core.registry.registrations('w::f', DEFAULT_REALM)).toHaveLength(1)
   })
 
   it('of the engine cannot be taken', () => {
     const { core, guest } = startCore()
     guest().register('engine::functions::list')
-    expect(core.registry.registrations('engine::functions::list')).toEqual([])
+    expect(core.registry.registrations('engine::functions::list', DEFAULT_REALM)).toEqual([])
   })
 
   it('that nobody declares goes to the newest, whose predecessor’s end does not remove it', () => {
@@ -25,7 +26,9 @@ describe('an id', () => {
     older.register('f')
     newer.register('f')
     older.close()
-    expect(core.registry.registrations('f').map(({ connection }) => connection)).toEqual([newer.connection])
+    expect(core.registry.registrations('f', DEFAULT_REALM).map(({ connection }) => connection)).toEqual([
+      newer.connection,
+    ])
   })
 
   it('is shared by processes of one group, replaced by the same process anew, and refused to another group', () => {
@@ -35,7 +38,7 @@ describe('an id', () => {
     two.register('f', { group: 'g', instance: '2' })
     again.register('f', { group: 'g', instance: '1' })
     other.register('f', { group: 'h', instance: '1' })
-    const serving = core.registry.registrations('f').map(({ connection }) => connection)
+    const serving = core.registry.registrations('f', DEFAULT_REALM).map(({ connection }) => connection)
     expect(new Set(serving)).toEqual(new Set([two.connection, again.connection]))
   })
 })
@@ -48,7 +51,7 @@ describe('registrations', () => {
     expect(peer.connection.registrations()).toBe(10)
     expect(warnings).toHaveLength(15)
     peer.close()
-    expect([...core.registry.servedFunctions()]).toEqual([])
+    expect([...core.registry.servedFunctions(DEFAULT_REALM)]).toEqual([])
   })
 })
 
@@ -69,12 +72,12 @@ describe('the registrations of one connection', () => {
     const peer = guest()
     const big = { request_format: { description: 'x'.repeat(1_000) } }
     for (const id of ['a', 'b', 'c']) peer.register(id, big)
-    expect(core.registry.registrations('b')).toHaveLength(1)
-    expect(core.registry.registrations('c')).toEqual([])
+    expect(core.registry.registrations('b', DEFAULT_REALM)).toHaveLength(1)
+    expect(core.registry.registrations('c', DEFAULT_REALM)).toEqual([])
     expect(warnings.some((text) => text.includes('too many'))).toBe(true)
     peer.register('b', big)
     peer.tell({ type: 'unregisterfunction', id: 'a' })
     peer.register('c', big)
-    expect(core.registry.registrations('c')).toHaveLength(1)
+    expect(core.registry.registrations('c', DEFAULT_REALM)).toHaveLength(1)
   })
 })

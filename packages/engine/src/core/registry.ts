@@ -2,6 +2,7 @@ import type { RegisterFunctionFrame } from '@agentos/protocol'
 import type { Catalogue } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinFunction } from './module.ts'
+import { placeFor, placeIn } from './place.ts'
 
 /** One process that serves a function. */
 export interface Registration {
@@ -13,8 +14,13 @@ export type RegisterOutcome =
   | { ok: true; replaced: Registration[] }
   | { ok: false; code: 'id_taken' | 'forbidden' | 'unsupported_feature'; message: string }
 
-/** Which ids are served, and by whom. A dead connection's clean-up can only remove what its own epoch registered. */
+/**
+ * Which ids are served, and by whom. What the engine, a manifest or an installed worker has is reached from every realm;
+ * the rest belongs to the realm of the connection that registered it, and two realms may have the same id. A dead
+ * connection's clean-up can only remove what its own epoch registered.
+ */
 export class Registry {
+  /** By place. */
   private readonly served = new Map<string, Registration[]>()
   private readonly builtins = new Map<string, BuiltinFunction>()
   /** Functions that cannot be served in the way their registrant wants, with the reason that callers hear. */
@@ -38,12 +44,23 @@ export class Registry {
     return this.builtins.values()
   }
 
-  servedFunctions(): IterableIterator<[string, Registration[]]> {
-    return this.served.entries()
+  /** Ids that somebody serves for this realm. */
+  *servedFunctions(realm: string): Generator<string> {
+    for (const [place, [registration]] of this.served) {
+      const { id } = registration!.frame
+      if (place === id || place === placeIn(realm, id)) yield id
+    }
   }
 
-  registrations(id: string): readonly Registration[] {
-    return this.served.get(id) ?? []
+  /** Where a caller in this realm finds an id: its own realm's before the installation's. */
+  placeOf(id: string, realm: string): string {
+    if (this.catalogue.declared(id)) return id
+    const own = placeIn(realm, id)
+    return this.served.has(own) || this.unsupported.has(own) ? own : id
+  }
+
+  registrations(id: string, realm: string): readonly Registration[] {
+    return this.served.get(this.placeOf(id, realm)) ?? []
   }
 
   /** Registers for this connection; says which older registrations it displaced. */
@@ -56,10 +73,11 @@ export class Registry {
       return { ok: false, code: 'forbidden', message: `${id} belongs to ${whose}; only its credential may register it` }
     }
     if (frame.invocation) return this.cannotServe(connection, id)
+    const place = placeFor(connection.grant, id)
     const group = frame.group ?? connection.grant.worker
     const instance = frame.instance
     const entry: Registration = { connection, frame }
-    const existing = this.served.get(id) ?? []
+    const existing = this.served.get(place) ?? []
     const others = existing.filter((registration) => registration.connection !== connection)
     const maxInstances = owner === undefined ? Number.POSITIVE_INFINITY : this.catalogue.workers.get(owner)!.instances
     const keep: Registration[] = []
@@ -74,44 +92,46 @@ export class Registry {
     }
     // The newest comes first among equals; the router takes the one with the fewest calls in flight.
     replaced.push(...keep.splice(maxInstances - 1))
-    this.served.set(id, [entry, ...keep])
-    this.unsupported.delete(id)
+    this.served.set(place, [entry, ...keep])
+    this.unsupported.delete(place)
     for (const other of replaced) other.connection.functions.delete(id)
     connection.functions.add(id)
     return { ok: true, replaced }
   }
 
   /** Why nobody can serve this id, though somebody wanted it served. */
-  whyUnsupported(id: string): string | undefined {
-    return this.served.has(id) ? undefined : this.unsupported.get(id)?.message
+  whyUnsupported(id: string, realm: string): string | undefined {
+    const place = this.placeOf(id, realm)
+    return this.served.has(place) ? undefined : this.unsupported.get(place)?.message
   }
 
   private cannotServe(connection: Connection, id: string): RegisterOutcome {
     const message = `${id} is to be called at a URL (\`invocation\`), which this release does not do; register a handler that calls it`
-    this.unsupported.set(id, { connection, message })
+    this.unsupported.set(placeFor(connection.grant, id), { connection, message })
     connection.functions.add(id)
     return { ok: false, code: 'unsupported_feature', message }
   }
 
   /** Only effective while this connection still owns the registration. */
   unregister(connection: Connection, id: string): boolean {
-    if (this.unsupported.get(id)?.connection === connection) {
-      this.unsupported.delete(id)
+    const place = placeFor(connection.grant, id)
+    if (this.unsupported.get(place)?.connection === connection) {
+      this.unsupported.delete(place)
       connection.functions.delete(id)
     }
-    const existing = this.served.get(id)
+    const existing = this.served.get(place)
     if (!existing) return false
     const rest = existing.filter((registration) => registration.connection !== connection)
     if (rest.length === existing.length) return false
-    if (rest.length === 0) this.served.delete(id)
-    else this.served.set(id, rest)
+    if (rest.length === 0) this.served.delete(place)
+    else this.served.set(place, rest)
     connection.functions.delete(id)
     return true
   }
 
-  /** The process with the fewest calls in flight below `limit`, or nothing. */
-  pick(id: string, limit: number): Registration | undefined {
-    const registrations = this.served.get(id)
+  /** The process of a place with the fewest calls in flight below `limit`, or nothing. */
+  pick(place: string, limit: number): Registration | undefined {
+    const registrations = this.served.get(place)
     if (!registrations) return undefined
     let best: Registration | undefined
     for (const registration of registrations) {

@@ -1,6 +1,7 @@
 import { EngineError } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { BuiltinTriggerType, TriggerBinding } from './module.ts'
+import { placeFor, placeIn } from './place.ts'
 
 /** A trigger type that a worker provides: bindings are forwarded to it. */
 export interface ProvidedTriggerType {
@@ -29,11 +30,15 @@ export type BindOutcome =
   | { state: 'parked' }
   | { state: 'failed'; message: string }
 
-/** Trigger types and the instances bound to them; guarded by id, so that a stale removal never hits a newer binding. */
+/**
+ * Trigger types and the instances bound to them; guarded by id, so that a stale removal never hits a newer binding.
+ * Types of the engine and of installed workers are there for every realm, those of others for the realm of their provider.
+ */
 export class Triggers {
+  /** By place. */
   private readonly types = new Map<string, TriggerType>()
   private readonly instances = new Map<string, TriggerBinding>()
-  private readonly bound = new Set<string>()
+  private readonly bound = new Set<TriggerBinding>()
 
   addBuiltin(type: BuiltinTriggerType): void {
     this.types.set(type.id, { builtin: type })
@@ -42,57 +47,71 @@ export class Triggers {
 
   /** A worker provides a type; what waits for it, or was bound to an older provider, is to be forwarded again. */
   addProvided(type: ProvidedTriggerType): TriggerBinding[] {
-    const existing = this.types.get(type.id)
-    if (existing && 'builtin' in existing) {
-      throw new EngineError('id_taken', `The trigger type ${type.id} belongs to the engine`)
-    }
-    this.types.set(type.id, { provided: type })
-    return this.ofType(type.id)
+    if (this.builtin(type.id)) throw new EngineError('id_taken', `The trigger type ${type.id} belongs to the engine`)
+    const place = placeFor(type.provider.grant, type.id)
+    this.types.set(place, { provided: type })
+    return this.ofType(place)
   }
 
-  /** Removes a type where this connection still provides it; its triggers wait for the next provider. */
-  removeProvided(connection: Connection, id: string): boolean {
-    return this.providerOf(id) === connection && this.types.delete(id)
+  /** Removes a type where this connection still provides it, and says what waits for the next provider. */
+  removeProvided(connection: Connection, id: string): TriggerBinding[] {
+    const place = placeFor(connection.grant, id)
+    const type = this.types.get(place)
+    if (!type || !('provided' in type) || type.provided.provider !== connection) return []
+    const bound = this.ofType(place)
+    this.types.delete(place)
+    return bound
   }
 
   bind(trigger: TriggerBinding): BindOutcome {
-    this.unbind(trigger.id)
-    this.instances.set(trigger.id, trigger)
+    const place = placeOfTrigger(trigger)
+    this.unbind(place)
+    this.instances.set(place, trigger)
     return this.activate(trigger)
   }
 
   /** Removes a trigger; says which provider has to be told. */
-  unbind(id: string, left = false): { trigger: TriggerBinding; provider?: Connection } | undefined {
-    const trigger = this.instances.get(id)
+  unbind(place: string, left = false): { trigger: TriggerBinding; provider?: Connection } | undefined {
+    const trigger = this.instances.get(place)
     if (!trigger) return undefined
-    this.instances.delete(id)
-    const type = this.types.get(trigger.type)
+    this.instances.delete(place)
+    const type = this.typeOf(trigger)
     if (!type) return { trigger }
     if ('builtin' in type) {
-      if (this.bound.delete(id)) type.builtin.unbind(trigger, left)
+      if (this.bound.delete(trigger)) type.builtin.unbind(trigger, left)
       return { trigger }
     }
     return { trigger, provider: type.provided.provider }
   }
 
-  get(id: string): TriggerBinding | undefined {
-    return this.instances.get(id)
+  /** The trigger that this connection registered, or would replace, under an id. */
+  get(connection: Connection, id: string): TriggerBinding | undefined {
+    return this.instances.get(placeFor(connection.grant, id))
+  }
+
+  /** The trigger that this provider was told under an id. */
+  forwarded(provider: Connection, wireId: string): TriggerBinding | undefined {
+    const trigger = this.instances.get(wireId) ?? this.instances.get(placeFor(provider.grant, wireId))
+    return trigger && this.providerOf(trigger) === provider ? trigger : undefined
   }
 
   all(): IterableIterator<TriggerBinding> {
     return this.instances.values()
   }
 
-  allTypes(): {
+  /** Those that can be bound in a realm. */
+  allTypes(realm: string): {
     id: string
     description: string
     configFormat?: unknown
     payloadFormat?: unknown
     provider?: Connection
   }[] {
-    return [...this.types.values()].map((type) =>
-      'builtin' in type ? type.builtin : { ...type.provided, provider: type.provided.provider },
-    )
+    const reached = [...this.types].filter(([place, type]) => {
+      const { id } = 'builtin' in type ? type.builtin : type.provided
+      return place === id || place === placeIn(realm, id)
+    })
+    return reached.map(([, type]) => ('builtin' in type ? type.builtin : type.provided))
   }
 
   builtin(typeId: string): BuiltinTriggerType | undefined {
@@ -100,26 +119,41 @@ export class Triggers {
     return type && 'builtin' in type ? type.builtin : undefined
   }
 
-  providerOf(typeId: string): Connection | undefined {
-    const type = this.types.get(typeId)
+  providerOf(trigger: TriggerBinding): Connection | undefined {
+    const type = this.typeOf(trigger)
     return type && 'provided' in type ? type.provided.provider : undefined
   }
 
-  private ofType(typeId: string): TriggerBinding[] {
-    return [...this.instances.values()].filter((trigger) => trigger.type === typeId)
+  private typeOf({ type, worker, grant }: TriggerBinding): TriggerType | undefined {
+    const own = worker === undefined ? this.types.get(placeIn(grant.realm, type)) : undefined
+    return own ?? this.types.get(type)
+  }
+
+  private ofType(place: string): TriggerBinding[] {
+    const type = this.types.get(place)
+    return [...this.instances.values()].filter((trigger) => this.typeOf(trigger) === type)
   }
 
   private activate(trigger: TriggerBinding): BindOutcome {
-    const type = this.types.get(trigger.type)
+    const type = this.typeOf(trigger)
     if (!type) return { state: 'parked' }
     if ('provided' in type) return { state: 'forward', provider: type.provided.provider }
     try {
       type.builtin.bind(trigger)
-      this.bound.add(trigger.id)
+      this.bound.add(trigger)
       return { state: 'bound' }
     } catch (error) {
-      this.instances.delete(trigger.id)
+      this.instances.delete(placeOfTrigger(trigger))
       return { state: 'failed', message: error instanceof Error ? error.message : String(error) }
     }
   }
+}
+
+function placeOfTrigger({ id, worker, grant }: TriggerBinding): string {
+  return placeFor({ realm: grant.realm, ...(worker === undefined ? {} : { worker }) }, id)
+}
+
+/** The id under which a provider is told of a trigger: one of the installation has those of several realms. */
+export function wireIdFor(provider: Connection, trigger: TriggerBinding): string {
+  return provider.grant.worker === undefined ? trigger.id : placeOfTrigger(trigger)
 }

@@ -13,26 +13,28 @@ interface WaitingRealm {
  * has waiting, another is served after at most one call of each.
  */
 export class WaitingCalls {
-  /** By function, then by realm in the order of their turns. */
+  /** By place, then by realm in the order of their turns. */
   private readonly lines = new Map<string, Map<string, Set<Call>>>()
   private readonly realms = new Map<string, WaitingRealm>()
   private turns = 0
   size = 0
 
-  has(functionId: string): boolean {
-    return this.size > 0 && this.lines.has(functionId)
+  has(place: string): boolean {
+    return this.size > 0 && this.lines.has(place)
   }
 
-  add(call: Call): void {
-    const { functionId, context } = call.request
+  /** It waits for whoever serves this place. */
+  add(call: Call, place: string): void {
+    const { context } = call.request
+    call.waitsFor = place
     const realm = this.join(context.realm)
     realm.calls.add(call)
     realm.arrivals.push(call)
     if (realm.arrivals.length > 2 * realm.calls.size + 16) realm.arrivals = [...realm.calls]
-    let line = this.lines.get(functionId)
+    let line = this.lines.get(place)
     if (!line) {
       line = new Map()
-      this.lines.set(functionId, line)
+      this.lines.set(place, line)
     }
     const calls = line.get(context.realm)
     if (calls) calls.add(call)
@@ -42,23 +44,23 @@ export class WaitingCalls {
 
   remove(call: Call): void {
     if (this.size === 0) return
-    const { functionId, context } = call.request
-    const line = this.lines.get(functionId)
+    const { context } = call.request
+    const line = this.lines.get(call.waitsFor)
     const calls = line?.get(context.realm)
     if (!line || !calls?.delete(call)) return
     this.size -= 1
     if (calls.size === 0) line.delete(context.realm)
-    if (line.size === 0) this.lines.delete(functionId)
+    if (line.size === 0) this.lines.delete(call.waitsFor)
     const realm = this.realms.get(context.realm)!
     realm.calls.delete(call)
     if (realm.calls.size === 0) this.realms.delete(context.realm)
   }
 
-  /** The call for one of these functions whose turn it is. */
-  next(functionIds: Iterable<string>): Call | undefined {
+  /** The call for one of these places whose turn it is. */
+  next(places: Iterable<string>): Call | undefined {
     let best: { call: Call; turn: number } | undefined
-    for (const functionId of functionIds) {
-      const first = this.lines.get(functionId)?.entries().next().value
+    for (const place of places) {
+      const first = this.lines.get(place)?.entries().next().value
       if (!first) continue
       const [realm, calls] = first
       const { turn } = this.realms.get(realm)!
@@ -69,11 +71,11 @@ export class WaitingCalls {
 
   /** Takes a call out because it is served: its realm has had its turn. */
   serve(call: Call): void {
-    const { functionId, context } = call.request
+    const { context } = call.request
     this.remove(call)
     const realm = this.realms.get(context.realm)
     if (realm) realm.turn = ++this.turns
-    const line = this.lines.get(functionId)
+    const line = this.lines.get(call.waitsFor)
     const rest = line?.get(context.realm)
     if (!line || !rest) return
     line.delete(context.realm)

@@ -69,6 +69,13 @@ export class Identities {
     return enterRealm(grant.identity, credentials.realm)
   }
 
+  /** The realm of such a request, which is not counted; nothing for one that is refused. */
+  realmOf(credentials: Credentials, foreignTokens: boolean): string | undefined {
+    const grant = this.grantOf(credentials, foreignTokens)
+    const entered = grant.ok ? enterRealm(grant.identity, credentials.realm) : grant
+    return entered.ok ? entered.identity.realm : undefined
+  }
+
   private grantOf(credentials: Credentials, foreignTokens: boolean): Identified {
     const { authorization, cookie } = credentials
     if (authorization !== undefined) {

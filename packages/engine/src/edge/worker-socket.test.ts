@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startCore } from '../../test/peers.ts'
+import { DEFAULT_REALM } from '../core/context.ts'
 import { GUEST } from './tokens.ts'
 import { WorkerSocketServer } from './worker-socket.ts'
 
@@ -72,12 +73,12 @@ describe('a client that reads slowly', () => {
     worker.serve('large', PIECE)
     const slow = await connect()
     slow.serve('of::slow', null)
-    await vi.waitFor(() => expect(core.registry.registrations('of::slow')).toHaveLength(1), WAIT)
+    await vi.waitFor(() => expect(core.registry.registrations('of::slow', DEFAULT_REALM)).toHaveLength(1), WAIT)
     slow.socket.pause()
     for (let n = 0; n < 600; n += 1) slow.call('large')
     await vi.waitFor(() => expect(core.connections.size).toBe(1), WAIT)
     // Gone at once, not only when it has read that it is.
-    expect(core.registry.registrations('of::slow')).toEqual([])
+    expect(core.registry.registrations('of::slow', DEFAULT_REALM)).toEqual([])
     expect(warnings).toContain('A peer that does not read is let go')
     const other = await connect()
     other.call('large')

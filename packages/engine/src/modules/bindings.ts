@@ -1,5 +1,7 @@
 import { EngineError } from '@agentos/protocol'
+import { DEFAULT_REALM } from '../core/context.ts'
 import type { TriggerBinding } from '../core/module.ts'
+import { placeIn } from '../core/place.ts'
 
 export interface Bound<C> {
   trigger: TriggerBinding
@@ -22,7 +24,7 @@ export class Bindings<C> {
 
   remove(trigger: TriggerBinding): void {
     for (const [identity, list] of this.byIdentity) {
-      const left = list.filter((bound) => bound.trigger.id !== trigger.id)
+      const left = list.filter((bound) => bound.trigger !== trigger)
       if (left.length === list.length) continue
       if (left.length === 0) this.byIdentity.delete(identity)
       else this.byIdentity.set(identity, left)
@@ -36,9 +38,13 @@ export class Bindings<C> {
   }
 }
 
-/** What makes two bindings of an installed worker one; those of anybody else are told apart by their ids. */
+/**
+ * What makes two bindings of an installed worker one; those of anybody else are told apart by their realms and ids. What
+ * is stored under it outlives a release: the default realm is not named.
+ */
 export function identityOf(trigger: TriggerBinding, config: unknown): string {
-  if (trigger.worker === undefined) return `id:${trigger.id}`
+  const { realm } = trigger.grant
+  if (trigger.worker === undefined) return `id:${realm === DEFAULT_REALM ? trigger.id : placeIn(realm, trigger.id)}`
   return `worker:${trigger.worker}:${trigger.functionId}:${JSON.stringify(config)}`
 }
 

@@ -71,7 +71,7 @@ describe('the core under random cuts, delays and reconnects', () => {
         const hanging = [...peer.asked.values()].filter((asked) => asked.answers !== 1)
         expect(hanging, `every call of a living caller is answered exactly once, ${where}`).toEqual([])
         for (const id of peer.functions) {
-          const ids = core.registry.registrations(id).map((registration) => registration.connection.open)
+          const ids = core.registry.registrations(id, DEFAULT_REALM).map((registration) => registration.connection.open)
           expect(ids, `a late clean-up never removes a newer registration of ${id}, ${where}`).toEqual([true])
         }
         for (const { child, from, deadlineAt } of peer.delivered) {

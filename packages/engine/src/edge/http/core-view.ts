@@ -1,4 +1,5 @@
 import type { FunctionDescriptor } from '@agentos/protocol'
+import { SYSTEM_REALM } from '../../core/context.ts'
 import type { Core } from '../../core/core.ts'
 import { Directory, type FunctionView, type WorkerView } from '../../core/directory.ts'
 import type { CallHandle, InvokeRequest } from '../../core/module.ts'
@@ -14,11 +15,13 @@ export interface ContractView {
 export interface HttpCore {
   /** The result, even a refusal, comes through `request.onResult`, exactly once, maybe before this returns. */
   invoke(request: InvokeRequest): CallHandle
-  functions(): FunctionView[]
-  workers(): WorkerView[]
+  /** Those that can be called in a realm. */
+  functions(realm: string): FunctionView[]
+  /** The installation's, and those of a realm. */
+  workers(realm: string): WorkerView[]
   contracts(): ContractView[]
   /** JSON Schema of a function's input, `undefined` where nobody said. */
-  requestFormat(functionId: string): unknown
+  requestFormat(functionId: string, realm: string): unknown
   /** A route that a contract declares does not stand. */
   routeRefused(owner: string, functionId: string, route: string, message: string): void
   /** Installed workers that are to be there always, and those that are; and why nothing can be written, where it cannot. */
@@ -31,9 +34,9 @@ export function coreView(core: Core): HttpCore {
   const directory = new Directory(core)
   return {
     invoke: (request) => core.invoke(request),
-    functions: () => directory.functions(),
-    workers: () =>
-      directory.workers().map((view) => ({
+    functions: (realm) => directory.functions(realm),
+    workers: (realm) =>
+      directory.workers(realm).map((view) => ({
         name: view.name,
         version: view.version,
         description: view.description,
@@ -67,11 +70,11 @@ export function coreView(core: Core): HttpCore {
       const id = `${functionId} ${route}`
       core.declared.note({ worker, id, triggerType: 'http', functionId, path: [], route, message })
     },
-    requestFormat: (id) => directory.function(id)?.request_format ?? undefined,
+    requestFormat: (id, realm) => directory.function(id, realm)?.request_format ?? undefined,
     readiness() {
       const expected = [...catalogue.workers.values()].filter((worker) => worker.start === 'always')
       // By credential: what a client calls itself makes nothing ready.
-      const up = directory.workers().filter((view) => view.status === 'up' && view.installed)
+      const up = directory.workers(SYSTEM_REALM).filter((view) => view.status === 'up' && view.installed)
       const present = new Set(up.map((view) => view.name))
       const names = expected.map((worker) => worker.name)
       return { expected: names, up: names.filter((name) => present.has(name)), trouble: core.ports.store.trouble() }

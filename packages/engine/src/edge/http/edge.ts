@@ -4,10 +4,11 @@ import type { Grant } from '../../core/connection.ts'
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { ChannelTable } from '../channels.ts'
-import { Identities } from '../identity.ts'
+import { type Credentials, Identities } from '../identity.ts'
 import { OriginGuard } from '../origin.ts'
 import { Quota } from '../quota.ts'
 import { Sessions, sessionCookie } from '../session.ts'
+import { GUEST } from '../tokens.ts'
 import { type EdgeParts, serveContract } from './contract-route.ts'
 import type { HttpCore } from './core-view.ts'
 import { Exchange } from './exchange.ts'
@@ -15,7 +16,7 @@ import { Listeners } from './listeners.ts'
 import { EdgeMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { type OwnRoute, ownRoutes } from './own-routes.ts'
-import { contractRoute, METHODS, type RouteMatch, RouteTable, triggerRoute } from './routes.ts'
+import { contractRoute, METHODS, type RouteMatch, Routes, triggerRoute } from './routes.ts'
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings, isLoopback } from './settings.ts'
 import { StaticFiles } from './static-files.ts'
 import type { SystemFacts } from './system-figures.ts'
@@ -85,7 +86,7 @@ class HttpServer {
   private readonly parts: EdgeParts
   private readonly own: readonly OwnRoute[]
   private readonly ownByKey: ReadonlyMap<string, OwnRoute>
-  private readonly routes: RouteTable
+  private readonly routes: Routes
   private readonly files: StaticFiles
   private readonly identities: Identities
   private readonly metrics: EdgeMetrics
@@ -124,12 +125,12 @@ class HttpServer {
       sessions: this.sessions,
       guests: this.settings.guests,
       metrics: () => this.metrics,
-      openApi: () => this.document(options.version),
+      openApi: ({ caller }) => this.document(options.version, caller.realm),
       url: () => this.url,
       draining: () => this.draining,
     })
     this.ownByKey = new Map(this.own.map((route) => [`${route.method} ${route.path}`, route]))
-    this.routes = new RouteTable([
+    this.routes = new Routes([
       ...this.own.map(({ method, path, yields = false }) => ({
         method,
         covers: (other: string) => other === path,
@@ -159,7 +160,7 @@ class HttpServer {
         const who = { function_id: route.functionId, connection: trigger.workerId }
         host.ports.log.warn(who, `${route.method} ${route.pattern.source} is now served by ${route.functionId}`)
       },
-      unbind: (trigger) => this.routes.remove(trigger.id),
+      unbind: (trigger) => this.routes.remove(trigger),
     })
   }
 
@@ -233,7 +234,7 @@ class HttpServer {
     const wanted = exchange.header('access-control-request-method')
     if (exchange.method !== 'OPTIONS' || wanted === undefined) return true
     exchange.traced = false
-    const taken = this.methodsOf(exchange.path)
+    const taken = this.methodsOf(exchange, exchange.path)
     const { crossOriginMethods } = this.settings
     const methods = (taken.length > 0 ? taken : METHODS).filter(
       (method) => crossOriginMethods?.includes(method) ?? true,
@@ -252,7 +253,7 @@ class HttpServer {
     if (await this.files.serve(exchange)) return
     // The catalogue's names, where nobody has bound that path itself.
     if (path.startsWith('/api/') && (await this.dispatchTo(exchange, `/v1/${path.slice('/api/'.length)}`))) return
-    const methods = this.methodsOf(path)
+    const methods = this.methodsOf(exchange, path)
     if (methods.length > 0) {
       exchange.response.setHeader('allow', methods.join(', '))
       if (exchange.method === 'OPTIONS') return exchange.send(204, {})
@@ -265,15 +266,14 @@ class HttpServer {
   private async dispatchTo(exchange: Exchange, path: string): Promise<boolean> {
     const method = exchange.method
     const own = this.ownByKey.get(`${method === 'HEAD' ? 'GET' : method} ${path}`)
-    const taken = own?.yields ? this.routes.takenOver(own.method, path) : undefined
+    const taken = own?.yields ? this.takenOver(exchange, own) : undefined
     if (own && !taken) {
       exchange.route = own.path
       exchange.traced = own.quiet !== true
       if (isOpen(own, exchange) || this.admit(exchange, own.access !== 'guest')) await own.handle(exchange)
       return true
     }
-    const match =
-      taken ?? this.routes.find(method, path) ?? (method === 'HEAD' ? this.routes.find('GET', path) : undefined)
+    const match = taken ?? this.match(exchange, path)
     if (!match) return false
     const { route } = match
     exchange.route = route.pattern.source
@@ -282,6 +282,31 @@ class HttpServer {
     if (route.kind === 'contract') await serveContract(exchange, match, this.parts)
     else await serveTrigger(exchange, match, this.parts)
     return true
+  }
+
+  /** The route of this path that the caller reaches: the installation's, or one of its own realm. */
+  private match(exchange: Exchange, path: string): RouteMatch | undefined {
+    const { method } = exchange
+    const look = (find: (method: string) => RouteMatch | undefined): RouteMatch | undefined =>
+      find(method) ?? (method === 'HEAD' ? find('GET') : undefined)
+    const installed = look((wanted) => this.routes.find(wanted, path))
+    if (installed) return installed
+    const somebodys = look((wanted) => this.routes.findAnywhere(wanted, path))
+    if (!somebodys) return undefined
+    const realm = this.realmOf(exchange, hasForeignTokens(somebodys))
+    // Whoever is not let in hears so, whosever route it is.
+    if (realm === undefined) return somebodys
+    return look((wanted) => this.routes.findIn(realm, wanted, path))
+  }
+
+  private takenOver(exchange: Exchange, { method, path }: OwnRoute): RouteMatch | undefined {
+    if (!this.routes.findAnywhere(method, path)) return undefined
+    const realm = this.realmOf(exchange, true)
+    return realm === undefined ? undefined : this.routes.takenOver(realm, method, path)
+  }
+
+  private realmOf(exchange: Exchange, foreignTokens: boolean): string | undefined {
+    return this.identities.realmOf(credentialsOf(exchange), foreignTokens)
   }
 
   /** Who is it, may they, and is there room? Answers itself where not. */
@@ -293,14 +318,8 @@ class HttpServer {
     if ((site === 'cross-site' || site === 'same-site') && exchange.header('origin') === undefined) {
       throw new EngineError('forbidden', 'Another page sent this request; open the address yourself')
     }
-    const identified = this.identities.identify(
-      {
-        authorization: exchange.header('authorization'),
-        cookie: exchange.header('cookie'),
-        realm: exchange.header('x-agentos-realm'),
-      },
-      match !== undefined && hasForeignTokens(match),
-    )
+    const foreignTokens = match !== undefined && hasForeignTokens(match)
+    const identified = this.identities.identify(credentialsOf(exchange), foreignTokens)
     if (!identified.ok) {
       const { code, message, retryAfterMs } = identified
       if (identified.staleCookie) exchange.response.setHeader('set-cookie', sessionCookie('', 0))
@@ -357,9 +376,10 @@ class HttpServer {
     if (this.draining && this.inService.size + this.streams === 0) this.onIdle?.()
   }
 
-  private methodsOf(path: string): string[] {
+  private methodsOf(exchange: Exchange, path: string): string[] {
     const own = METHODS.filter((method) => this.ownByKey.has(`${method} ${path}`))
-    const methods = new Set<string>([...own, ...this.routes.methodsOf(path)])
+    const realm = this.realmOf(exchange, true) ?? GUEST.realm
+    const methods = new Set<string>([...own, ...this.routes.methodsOf(path, realm)])
     if (methods.has('GET')) methods.add('HEAD')
     return [...methods]
   }
@@ -382,13 +402,13 @@ class HttpServer {
     }
   }
 
-  private document(version: string): object {
+  private document(version: string, realm: string): object {
     return openApi({
       version,
       url: this.url,
       own: this.own,
-      routes: this.routes.all(),
-      functions: this.core.functions(),
+      routes: this.routes.all(realm),
+      functions: this.core.functions(realm),
     })
   }
 
@@ -402,6 +422,14 @@ class HttpServer {
 
 function isOpen({ access }: OwnRoute, exchange: Exchange): boolean {
   return access === 'open' || (access === 'local' && isLoopback(exchange.request.socket.remoteAddress))
+}
+
+function credentialsOf(exchange: Exchange): Credentials {
+  return {
+    authorization: exchange.header('authorization'),
+    cookie: exchange.header('cookie'),
+    realm: exchange.header('x-agentos-realm'),
+  }
 }
 
 /** Routes whose callers bring tokens of others: those of foreign workers, and webhooks. */

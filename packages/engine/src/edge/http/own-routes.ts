@@ -98,7 +98,7 @@ function probes({ metrics, openApi }: OwnParts): OwnRoute[] {
       method: 'GET',
       path: '/openapi.json',
       summary: 'This document',
-      access: 'open',
+      access: 'guest',
       handle: (exchange) => exchange.json(200, { value: openApi(exchange) }),
     },
   ]
@@ -134,7 +134,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
           },
         },
       },
-      handle: (exchange) => exchange.json(200, { value: { functions: core.functions() } }),
+      handle: (exchange) => exchange.json(200, { value: { functions: core.functions(exchange.caller.realm) } }),
     },
     {
       method: 'GET',
@@ -168,7 +168,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
           },
         },
       },
-      handle: (exchange) => exchange.json(200, { value: { workers: core.workers() } }),
+      handle: (exchange) => exchange.json(200, { value: { workers: core.workers(exchange.caller.realm) } }),
     },
     {
       method: 'POST',

@@ -49,18 +49,104 @@ export interface ReservedPath {
   yields?: boolean
 }
 
-/** The routes of all workers. They come and go at run time; a stale removal never hits a newer binding. */
-export class RouteTable {
-  private readonly byKey = new Map<string, Route>()
-  private readonly byId = new Map<string, Route>()
-  private readonly owned = new Map<string, Set<Route>>()
+/**
+ * The routes of all workers. What a manifest declares, or an installed worker binds, is reached from every realm; the
+ * rest from that of whoever bound it, where it may stand beside the same path of another realm.
+ */
+export class Routes {
+  private readonly installed: RouteTable
+  private readonly realms = new Map<string, RouteTable>()
   private readonly reserved: readonly ReservedPath[]
-  private router = newRouter()
-  private stale = false
 
   /** `reserved` paths are the engine's own: `/health` and the like. */
   constructor(reserved: readonly ReservedPath[] = []) {
     this.reserved = reserved
+    this.installed = new RouteTable(reserved)
+  }
+
+  add(route: Route): void {
+    const realm = realmOf(route)
+    if (realm === undefined) return this.installed.add(route)
+    const table = this.realms.get(realm) ?? new RouteTable(this.reserved, this.installed)
+    table.add(route)
+    this.realms.set(realm, table)
+  }
+
+  /** Removes what this trigger still holds. */
+  remove(trigger: TriggerBinding): void {
+    const realm = realmOf({ owner: trigger.worker, trigger })
+    if (realm === undefined) return this.installed.remove(trigger.id)
+    const table = this.realms.get(realm)
+    table?.remove(trigger.id)
+    if (table?.size === 0) this.realms.delete(realm)
+  }
+
+  /** Those that a caller in this realm reaches. */
+  *all(realm: string): Generator<Route> {
+    yield* this.installed.all()
+    yield* this.realms.get(realm)?.all() ?? []
+  }
+
+  /** `path` is that of the request, percent-encoded as it came. */
+  find(method: string, path: string): RouteMatch | undefined {
+    return this.installed.find(method, path)
+  }
+
+  /** In the table of one realm, beside the installation's. */
+  findIn(realm: string, method: string, path: string): RouteMatch | undefined {
+    return this.realms.get(realm)?.find(method, path)
+  }
+
+  /** Some route of this path in any realm: is it worth asking who calls? */
+  findAnywhere(method: string, path: string): RouteMatch | undefined {
+    for (const table of this.realms.values()) {
+      const match = table.find(method, path)
+      if (match) return match
+    }
+    return undefined
+  }
+
+  /** The trigger of this realm that took this very path over from the engine. */
+  takenOver(realm: string, method: string, path: string): RouteMatch | undefined {
+    const match = this.findIn(realm, method, path)
+    return match && pathOf(match.route.pattern) === path ? match : undefined
+  }
+
+  /** Does this route take a path over that the engine serves where nobody else does? */
+  takesOver({ method, pattern }: Route): boolean {
+    const path = pathOf(pattern)
+    return this.reserved.some((entry) => entry.yields === true && entry.method === method && entry.covers(path))
+  }
+
+  /** Methods that this path has for a caller in this realm. */
+  methodsOf(path: string, realm: string): Method[] {
+    const methods = METHODS.filter(
+      (method) => (this.find(method, path) ?? this.findIn(realm, method, path)) !== undefined,
+    )
+    if (methods.includes('GET') && !methods.includes('HEAD')) methods.push('HEAD')
+    return methods
+  }
+}
+
+/** The realm whose callers alone reach a route; nothing where all do. */
+function realmOf({ owner, trigger }: Pick<Route, 'owner' | 'trigger'>): string | undefined {
+  return owner === undefined ? trigger?.grant.realm : undefined
+}
+
+/** Routes that come and go at run time; a stale removal never hits a newer binding. */
+class RouteTable {
+  private readonly byKey = new Map<string, Route>()
+  private readonly byId = new Map<string, Route>()
+  private readonly owned = new Map<string, Set<Route>>()
+  private readonly reserved: readonly ReservedPath[]
+  private readonly above: RouteTable | undefined
+  private router = newRouter()
+  private stale = false
+
+  /** Nothing in it takes a path from what is owned in the table `above`. */
+  constructor(reserved: readonly ReservedPath[], above?: RouteTable) {
+    this.reserved = reserved
+    this.above = above
   }
 
   all(): IterableIterator<Route> {
@@ -111,25 +197,6 @@ export class RouteTable {
     return params === undefined ? undefined : { route, params }
   }
 
-  /** The trigger that took this very path over from the engine. */
-  takenOver(method: string, path: string): RouteMatch | undefined {
-    const match = this.find(method, path)
-    return match && pathOf(match.route.pattern) === path ? match : undefined
-  }
-
-  /** Does this route take a path over that the engine serves where nobody else does? */
-  takesOver({ method, pattern }: Route): boolean {
-    const path = pathOf(pattern)
-    return this.reserved.some((entry) => entry.yields === true && entry.method === method && entry.covers(path))
-  }
-
-  /** Methods that this path has. */
-  methodsOf(path: string): Method[] {
-    const methods = METHODS.filter((method) => this.find(method, path) !== undefined)
-    if (methods.includes('GET') && !methods.includes('HEAD')) methods.push('HEAD')
-    return methods
-  }
-
   private assertFree(route: Route, existing: Route | undefined): void {
     const { method, pattern } = route
     const path = pathOf(pattern)
@@ -145,7 +212,7 @@ export class RouteTable {
         `Route conflict: ${method} ${cut(path)} ${CONFLICTS} ${cut(theirs)}, which has other parameter names`,
       )
     }
-    for (const owned of this.owned.get(lengthKey(route)) ?? []) {
+    for (const owned of (this.above ?? this).owned.get(lengthKey(route)) ?? []) {
       if (owned.owner === route.owner || !takesFrom(pattern, owned.pattern)) continue
       throw new EngineError(
         'route_taken',

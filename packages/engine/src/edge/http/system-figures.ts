@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { SYSTEM_REALM } from '../../core/context.ts'
 import type { Span } from '../../core/spans.ts'
 import type { RunCounts } from '../../modules/journal/runs.ts'
 import type { HttpCore } from './core-view.ts'
@@ -52,7 +53,7 @@ export class SystemFigures {
       })
     }
     gauge('agentos_workers', 'Installed workers and others that are connected, by state', ['state'], () =>
-      tally(core.workers().map(({ status }) => ({ state: status }))),
+      tally(core.workers(SYSTEM_REALM).map(({ status }) => ({ state: status }))),
     )
     gauge('agentos_runs', 'Durable runs that are open, by status and what they wait for', ['status', 'reason'], () =>
       tally(facts.runs().open),

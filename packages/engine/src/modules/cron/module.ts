@@ -50,7 +50,7 @@ class CronJobs implements BuiltinTriggerType {
 
   unbind(trigger: TriggerBinding): void {
     for (const [identity, job] of this.jobs) {
-      const index = job.bindings.findIndex((binding) => binding.id === trigger.id)
+      const index = job.bindings.indexOf(trigger)
       if (index < 0) continue
       job.bindings.splice(index, 1)
       if (job.bindings.length > 0) return

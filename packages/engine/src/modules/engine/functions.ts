@@ -51,18 +51,19 @@ export function createEngineModule(core: Core): EngineModule {
         const version = `${era}.${changes}`
         if (input.since === version) return { version, unchanged: true }
         const functions = directory
-          .functions()
+          .functions(call.context.realm)
           .filter((view) => isListed(view, input) && mayUse(view, call))
-          .map((view) => functionRow(view, directory))
+          .map((view) => functionRow(view, directory, call.context.realm))
         // Only who keeps the list is told its version: others get the protocol's answer.
         return typeof input.since === 'string' ? { functions, version } : { functions }
       })
       read('engine::functions::info', 'Describe one function', { function_id: { type: 'string' } }, (input, call) => {
         const id = text(input, 'function_id', call)
         if (id === undefined) return undefined
-        const view = directory.function(id)
+        const { realm } = call.context
+        const view = directory.function(id, realm)
         if (!view) return void call.fail('NOT_FOUND', `Function ${id} not found`)
-        const row = functionRow(view, directory)
+        const row = functionRow(view, directory, realm)
         return {
           function_id: row.function_id,
           worker_name: row.worker_name,
@@ -71,7 +72,7 @@ export function createEngineModule(core: Core): EngineModule {
           ...(row.request_format === null ? {} : { request_schema: row.request_format }),
           ...(row.response_format === null ? {} : { response_schema: row.response_format }),
           registered_triggers: directory
-            .triggers()
+            .triggers(realm)
             .filter((trigger) => trigger.function_id === row.function_id)
             .map(({ id, trigger_type, config }) => ({ id, trigger_type, config })),
         }
@@ -86,9 +87,9 @@ export function createEngineModule(core: Core): EngineModule {
           return id === undefined ? undefined : { effects: core.calls.gate.effectsOf(id, input.input) }
         },
       )
-      read('engine::workers::list', 'List the workers and their state', WORKER_FILTERS, (input) => ({
+      read('engine::workers::list', 'List the workers and their state', WORKER_FILTERS, (input, call) => ({
         workers: directory
-          .workers()
+          .workers(call.context.realm)
           .filter((view) => input.worker_id === undefined || view.id === input.worker_id)
           .map(workerRow)
           .filter((row) => input.runtime === undefined || row.runtime === input.runtime)
@@ -97,23 +98,32 @@ export function createEngineModule(core: Core): EngineModule {
         timestamp: host.ports.clock.now(),
       }))
       // Types and instances in one list: the two client generations mean different things by this id.
-      read('engine::triggers::list', 'List trigger types and bound triggers', filters, (input) => ({
-        triggers: [
-          ...directory.triggerTypes().map(({ id, worker_name, description }) => ({ id, worker_name, description })),
-          ...directory.triggers().filter((row) => input.include_internal === true || !isInternal(row.function_id)),
-        ],
-      }))
-      read('engine::trigger-types::list', 'List trigger types', NO_INPUT.properties, () => ({
-        trigger_types: directory.triggerTypes().map((type) => ({
+      read(
+        'engine::triggers::list',
+        'List trigger types and bound triggers',
+        filters,
+        (input, { context: { realm } }) => ({
+          triggers: [
+            ...directory
+              .triggerTypes(realm)
+              .map(({ id, worker_name, description }) => ({ id, worker_name, description })),
+            ...directory
+              .triggers(realm)
+              .filter((row) => input.include_internal === true || !isInternal(row.function_id)),
+          ],
+        }),
+      )
+      read('engine::trigger-types::list', 'List trigger types', NO_INPUT.properties, (_input, call) => ({
+        trigger_types: directory.triggerTypes(call.context.realm).map((type) => ({
           id: type.id,
           description: type.description,
           ...(type.configFormat === undefined ? {} : { trigger_request_format: type.configFormat }),
           ...(type.payloadFormat === undefined ? {} : { call_request_format: type.payloadFormat }),
         })),
       }))
-      read('engine::registered-triggers::list', 'List bound triggers', filters, (input) => ({
+      read('engine::registered-triggers::list', 'List bound triggers', filters, (input, call) => ({
         registered_triggers: directory
-          .triggers()
+          .triggers(call.context.realm)
           .filter((row) => input.trigger_type === undefined || row.trigger_type === input.trigger_type)
           .filter((row) => input.function_id === undefined || row.function_id === input.function_id)
           .map((row) => ({ ...row, config_summary: summarise(row.config) })),
@@ -235,12 +245,12 @@ const FUNCTIONS_POLL_MS = 5_000
 
 /** `engine::functions-available` and `engine::workers-available`. */
 function registerAvailability(core: Core, directory: Directory): void {
-  const bindings = { functions: new Map<string, TriggerBinding>(), workers: new Map<string, TriggerBinding>() }
-  const fire = (triggers: Map<string, TriggerBinding>, value: unknown): void => {
-    for (const trigger of triggers.values()) {
+  const bindings = { functions: new Set<TriggerBinding>(), workers: new Set<TriggerBinding>() }
+  const fire = (triggers: ReadonlySet<TriggerBinding>, valueIn: (realm: string) => unknown): void => {
+    for (const trigger of triggers) {
       core.invoke({
         functionId: trigger.functionId,
-        payload: { value },
+        payload: { value: valueIn(trigger.grant.realm) },
         context: core.contextFor(trigger),
         trigger: trigger.type,
         ...(trigger.metadata === undefined ? {} : { metadata: trigger.metadata }),
@@ -255,14 +265,14 @@ function registerAvailability(core: Core, directory: Directory): void {
     core.registerTriggerType({
       id,
       description: `Fires when the set of ${kind} changes`,
-      bind: (trigger) => void bindings[kind].set(trigger.id, trigger),
-      unbind: (trigger) => void bindings[kind].delete(trigger.id),
+      bind: (trigger) => void bindings[kind].add(trigger),
+      unbind: (trigger) => void bindings[kind].delete(trigger),
     })
   }
   let scheduled = false
   core.onEvent((event) => {
     if (event.type !== 'functions_changed') {
-      fire(bindings.workers, { event: event.type, worker_id: event.connection.id })
+      fire(bindings.workers, () => ({ event: event.type, worker_id: event.connection.id }))
       return
     }
     // Many registrations in a burst are one change.
@@ -270,8 +280,10 @@ function registerAvailability(core: Core, directory: Directory): void {
     scheduled = true
     core.ports.timers.set(FUNCTIONS_POLL_MS, () => {
       scheduled = false
-      const functions = directory.functions().map((view) => functionRow(view, directory))
-      fire(bindings.functions, { event: 'functions_changed', functions })
+      fire(bindings.functions, (realm) => ({
+        event: 'functions_changed',
+        functions: directory.functions(realm).map((view) => functionRow(view, directory, realm)),
+      }))
     })
   })
 }
@@ -311,9 +323,9 @@ function mayUse(view: FunctionView, call: BuiltinCall): boolean {
 }
 
 /** A row of `engine::functions::list`: the union of what both client generations read. */
-function functionRow(view: FunctionView, directory: Directory) {
+function functionRow(view: FunctionView, directory: Directory, realm: string) {
   const { effects, idempotent, tool, access } = view
-  const foreign = directory.foreignMetadata(view.id)
+  const foreign = directory.foreignMetadata(view.id, realm)
   return {
     function_id: view.id,
     worker_name: view.worker,

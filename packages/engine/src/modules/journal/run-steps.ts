@@ -169,7 +169,7 @@ export class RunSteps {
   private isRepeatable({ functionId, action }: StepRequest, input: unknown): boolean {
     // A job has the step's key, and the queue knows it again; a call that nobody waits for is sent at most once.
     if (action) return action.type === 'enqueue'
-    const facts = this.run.host.factsOf(functionId)
+    const facts = this.run.host.factsOf(functionId, this.run.head.realm)
     if (facts?.durable || facts?.keyed || facts?.idempotent) return true
     return facts !== undefined && effectsOf(facts, input) === 'read'
   }
@@ -177,7 +177,7 @@ export class RunSteps {
   /** Was its call made so long ago that its key may be forgotten, and nobody would know it again? */
   private isForgotten({ madeAt, repeatable }: Step, { functionId, action }: StepRequest): boolean {
     const { host } = this.run
-    const facts = action ? undefined : host.factsOf(functionId)
+    const facts = action ? undefined : host.factsOf(functionId, this.run.head.realm)
     if (madeAt === undefined || !repeatable || !facts?.keyed || facts.durable || facts.idempotent) return false
     const keptMs = host.ownerOf(functionId) ? WORKERS_KEEP_KEYS_MS : KEPT_MS
     return host.ports.clock.now() - madeAt >= keptMs

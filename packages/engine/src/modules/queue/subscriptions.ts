@@ -58,7 +58,7 @@ export class Subscriptions implements BuiltinTriggerType {
   private readonly host: ModuleHost
   private readonly byKey = new Map<string, Subscription>()
   private readonly byTopic = new Map<string, Set<Subscription>>()
-  private readonly byTrigger = new Map<string, Subscription>()
+  private readonly byTrigger = new Map<TriggerBinding, Subscription>()
   /** Nobody is bound; those who left first come first. */
   private readonly away = new Set<Subscription>()
 
@@ -80,17 +80,17 @@ export class Subscriptions implements BuiltinTriggerType {
     subscription.settings = settings
     subscription.expires = undefined
     subscription.bindings.push({ trigger, condition })
-    this.byTrigger.set(trigger.id, subscription)
+    this.byTrigger.set(trigger, subscription)
     // What a manifest declares stands by itself after a start.
     if (trigger.workerId !== undefined) this.remember(subscription)
     this.onBound(subscription)
   }
 
   unbind(trigger: TriggerBinding, left: boolean): void {
-    const subscription = this.byTrigger.get(trigger.id)
+    const subscription = this.byTrigger.get(trigger)
     if (!subscription) return
-    this.byTrigger.delete(trigger.id)
-    subscription.bindings = subscription.bindings.filter((bound) => bound.trigger.id !== trigger.id)
+    this.byTrigger.delete(trigger)
+    subscription.bindings = subscription.bindings.filter((bound) => bound.trigger !== trigger)
     if (subscription.bindings.length > 0) return
     if (left) this.expire(subscription)
     else this.forget(subscription)
