@@ -190,6 +190,13 @@ export class TestHost {
     return outcome.state === 'failed' ? outcome.message : undefined
   }
 
+  /** `left`: its connection ended, and nobody took it away. */
+  unbind(id: string, left = false): void {
+    const trigger = [...this.core.triggers.all()].find((bound) => bound.id === id)
+    if (!trigger) throw new Error(`No trigger ${id} is bound`)
+    this.core.triggers.unbind(trigger, left)
+  }
+
   private nextId(digits: number): string {
     this.ids += 1
     return this.ids.toString(16).padStart(digits, '0')

@@ -23,10 +23,10 @@ export class Peer implements Link {
   aborted: { code: number; reason: string } | undefined
   private readonly core: Core
 
-  constructor(core: Core, principal: Principal, worker?: string) {
+  constructor(core: Core, principal: Principal, worker?: string, realm?: string) {
     this.core = core
-    const realm = principal.kind === 'system' ? SYSTEM_REALM : DEFAULT_REALM
-    this.connection = core.connect(this, { principal, realm, ...(worker === undefined ? {} : { worker }) })
+    const own = realm ?? (principal.kind === 'system' ? SYSTEM_REALM : DEFAULT_REALM)
+    this.connection = core.connect(this, { principal, realm: own, ...(worker === undefined ? {} : { worker }) })
   }
 
   send(frame: string | Spliced): void {

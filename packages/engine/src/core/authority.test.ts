@@ -15,10 +15,10 @@ describe('the context of a call', () => {
     const server = guest()
     server.register('f')
     guest().call('f')
-    owner().call('f', { realm: 'realm-x', session: 's' })
+    owner().call('f', { session: 's' })
     expect(server.served.map(({ context }) => context)).toMatchObject([
       { realm: 'realm-default', principal: { kind: 'guest' } },
-      { realm: 'realm-x', principal: { kind: 'owner' }, session: 's' },
+      { realm: 'realm-default', principal: { kind: 'owner' }, session: 's' },
     ])
   })
 
@@ -52,10 +52,10 @@ describe('the context of a call', () => {
     server.register('f')
     server.register('g')
     const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
-    owner().call('f', { realm: 'realm-x', traceparent, session: 'theirs' })
+    owner().call('f', { traceparent, session: 'theirs' })
     server.call('g', { traceparent })
     expect(server.served[1]!.context).toMatchObject({
-      realm: 'realm-x',
+      realm: 'realm-default',
       session: 'theirs',
       // It is a guest's worker: the owner's call does not make it the owner.
       principal: { kind: 'guest' },

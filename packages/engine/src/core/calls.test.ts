@@ -56,12 +56,13 @@ describe('a call', () => {
   })
 
   it('that waits for a busy worker has its turn among realms, however many calls another realm has waiting', () => {
-    const { guest, owner } = startCore({ limits: { inFlightPerWorker: 1 } })
-    const server = guest()
-    server.register('slow')
+    const workers = [installed('w', [{ id: 'w::slow' }])]
+    const { guest, owner, worker } = startCore({ limits: { inFlightPerWorker: 1 }, workers })
+    const server = worker('w')
+    server.register('w::slow')
     const [many, one] = [guest(), owner()]
-    for (let n = 0; n < 10; n += 1) many.call('slow', { data: n })
-    one.call('slow', { realm: 'realm-other', data: 'other' })
+    for (let n = 0; n < 10; n += 1) many.call('w::slow', { data: n })
+    one.call('w::slow', { realm: 'realm-other', data: 'other' })
     for (let n = 0; n < 4; n += 1) server.answer(server.served.at(-1)!)
     expect(server.served.map(({ data }) => data)).toEqual([0, 1, 'other', 2, 3])
   })

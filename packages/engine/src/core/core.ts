@@ -38,7 +38,6 @@ import type {
   TriggerBinding,
   TriggerOptions,
 } from './module.ts'
-import { placeFor } from './place.ts'
 import type { Link, Ports } from './ports.ts'
 import { Registry } from './registry.ts'
 import { policyOf } from './retries.ts'
@@ -512,7 +511,7 @@ export class Core implements ModuleHost {
     connection.triggers.delete(id)
     connection.account('trigger', id, 0)
     this.declared.settle(id)
-    const provider = this.triggers.unbind(placeFor(connection.grant, id), !connection.open)?.provider
+    const provider = this.triggers.unbind(trigger, !connection.open)
     if (!provider) return
     const told = { type: 'unregistertrigger', id: wireIdFor(provider, trigger), trigger_type: trigger.type }
     this.tell(provider, JSON.stringify(told))

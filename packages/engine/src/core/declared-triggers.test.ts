@@ -64,12 +64,12 @@ describe('what an installed worker’s own code binds', () => {
   })
 
   it('of a type that nobody provides is shown as waiting and told as no mistake, until somebody provides it', () => {
-    const { core, worker, guest } = start()
+    const { core, worker } = start()
     const peer = worker('w')
     peer.tell(bind('orders', { shop: 1 }))
     expect(failures(peer)).toEqual([])
     expect(core.declared.problemsOf('w')).toMatchObject([{ message: expect.stringContaining('type orders') }])
-    const provider = guest()
+    const provider = worker('shop')
     provider.tell({ type: 'registertriggertype', id: 'orders', description: '' })
     expect(core.declared.problemsOf('w')).toEqual([])
     provider.tell({ type: 'triggerregistrationresult', id: 't1', error: { code: 'x', message: 'no such shop' } })

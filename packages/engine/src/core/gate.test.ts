@@ -30,6 +30,13 @@ function start(options: { gate?: 'up' | 'down' | 'none' } = {}) {
   return { ...core, tool, gate, agents: core.worker('agents') }
 }
 
+/** A call that the agents' worker serves for somebody, as whose child it then calls. */
+function servedFor(agents: Peer, caller: Peer, more: object = {}): { parent: string } {
+  agents.register('agents::run')
+  caller.call('agents::run', more)
+  return { parent: last(agents.served).invocation_id! }
+}
+
 /** What a model of the agent `clerk` chose. */
 const chosen = (peer: Peer, id: string, more: object = {}): string => peer.call(id, { agent: 'clerk', ...more })
 const last = <T>(list: T[]): T => list.at(-1)!
@@ -37,8 +44,9 @@ const last = <T>(list: T[]): T => list.at(-1)!
 describe('what a model chose', () => {
   it.each(['tool::read', 'tool::write', 'tool::send', 'state::nothing'])('%s waits for the gate', (id) => {
     const { gate, tool, agents, guest } = start()
-    guest().register('state::nothing')
-    chosen(agents, id, { data: { to: 'x' }, run: 'run-1', session: 's' })
+    const caller = guest()
+    caller.register('state::nothing')
+    chosen(agents, id, { ...servedFor(agents, caller), data: { to: 'x' }, run: 'run-1', session: 's' })
     expect(tool.served).toEqual([])
     expect(last(gate.served).data).toMatchObject({
       agentId: 'clerk',
@@ -281,7 +289,7 @@ describe('below what a model chose', () => {
     const plain = guest()
     plain.register('plain::work')
     const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
-    chosen(agents, 'plain::work', { traceparent })
+    chosen(agents, 'plain::work', servedFor(agents, plain, { traceparent }))
     gate.answer(last(gate.served), { allow: true, requestId: 'approval-1' })
     plain.call('plain::work', { traceparent })
     expect(gate.served).toHaveLength(2)
@@ -307,8 +315,9 @@ describe('who is not asked about', () => {
 
   it('what a guest says of its own function is not believed', () => {
     const { core, gate, guest, agents } = start()
-    guest().register('plain::send', { metadata: { effects: 'read' } })
-    chosen(agents, 'plain::send')
+    const caller = guest()
+    caller.register('plain::send', { metadata: { effects: 'read' } })
+    chosen(agents, 'plain::send', servedFor(agents, caller))
     expect(last(gate.served).data).toMatchObject({ effects: 'external' })
     expect(core.calls.gate.effectsOf('plain::send', {})).toBe('external')
     expect(core.calls.gate.effectsOf('engine::workers::register', {})).toBe('write')

@@ -44,10 +44,10 @@ describe('an on-demand worker', () => {
   })
 
   it('is kept while a call of its own is under way', () => {
-    const { core, time, told, guest, process } = supervised()
-    const other = guest()
-    other.register('slow')
-    process.call('slow')
+    const { core, time, told, worker, process } = supervised()
+    const other = worker('other')
+    other.register('other::slow')
+    process.call('other::slow')
     time.advance(10 * IDLE_MS)
     expect(told).toEqual([])
     expect(core.supervision.stateOf('w')).toBe('up')

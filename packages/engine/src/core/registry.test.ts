@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { installed, startCore } from '../../test/peers.ts'
+import { installed, Peer, startCore } from '../../test/peers.ts'
 import { DEFAULT_REALM } from './context.ts'
+import { Directory } from './directory.ts'
 
 describe('an id', () => {
   it('that a manifest declares is registered with that worker’s credential only', () => {
@@ -40,6 +41,61 @@ describe('an id', () => {
     other.register('f', { group: 'h', instance: '1' })
     const serving = core.registry.registrations('f', DEFAULT_REALM).map(({ connection }) => connection)
     expect(new Set(serving)).toEqual(new Set([two.connection, again.connection]))
+  })
+})
+
+describe('an id that no manifest owns', () => {
+  const inRealm = (core: ReturnType<typeof startCore>['core'], realm: string) =>
+    new Peer(core, { kind: 'owner', id: 'owner' }, undefined, realm)
+
+  it('is registered in a realm, beside the same id of another, and each is reached from its own alone', () => {
+    const { core } = startCore()
+    const [one, two, third] = ['realm-1', 'realm-2', 'realm-3'].map((realm) => inRealm(core, realm))
+    one!.register('shop::price')
+    two!.register('shop::price', { group: 'shop', instance: '1' })
+    one!.call('shop::price', { data: 1 })
+    two!.call('shop::price', { data: 2 })
+    expect(one!.served.map(({ data }) => data)).toEqual([1])
+    expect(two!.served.map(({ data }) => data)).toEqual([2])
+    const absent = third!.result(third!.call('shop::nothing'))!.error!
+    const foreign = third!.result(third!.call('shop::price'))!.error!
+    expect({ ...foreign, message: foreign.message.replace('price', 'nothing') }).toEqual(absent)
+    two!.close()
+    one!.call('shop::price', { data: 3 })
+    expect(one!.served).toHaveLength(2)
+  })
+
+  it('is listed in its realm alone', () => {
+    const { core } = startCore()
+    const [one, two] = [inRealm(core, 'realm-1'), inRealm(core, 'realm-2')]
+    one.register('shop::price')
+    one.tell({ type: 'registertriggertype', id: 'orders', description: '' })
+    one.tell({ type: 'registertrigger', id: 't', trigger_type: 'orders', function_id: 'shop::price', config: {} })
+    const directory = new Directory(core)
+    const listed = (realm: string) => [
+      ...directory.functions(realm).map(({ id }) => id),
+      ...directory.triggers(realm).map(({ id }) => id),
+      ...directory.triggerTypes(realm).map(({ id }) => id),
+    ]
+    expect(listed('realm-1')).toEqual(expect.arrayContaining(['shop::price', 't', 'orders']))
+    for (const id of ['shop::price', 't', 'orders']) expect(listed('realm-2')).not.toContain(id)
+    expect(two.served).toEqual([])
+  })
+
+  it('of a trigger or a trigger type is taken over within its realm alone', () => {
+    const { core } = startCore()
+    const [one, two] = [inRealm(core, 'realm-1'), inRealm(core, 'realm-2')]
+    const bind = { type: 'registertrigger', id: 't', trigger_type: 'orders', function_id: 'f', config: { shop: 1 } }
+    const told = (peer: Peer) => peer.received.filter(({ type }) => type === 'registertrigger')
+    one.tell({ type: 'registertriggertype', id: 'orders', description: '' })
+    one.tell(bind)
+    two.tell({ type: 'registertriggertype', id: 'orders', description: '' })
+    expect(told(two)).toEqual([])
+    two.tell({ ...bind, config: { shop: 2 } })
+    expect(told(one)).toMatchObject([{ config: { shop: 1 } }])
+    expect(told(two)).toMatchObject([{ config: { shop: 2 } }])
+    two.tell({ type: 'unregistertrigger', id: 't' })
+    expect(core.triggers.get(one.connection, 't')).toMatchObject({ config: { shop: 1 } })
   })
 })
 

@@ -65,23 +65,19 @@ export class Triggers {
 
   bind(trigger: TriggerBinding): BindOutcome {
     const place = placeOfTrigger(trigger)
-    this.unbind(place)
+    const older = this.instances.get(place)
+    if (older) this.unbind(older)
     this.instances.set(place, trigger)
     return this.activate(trigger)
   }
 
-  /** Removes a trigger; says which provider has to be told. */
-  unbind(place: string, left = false): { trigger: TriggerBinding; provider?: Connection } | undefined {
-    const trigger = this.instances.get(place)
-    if (!trigger) return undefined
-    this.instances.delete(place)
+  /** Removes a trigger that is there; says which provider has to be told. */
+  unbind(trigger: TriggerBinding, left = false): Connection | undefined {
+    this.instances.delete(placeOfTrigger(trigger))
     const type = this.typeOf(trigger)
-    if (!type) return { trigger }
-    if ('builtin' in type) {
-      if (this.bound.delete(trigger)) type.builtin.unbind(trigger, left)
-      return { trigger }
-    }
-    return { trigger, provider: type.provided.provider }
+    if (type && 'provided' in type) return type.provided.provider
+    if (type && this.bound.delete(trigger)) type.builtin.unbind(trigger, left)
+    return undefined
   }
 
   /** The trigger that this connection registered, or would replace, under an id. */

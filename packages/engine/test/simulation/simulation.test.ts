@@ -29,7 +29,7 @@ function simulate(seed: number): { core: Core; peers: Peer[] } {
   const core = new Core({ ports: world.ports(noStore), limits: { workerWaitMs: 200, inFlightPerWorker: 4 } })
   core.start([createEngineModule(core)])
   const guest = { principal: { kind: 'guest', id: 'guest' }, realm: DEFAULT_REALM } as const
-  const owner = { principal: { kind: 'owner', id: 'owner' }, realm: 'realm-of-owner' } as const
+  const owner = { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM } as const
   const peers = [
     new Peer(world, core, 'a', ['a::one', 'a::two'], guest),
     new Peer(world, core, 'b', ['b::one', 'b::two'], owner),

@@ -105,7 +105,7 @@ describe('cron', () => {
   it('stops when it is removed', () => {
     const calls = host.handler('app::tick')
     host.bind('cron', 'app::tick', { expression: '* * * * *' }, { id: 'job-1' })
-    host.core.triggers.unbind('job-1')
+    host.unbind('job-1')
     host.time.advance(5 * MINUTE)
     expect(calls).toEqual([])
   })
@@ -115,7 +115,7 @@ describe('cron', () => {
     host.bind('cron', 'app::tick', { expression: '* * * * *' }, { ...worker, id: 'declared' })
     host.bind('cron', 'app::tick', { expression: '* * * * *' }, { ...worker, id: 'by-process' })
     host.time.advance(MINUTE)
-    host.core.triggers.unbind('declared')
+    host.unbind('declared')
     host.time.advance(MINUTE)
     expect(calls).toHaveLength(2)
   })

@@ -66,7 +66,7 @@ describe('publish and subscribe', () => {
     const calls = host.handler('app::a')
     host.bind('subscribe', 'app::a', { topic: 't' }, { id: 'one' })
     host.bind('subscribe', 'app::a', { topic: 't' }, { id: 'two' })
-    host.core.triggers.unbind('one')
+    host.unbind('one')
     host.value('publish', { topic: 't', data: 1 })
     expect(calls).toHaveLength(1)
   })

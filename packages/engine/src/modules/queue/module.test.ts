@@ -372,7 +372,7 @@ describe('a durable topic', () => {
   it('keeps messages for a subscriber whose connection ended, over a restart too', () => {
     subscribe('app::one', {}, { id: 'sub', workerId: 'connection-7' })
     host.time.advance(0)
-    host.core.triggers.unbind('sub', true)
+    host.unbind('sub', true)
     publish(1)
     host.time.advance(0)
     boot()
@@ -386,10 +386,10 @@ describe('a durable topic', () => {
 
   it('forgets a subscriber that unregistered, or stayed away for a week', () => {
     subscribe('app::one', {}, { id: 'sub', workerId: 'connection-7' })
-    host.core.triggers.unbind('sub')
+    host.unbind('sub')
     publish(1)
     subscribe('app::two', {}, { id: 'other', workerId: 'connection-7' })
-    host.core.triggers.unbind('other', true)
+    host.unbind('other', true)
     host.time.advance(8 * 24 * 3_600_000)
     publish(2)
     host.time.advance(0)

@@ -266,7 +266,7 @@ describe('state triggers', () => {
     host.bind('state', 'app::handler', { scope: 'users' }, { worker: 'memory', id: 'declared' })
     host.bind('state', 'app::handler', { scope: 'users' }, { worker: 'memory', id: 'by-process' })
     host.value('state::set', users('1', { value: 1 }))
-    host.core.triggers.unbind('declared')
+    host.unbind('declared')
     host.value('state::set', users('1', { value: 2 }))
     expect(calls).toHaveLength(2)
   })
@@ -274,7 +274,7 @@ describe('state triggers', () => {
   it('stop when they are removed', () => {
     const calls = host.handler('app::handler')
     host.bind('state', 'app::handler', {}, { id: 't1' })
-    host.core.triggers.unbind('t1')
+    host.unbind('t1')
     host.value('state::set', users('1', { value: 1 }))
     expect(calls).toEqual([])
   })
