@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { System } from '@agentos/testing'
 import { Client } from '../../../packages/sdk/src/client.ts'
 import type { Findings } from '../harness/findings.ts'
@@ -5,6 +7,7 @@ import { memoryMb, metric, p99Of } from '../harness/observe.ts'
 import type { Row } from '../harness/row.ts'
 import { type Ending, endingOf, until } from '../harness/waits.ts'
 
+const [SLOW, FAST] = ['memory::slow_work', 'memory::fast_echo'] as const
 const CALLS = 12_000
 /** As in the default settings. */
 const IN_FLIGHT = { worker: 1_000, realm: 5_000 }
@@ -23,13 +26,15 @@ export const row: Row = {
   async run(env, findings) {
     const system = await env.system({ workers: ['realm', 'security', 'memory', 'agent-core'] })
     const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'other' }, { owner: true })
-    const worker = new Client(system.wsUrl, {}, { trouble: () => {} })
+    // What a worker without a manifest registers is reached from its own realm alone: this one is another process of memory.
+    const credential = readFileSync(join(system.dataDir, 'credentials/memory'), 'utf8').trim()
+    const worker = new Client(system.wsUrl, { credential }, { trouble: () => {} })
     env.cleanUp(() => worker.shutdown())
     const served: string[] = []
     serveSlowly(worker, served)
-    worker.registerFunction('fast::echo', async () => 'here')
+    worker.registerFunction(FAST, async () => 'here')
     const observer = system.client()
-    await until(() => observer.trigger({ function_id: 'fast::echo' }), LIMIT_MS)
+    await until(() => observer.trigger({ function_id: FAST }), LIMIT_MS)
     for (let round = 0; round < env.rounds; round += 1) {
       served.length = 0
       await flood(system, realm.id, served, findings)
@@ -40,7 +45,7 @@ export const row: Row = {
 /** One call at a time, one a millisecond. */
 function serveSlowly(worker: Client, served: string[]): void {
   const waiting: (() => void)[] = []
-  worker.serve('slow::work', {}, ({ frame }) => {
+  worker.serve(SLOW, {}, ({ frame }) => {
     const { realm = '' } = frame.context ?? {}
     return new Promise((resolve) => {
       waiting.push(() => {
@@ -58,23 +63,23 @@ function serveSlowly(worker: Client, served: string[]): void {
 
 async function flood(system: System, other: string, served: string[], findings: Findings): Promise<void> {
   const caller = system.client()
-  const fast = () => p99Of(200, () => caller.trigger({ function_id: 'fast::echo' }))
+  const fast = () => p99Of(200, () => caller.trigger({ function_id: FAST }))
   const before = await fast()
   const memory = memoryMb(system.engine.pid)
   const calls = Array.from({ length: CALLS }, () =>
-    endingOf(caller.trigger({ function_id: 'slow::work', payload: {}, timeoutMs: LIMIT_MS }), LIMIT_MS + 5_000),
+    endingOf(caller.trigger({ function_id: SLOW, payload: {}, timeoutMs: LIMIT_MS }), LIMIT_MS + 5_000),
   )
   await until(async () => (await metric(system, 'agentos_calls_in_flight')) >= IN_FLIGHT.realm, LIMIT_MS, 5)
   const waiting = await metric(system, 'agentos_calls_waiting')
   findings.expect(waiting <= IN_FLIGHT.realm - IN_FLIGHT.worker, `${waiting} calls wait: more than the bound`)
   const servedBefore = served.length
   const theirs = endingOf(
-    system.api('POST', '/v1/functions/call', { functionId: 'slow::work', payload: {} }, { owner: true, realm: other }),
+    system.api('POST', '/v1/functions/call', { functionId: SLOW, payload: {} }, { owner: true, realm: other }),
     LIMIT_MS,
   )
   const beside = await system
     .client({ owner: true })
-    .trigger({ function_id: 'fast::echo' })
+    .trigger({ function_id: FAST })
     .then(() => p99Of(100, () => system.api('GET', '/health')))
   findings.time('p99 of an HTTP request beside it', beside, 100)
   const turn = await theirs

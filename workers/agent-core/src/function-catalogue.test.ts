@@ -10,7 +10,7 @@ const row = (function_id: string) => ({
 })
 
 /** An engine with these functions at this version. */
-function engine(state: { version: string; ids: string[] }) {
+function engine(state: { version: string; ids: string[] }, realm = 'realm-default') {
   const sent: number[] = []
   const trigger = async <T>({ payload }: { payload?: unknown }): Promise<T> => {
     const { since } = payload as { since?: string }
@@ -21,7 +21,7 @@ function engine(state: { version: string; ids: string[] }) {
     sent.push(since === state.version ? 0 : state.ids.length)
     return answer as T
   }
-  return { trigger, sent }
+  return { trigger, sent, realm }
 }
 
 const idsOf = async (caller: Parameters<typeof readCatalogue>[0]) => (await readCatalogue(caller)).map(({ id }) => id)
@@ -29,13 +29,26 @@ const idsOf = async (caller: Parameters<typeof readCatalogue>[0]) => (await read
 describe('the functions that an agent could be granted', () => {
   it('are sent once, and again when they have changed', async () => {
     const state = { version: 'a.1', ids: ['shop::buy'] }
-    const { trigger, sent } = engine(state)
-    expect(await idsOf({ trigger })).toEqual(['shop::buy'])
-    expect(await idsOf({ trigger })).toEqual(['shop::buy'])
+    const { sent, ...caller } = engine(state)
+    expect(await idsOf(caller)).toEqual(['shop::buy'])
+    expect(await idsOf(caller)).toEqual(['shop::buy'])
     Object.assign(state, { version: 'a.2', ids: ['shop::buy', 'shop::sell'] })
-    expect(await idsOf({ trigger })).toEqual(['shop::buy', 'shop::sell'])
-    expect(await idsOf({ trigger })).toEqual(['shop::buy', 'shop::sell'])
+    expect(await idsOf(caller)).toEqual(['shop::buy', 'shop::sell'])
+    expect(await idsOf(caller)).toEqual(['shop::buy', 'shop::sell'])
     expect(sent).toEqual([1, 0, 2, 0])
+  })
+
+  it('are those of the realm, each kept by itself', async () => {
+    const one = engine({ version: 'c.1.realm-1', ids: ['shop::buy'] }, 'realm-1')
+    const two = engine({ version: 'c.1.realm-2', ids: ['bank::pay'] }, 'realm-2')
+    for (let n = 0; n < 2; n += 1) {
+      expect(await idsOf(one)).toEqual(['shop::buy'])
+      expect(await idsOf(two)).toEqual(['bank::pay'])
+    }
+    expect([one.sent, two.sent]).toEqual([
+      [1, 0],
+      [1, 0],
+    ])
   })
 
   it('are those of another engine where it was started anew', async () => {

@@ -1,5 +1,5 @@
 import type { AgentFunction } from '@agentos/contracts/agent-core'
-import type { Caller } from '@agentos/sdk'
+import type { HandlerContext } from '@agentos/sdk'
 import { mayUse } from './grants.ts'
 
 /** At most this many functions are offered to a model at once; `agent::find_functions` finds the others. */
@@ -21,20 +21,30 @@ export interface CatalogueEntry extends AgentFunction {
 /** As `engine::functions::list` answers who names the version that it has. */
 type Listed = { version?: string } & ({ unchanged: true } | { unchanged?: undefined; functions: ListedFunction[] })
 
-/** What the engine listed last; it is the same for every realm and principal, but for what no agent is granted. */
-let kept: { version: string; entries: CatalogueEntry[] } | undefined
+/** What the engine listed last for each realm; it is the same for every principal, but for what no agent is granted. */
+const kept = new Map<string, { version: string; entries: CatalogueEntry[] }>()
+/** Realms whose list is kept: one has a few hundred functions with their schemas. */
+const MAX_KEPT = 32
 
 /** Every function that an agent could be granted, as the engine lists them now; fetched where that has changed. */
-export async function readCatalogue(caller: Pick<Caller, 'trigger'>): Promise<CatalogueEntry[]> {
-  const before = kept
+export async function readCatalogue(caller: Pick<HandlerContext, 'trigger' | 'realm'>): Promise<CatalogueEntry[]> {
+  const { realm } = caller
+  const before = kept.get(realm)
   const listed = await caller.trigger<Listed>({
     function_id: 'engine::functions::list',
     payload: { since: before?.version ?? '' },
   })
   if (listed.unchanged) return before?.entries ?? []
   const entries = entriesOf(listed.functions)
-  if (listed.version !== undefined) kept = { version: listed.version, entries }
+  if (listed.version !== undefined) keep(realm, { version: listed.version, entries })
   return entries
+}
+
+function keep(realm: string, list: { version: string; entries: CatalogueEntry[] }): void {
+  kept.delete(realm)
+  kept.set(realm, list)
+  const [oldest] = kept.keys()
+  if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest)
 }
 
 function entriesOf(functions: readonly ListedFunction[]): CatalogueEntry[] {

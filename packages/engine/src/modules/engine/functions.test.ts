@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Peer, startCore } from '../../../test/peers.ts'
+import { Peer, startCore } from '../../../test/peers.ts'
 
 interface Listed {
   version?: string
@@ -39,6 +39,14 @@ describe('the list of functions', () => {
     expect(renamed.functions).toContainEqual(expect.objectContaining({ function_id: 'shop::buy', worker_name: 'shop' }))
     plain.close()
     expect(list(owner, { since: renamed.version }).functions).toEqual([])
+  })
+
+  it('of another realm has another version', () => {
+    const { engine, list } = start()
+    const { version } = list(engine.owner(), { since: '' })
+    expect(
+      list(new Peer(engine.core, { kind: 'owner', id: 'owner' }, undefined, 'realm-2'), { since: version }),
+    ).toHaveProperty('functions')
   })
 
   it('is what the protocol says for who asks for nothing more', () => {

@@ -40,7 +40,7 @@ export function createEngineModule(core: Core): EngineModule {
         worker: { type: 'string' },
         include_internal: { type: 'boolean' },
       }
-      // A version says all that the list depends on, and is no other engine's.
+      // A version says all that the list depends on, and is no other engine's or realm's.
       const era = host.ports.ids.hex(8)
       let changes = 0
       core.onEvent(() => {
@@ -48,7 +48,7 @@ export function createEngineModule(core: Core): EngineModule {
       })
       const listFilters = { ...filters, since: { type: 'string' } }
       read('engine::functions::list', 'List the functions that can be called', listFilters, (input, call) => {
-        const version = `${era}.${changes}`
+        const version = `${era}.${changes}.${call.context.realm}`
         if (input.since === version) return { version, unchanged: true }
         const functions = directory
           .functions(call.context.realm)
