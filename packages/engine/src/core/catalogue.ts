@@ -7,6 +7,16 @@ function covers(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name
 }
 
+/** Instances of custom streams, which the protocol names so. */
+const CUSTOM_STREAM = /^stream::(?:set|get|delete|list|list_groups|update)\([\w.:-]{1,128}\)$/
+/** Clients of the protocol write capitals and dots, too. Nothing else is in an id: it stands in grants, paths and prompts. */
+const FUNCTION_ID = /^(?=.{1,256}$)[\w.-]+(?:::[\w.-]+)*$/
+
+/** May a function be called that? Ids are parts of letters, digits, `_`, `-` and `.`, joined by `::`. */
+export function isFunctionId(id: string): boolean {
+  return FUNCTION_ID.test(id) || CUSTOM_STREAM.test(id)
+}
+
 /** `memory` of `memory::kg::add`; an id without one is its own. */
 function namespaceOf(functionId: string): string {
   const end = functionId.indexOf('::')
@@ -71,7 +81,7 @@ export class Catalogue {
   mayRegister(functionId: string, worker: string | undefined): boolean {
     const declared = this.functions.get(functionId)
     if (declared) return declared.worker === worker
-    const owners = functionId.endsWith(')') ? undefined : this.namespaces.get(namespaceOf(functionId))
+    const owners = CUSTOM_STREAM.test(functionId) ? undefined : this.namespaces.get(namespaceOf(functionId))
     return owners === undefined || (worker !== undefined && owners.has(worker))
   }
 

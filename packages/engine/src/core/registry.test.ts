@@ -15,6 +15,26 @@ describe('an id', () => {
     expect(core.registry.registrations('w::f', DEFAULT_REALM)).toHaveLength(1)
   })
 
+  it.each(['memory::evil)', 'agent::chat)', 'stream::steal(x)', 'a b', 'a::', '::a', 'a:b', 'ä', 'x'.repeat(257)])(
+    'is no id: %j',
+    (id) => {
+      const { core, guest } = startCore({ workers: [installed('memory', [{ id: 'memory::store' }])] })
+      const peer = guest()
+      peer.register(id)
+      expect(core.registry.registrations(id, DEFAULT_REALM)).toEqual([])
+      expect(peer.received.at(-1)).toMatchObject({
+        type: 'functionregistrationresult',
+        error: { code: 'invalid_input' },
+      })
+    },
+  )
+
+  it.each(['f', 'shop::price', 'a::b::c-d_e', 'api.users.getAll', 'stream::get(todos)'])('may be %s', (id) => {
+    const { core, guest } = startCore()
+    guest().register(id)
+    expect(core.registry.registrations(id, DEFAULT_REALM)).toHaveLength(1)
+  })
+
   it('of the engine cannot be taken', () => {
     const { core, guest } = startCore()
     guest().register('engine::functions::list')

@@ -1,8 +1,10 @@
 import type { RegisterFunctionFrame } from '@agentos/protocol'
-import type { Catalogue } from './catalogue.ts'
+import { type Catalogue, isFunctionId } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinFunction } from './module.ts'
 import { placeFor, placeIn } from './place.ts'
+
+const MAX_SHOWN = 100
 
 /** One process that serves a function. */
 export interface Registration {
@@ -12,7 +14,7 @@ export interface Registration {
 
 export type RegisterOutcome =
   | { ok: true; replaced: Registration[] }
-  | { ok: false; code: 'id_taken' | 'forbidden' | 'unsupported_feature'; message: string }
+  | { ok: false; code: 'invalid_input' | 'id_taken' | 'forbidden' | 'unsupported_feature'; message: string }
 
 /**
  * Which ids are served, and by whom. What the engine, a manifest or an installed worker has is reached from every realm;
@@ -66,6 +68,11 @@ export class Registry {
   /** Registers for this connection; says which older registrations it displaced. */
   register(connection: Connection, frame: RegisterFunctionFrame): RegisterOutcome {
     const { id } = frame
+    if (!isFunctionId(id)) {
+      const shown = JSON.stringify(id.slice(0, MAX_SHOWN))
+      const message = `${shown} is no function id: parts of letters, digits, _, - and . joined by ::, 256 characters at most`
+      return { ok: false, code: 'invalid_input', message }
+    }
     if (this.builtins.has(id)) return { ok: false, code: 'id_taken', message: `${id} belongs to the engine` }
     const owner = this.catalogue.declared(id)?.worker
     if (!this.catalogue.mayRegister(id, connection.grant.worker)) {
