@@ -152,6 +152,14 @@ describe('a realm', () => {
     caller.call('traveller::f')
     expect(refused(traveller, { parent: traveller.served[0]!.invocation_id })).toBe('forbidden')
   })
+
+  it('is the default one where it is named so', () => {
+    const { worker } = system()
+    const traveller = worker('traveller')
+    traveller.register('traveller::f')
+    traveller.call('traveller::f', { realm: 'default' })
+    expect(traveller.served[0]!.context).toMatchObject({ realm: 'realm-default' })
+  })
 })
 
 describe('a trigger', () => {

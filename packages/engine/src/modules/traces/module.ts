@@ -1,4 +1,5 @@
 import { type HttpBinding, KnownSecrets } from '@agentos/protocol'
+import { type CallContext, realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, EngineModule, ModuleHost } from '../../core/module.ts'
 import type { TraceQuery, TraceStore } from '../../store/trace-store.ts'
 import type { Input } from '../input.ts'
@@ -59,7 +60,7 @@ const SPAN = object({ trace_id: STRING, span_id: STRING, name: STRING })
 const MAX_LISTED = 1_000
 const MAX_TREE = 10_000
 
-/** Traces, logs and call metrics; each caller sees those of its realm. */
+/** Traces, logs and call metrics; each caller sees those of its realm, the owner what schedules of workers began too. */
 export function createTracesModule(options: TracesModuleOptions): TracesModule {
   const settings = { ...DEFAULT_TRACE_SETTINGS, ...options.settings }
   const metrics = new CallMetrics()
@@ -114,7 +115,8 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
     host,
     {
       id: 'engine::traces::list',
-      summary: 'Traces of this realm by the span at which each enters, or all spans',
+      summary:
+        'Traces of this realm by the span at which each enters, or all spans; to the owner also what schedules began',
       effects: 'read',
       idempotent: true,
       http: get('/v1/traces'),
@@ -139,7 +141,7 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
       response_format: object({ spans: arrayOf(SPAN), total: integer(0), offset: integer(0), limit: integer(1) }),
     },
     (input, call) => {
-      const query = queryOf(input, call.context.realm)
+      const query = queryOf(input, call.context)
       recorder.list(query, ({ spans, total }, error) => {
         if (error) return call.fail(error.code, error.message, error.details)
         call.reply({ spans: spans.map(spanJson), total, offset: query.offset, limit: query.limit })
@@ -160,7 +162,8 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
     (input, call) =>
       recorder.byTrace(input.string('trace_id').toLowerCase(), (spans) =>
         guarded(host, call, () => {
-          const visible = spans.filter((span) => span.realm === call.context.realm)
+          const realms = realmsShown(call.context)
+          const visible = spans.filter((span) => realms.includes(span.realm))
           call.reply({ roots: spanTree(visible.slice(0, MAX_TREE)) })
         }),
       ),
@@ -282,7 +285,8 @@ function serveHealth(
   )
 }
 
-function queryOf(input: Input, realm: string): TraceQuery {
+function queryOf(input: Input, context: CallContext): TraceQuery {
+  const [realm, firingsOf] = realmsShown(context) as [string, string?]
   const traceId = input.optionalString('trace_id')
   const traceIds = input.optionalList('trace_ids')?.map(String) ?? (traceId === undefined ? undefined : [traceId])
   const given = {
@@ -298,6 +302,7 @@ function queryOf(input: Input, realm: string): TraceQuery {
   }
   return {
     realm,
+    ...(firingsOf === undefined ? {} : { firingsOf }),
     rootsOnly: !(input.optionalBoolean('search_all_spans') ?? false),
     includeInternal: input.optionalBoolean('include_internal') ?? false,
     sortBy: input.optionalOneOf('sort_by', ['start_time', 'duration', 'name']) ?? 'start_time',
