@@ -74,8 +74,9 @@ export class Authority {
       }
       return parent
     }
-    // A client that names no parent, but traces: the narrowest of the calls of that trace that it is serving.
-    if (traceId !== undefined && connection.serving.size > 0) {
+    // A client that names no parent, but traces: the narrowest of the calls of that trace that it is serving. Who names a
+    // realm acts on its own behalf, and says with the trace only where that is to be seen.
+    if (traceId !== undefined && frame.realm === undefined && connection.serving.size > 0) {
       let narrowest: CallContext | undefined
       for (const call of connection.serving.values()) {
         if (call.context.traceId !== traceId) continue
