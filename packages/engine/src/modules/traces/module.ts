@@ -135,6 +135,7 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
         'sort_by?': oneOf('start_time', 'duration', 'name'),
         'sort_order?': oneOf('asc', 'desc'),
         'attributes?': arrayOf(arrayOf(STRING)),
+        'trigger?': STRING,
         'include_internal?': BOOLEAN,
         'search_all_spans?': BOOLEAN,
       }),
@@ -298,7 +299,7 @@ function queryOf(input: Input, context: CallContext): TraceQuery {
     maxDurationMs: input.optionalNumber('max_duration_ms'),
     startMs: input.optionalNumber('start_time'),
     endMs: input.optionalNumber('end_time'),
-    attributes: pairs(input),
+    attributes: attributesOf(input),
   }
   return {
     realm,
@@ -311,6 +312,11 @@ function queryOf(input: Input, context: CallContext): TraceQuery {
     limit: input.optionalInteger('limit', { min: 1, max: MAX_LISTED }) ?? 100,
     ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<TraceQuery>),
   }
+}
+
+function attributesOf(input: Input): [string, string][] {
+  const trigger = input.optionalString('trigger')
+  return [...(pairs(input) ?? []), ...(trigger === undefined ? [] : [['trigger', trigger] as [string, string]])]
 }
 
 function pairs(input: Input): [string, string][] | undefined {
