@@ -3,7 +3,7 @@ import { EngineError } from '@agentos/protocol'
 import { BESIDE, type StoreRecord } from '../core/ports.ts'
 
 /** Schema of the store's database and of the data folder; a higher number on disk is refused. */
-export const DATA_FORMAT = 2
+export const DATA_FORMAT = 3
 
 /** A record as it lies on disk. `value` is JSON text; `null` marks a deletion. */
 export interface StoredRow {

@@ -80,7 +80,7 @@ describe('SqliteStore and damaged data', () => {
   })
 
   it('refuses a folder and a database of a newer version with a sentence that says what to do', async () => {
-    writeFileSync(join(folder, 'format'), '3\n')
+    writeFileSync(join(folder, 'format'), '4\n')
     await expect(open()).rejects.toMatchObject({ code: 'data_too_new', message: expect.stringMatching(/AGENTOS_DATA/) })
     rmSync(join(folder, 'format'))
     await close(await open())
@@ -92,7 +92,7 @@ describe('SqliteStore and damaged data', () => {
 
   it('writes its format beside the data', async () => {
     await open()
-    expect(readFileSync(join(folder, 'format'), 'utf8')).toBe('2\n')
+    expect(readFileSync(join(folder, 'format'), 'utf8')).toBe('3\n')
   })
 
   it('starts with empty traces where their file is damaged', async () => {
