@@ -45,7 +45,7 @@ export function isExpired(expires: number | null | undefined, now: number): bool
   return expires !== null && expires !== undefined && expires <= now
 }
 
-export function isLive(row: StoredRow, now: number): boolean {
+export function isLive(row: Pick<StoredRow, 'value' | 'expires'>, now: number): boolean {
   return row.value !== null && !isExpired(row.expires, now)
 }
 
