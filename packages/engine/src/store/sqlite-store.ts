@@ -15,6 +15,7 @@ import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch } f
 import { diskError } from './disk-error.ts'
 import type { Answer } from './messages.ts'
 import { Overlay } from './overlay.ts'
+import { type CommittedRow, RecentRows } from './recent-rows.ts'
 import { isExpired, isLive, type StoredRow, toChange, toRecord, verify } from './record.ts'
 import type { BatchOutcome } from './record-database.ts'
 import { SqliteTraceStore } from './sqlite-trace-store.ts'
@@ -57,6 +58,9 @@ const DEFAULT_LIMITS: StoreLimits = {
 /** So many writes of one turn of the event loop do not wait for its end: the disk works while the rest is read. */
 const FLUSHED_AT_ONCE = 16
 
+/** Of rows that are kept to be read again. */
+const RECENT_BYTES = 4 * 1024 * 1024
+
 const PROBE = { partition: 'store', key: `${BESIDE}probe` }
 
 interface Queued {
@@ -95,6 +99,7 @@ export class SqliteStore implements Store {
   private readonly thread: StoreThread
   private readonly reader: DatabaseSync
   private readonly byKey: StatementSync
+  private readonly recent = new RecentRows(RECENT_BYTES)
   private readonly overlay = new Overlay()
   private readonly sweeper: NodeJS.Timeout
   private queue: Queued[] = []
@@ -250,6 +255,7 @@ export class SqliteStore implements Store {
     queue.forEach(({ batch, bytes, done }, index) => {
       const outcome: BatchOutcome = answer.ok ? answer.value[index]! : answer
       this.pendingBytes -= bytes
+      this.recent.settle(batch, outcome)
       this.overlay.remove(batch)
       this.learn(outcome)
       if (done) done(outcome.ok ? accepted(batch, outcome.versions) : outcome)
@@ -270,7 +276,11 @@ export class SqliteStore implements Store {
     }
   }
 
-  private committed(partition: string, key: string): StoredRow | undefined {
+  private committed(partition: string, key: string): CommittedRow | undefined {
+    return this.recent.get(partition, key, () => this.read(partition, key))
+  }
+
+  private read(partition: string, key: string): StoredRow | undefined {
     let row: ReturnType<StatementSync['get']>
     try {
       row = this.byKey.get(partition, key)
@@ -298,7 +308,7 @@ export class SqliteStore implements Store {
         this.queue.push({ batch: { partition, writes: [{ op: 'expire', ...write }] }, bytes: 0, done: () => {} })
       }
       this.flush()
-      this.thread.request({ type: 'prune', keep: this.limits.deletions }, () => {})
+      this.thread.request({ type: 'prune', keep: this.limits.deletions }, () => this.recent.clear())
       if (answer.value.length === limit) this.sweep()
     })
   }
