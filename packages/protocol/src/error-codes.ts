@@ -182,7 +182,7 @@ export const errorCodes = [
     'run_crashed',
     'terminal',
     500,
-    'The run was handed over several times and made no progress.',
+    'Three processes ended soon after they were given the run, or five gave it back, before it came further.',
     'Look at the log of the worker that serves it, then start the run again.',
   ),
   entry(

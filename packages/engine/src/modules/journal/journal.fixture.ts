@@ -12,6 +12,7 @@ const WORKERS = [
   installed('flow', [
     { id: 'flow::run', durable: true },
     { id: 'flow::other', durable: true },
+    { id: 'flow::look', effects: 'read' },
   ]),
   installed('tool', [
     { id: 'tool::read', effects: 'read' },

@@ -1,5 +1,6 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { CallContext } from '../../core/context.ts'
+import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { CallResult, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
@@ -180,7 +181,8 @@ export class JobQueue {
   restore(partition: string, group: string, order: number, stored: StoredJob): void {
     const { clock } = this.host.ports
     // The clock may have been set meanwhile: no longer than it would have waited anyway.
-    const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs)
+    const pause = stored.losses === undefined ? 0 : pauseAfter({ counts: true, repeated: true }, stored.losses)
+    const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs, pause)
     const left = Math.min(Math.max((stored.process_at ?? 0) - clock.now(), 0), most)
     this.lastOrder = Math.max(this.lastOrder, order)
     this.count += 1
@@ -222,7 +224,7 @@ export class JobQueue {
       messageId,
       (dead, letter) => {
         const order = this.nextOrder()
-        const { process_at: _due, ...job } = letter.job
+        const { process_at: _due, losses: _losses, ...job } = letter.job
         const stored: StoredJob = { ...job, attempts_made: 0 }
         const { id, partition, group } = dead
         const readyAt = this.host.ports.clock.monotonic()
@@ -264,8 +266,10 @@ export class JobQueue {
       },
       done: (result) => {
         if (sent) job.away = undefined
-        if (result.ok) this.succeeded(job)
-        else this.failed(job, read, `${result.error.code}: ${result.error.message}`, !sent && this.isAway(job, result))
+        if (result.ok) return this.succeeded(job)
+        const error = `${result.error.code}: ${result.error.message}`
+        if (result.lost) this.lost(job, read, error, result.lost)
+        else this.failed(job, read, error, !sent && this.isAway(job, result))
       },
     })
   }
@@ -279,26 +283,49 @@ export class JobQueue {
   private failed(job: Job, stored: StoredJob, error: string, away: boolean): void {
     // The engine is stopping, and the failure is its own doing.
     if (this.stopped) return
-    const { clock, log } = this.host.ports
     if (away) return this.wait(job)
-    const { partition } = job
-    const attempts = job.attempts + 1
-    const about = { queue: this.name, message_id: job.id, function_id: stored.function_id, attempts }
-    if (attempts < this.config.maxAttempts) {
-      log.info(about, `A delivery failed and will be tried again: ${error}`)
-      const delay = backoffMs(this.config, attempts)
-      const readyAt = clock.monotonic() + delay
-      const value: StoredJob = { ...stored, attempts_made: attempts, process_at: clock.now() + delay }
-      const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value }
-      return this.settle(job, [write], () => {
-        job.attempts = attempts
-        job.readyAt = readyAt
-        this.lanes.putBack(job)
-      })
+    const tried = { ...stored, attempts_made: job.attempts + 1 }
+    if (tried.attempts_made >= this.config.maxAttempts) return this.bury(job, tried, error)
+    this.repeat(job, tried, error, backoffMs(this.config, tried.attempts_made))
+  }
+
+  /** The process that had it is gone. What was handed over last before that is suspected; the others come again at once. */
+  private lost(job: Job, stored: StoredJob, error: string, loss: Loss): void {
+    if (this.stopped) return
+    if (!loss.counts) {
+      job.readyAt = this.host.ports.clock.monotonic()
+      this.lanes.putBack(job)
+      return this.finish(job)
     }
+    const losses = (stored.losses ?? 0) + 1
+    const tried = { ...stored, attempts_made: job.attempts + 1, losses }
+    if (losses < MOST_LOSSES) return this.repeat(job, tried, error, pauseAfter(loss, losses))
+    this.bury(job, tried, `${losses} processes ended soon after they were given this job: ${error}`)
+  }
+
+  private repeat(job: Job, tried: StoredJob, error: string, delay: number): void {
+    const { clock, log } = this.host.ports
+    const { attempts_made: attempts, function_id } = tried
+    const about = { queue: this.name, message_id: job.id, function_id, attempts }
+    log.info(about, `A delivery failed and will be tried again: ${error}`)
+    const readyAt = clock.monotonic() + delay
+    const value: StoredJob = { ...tried, process_at: clock.now() + delay }
+    const write: StoreWrite = { op: 'put', partition: job.partition, key: jobKey(job.order), value }
+    this.settle(job, [write], () => {
+      job.attempts = attempts
+      job.readyAt = readyAt
+      this.lanes.putBack(job)
+    })
+  }
+
+  private bury(job: Job, tried: StoredJob, error: string): void {
+    const { clock, log } = this.host.ports
+    const { partition } = job
+    const { attempts_made: attempts, function_id } = tried
+    const about = { queue: this.name, message_id: job.id, function_id, attempts }
     log.warn(about, `A job is a dead letter after its last attempt: ${error}`)
     const now = clock.now()
-    const value: DeadLetter = { job: { ...stored, attempts_made: attempts }, error, failed_at: now }
+    const value: DeadLetter = { job: tried, error, failed_at: now }
     const expires = now + this.config.deadMs
     const batch: StoreWrite[] = [
       { op: 'delete', partition, key: jobKey(job.order) },
