@@ -165,9 +165,7 @@ export class Calls {
     const workers = new Set(open.filter(isItem).map((call) => this.workerOf(call)))
     const losses = [...workers].map((worker) => this.handovers.lost(worker))
     const repeated = losses.includes(true)
-    // First of all, so that it is not the last again when all of them are handed over anew.
-    const inOrder = culprit ? [culprit, ...open.filter((call) => call !== culprit)] : open
-    for (const call of inOrder) {
+    for (const call of open) {
       const lost = { counts: call === culprit, repeated }
       this.end(call, { ok: false, error: this.lostError(call), lost }, 'lost')
     }
