@@ -44,6 +44,10 @@ export class JournalWorld {
     return this.parts.disk
   }
 
+  get warnings() {
+    return this.parts.warnings
+  }
+
   get store() {
     return this.parts.store
   }
