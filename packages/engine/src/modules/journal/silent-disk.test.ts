@@ -1,10 +1,12 @@
 import { EngineError } from '@agentos/protocol'
-import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Realms } from '../../core/realms.ts'
 import { JournalWorld } from './journal.fixture.ts'
 import { FINISHED, OPEN } from './partitions.ts'
 
 let world: JournalWorld
+
+afterEach(() => void vi.restoreAllMocks())
 
 beforeEach(() => {
   world = new JournalWorld()
