@@ -377,7 +377,7 @@ describe('where the disk refuses', () => {
     expect(core.calls.counts().inFlight).toBe(0)
   })
 
-  it('to be read, the result is delivered and recorded, and whoever asks again hears it', () => {
+  it('to be read, the call that has its result is answered', () => {
     const { disk, time, caller, shop, pay } = start()
     const call = pay()
     disk.unreadable = 'EIO'
