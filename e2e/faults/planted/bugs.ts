@@ -22,6 +22,21 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'every fortieth commit unsynced',
+    row: 3,
+    store: true,
+    file: 'packages/engine/src/store/record-database.ts',
+    edits: [
+      {
+        find: "this.db.exec('BEGIN IMMEDIATE')\n      this.written = 0",
+        replace: `const planted = globalThis as { commits?: number }
+      planted.commits = (planted.commits ?? 0) + 1
+      this.db.exec(\`PRAGMA synchronous = \${planted.commits % 40 === 0 ? 'OFF' : 'FULL'}; BEGIN IMMEDIATE\`)
+      this.written = 0`,
+      },
+    ],
+  },
+  {
     name: 'answer before write',
     row: 3,
     store: true,

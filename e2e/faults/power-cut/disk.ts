@@ -136,13 +136,15 @@ export class Disk {
   }
 }
 
+export const SYNCED_ONLY = 'only what was synced'
+
 /** The ways in which a power cut is tried at every place, beside seeded ones. */
 export function choicesOf(random: () => number): Record<string, Choice> {
   const share = (part: number): Choice => ({
     keep: (count) => (random() < part ? count : Math.floor(random() * (count + 1))),
   })
   return {
-    'only what was synced': { keep: () => 0 },
+    [SYNCED_ONLY]: { keep: () => 0 },
     'everything written': { keep: (count) => count },
     'some of it': share(0),
     'most of it': share(0.9),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { randomFrom } from '../harness/random.ts'
 import type { PlantedBug } from '../planted/bugs.ts'
 import { buildSubject, type Subject } from './build-subject.ts'
-import { choicesOf, Disk } from './disk.ts'
+import { choicesOf, Disk, SYNCED_ONLY } from './disk.ts'
 import type * as SubjectModule from './subject.ts'
 import { type FileCall, record } from './trace.ts'
 import { batchOf, PARTITION, statesOf, stateText } from './workload.ts'
@@ -87,11 +87,13 @@ export async function runPowerCut(options: PowerCutOptions, bug?: PlantedBug): P
       if (call.path === recording.acks) {
         if (call.call === 'append') acked = ackedAfter(acked, call.bytes.toString())
       } else disk.apply(call)
-      // Ahead of the budget everything is tried; behind it, places are left out until it is met again.
+      // Ahead of the budget everything is tried; behind it, places are left out until it is met again, but for the one
+      // that shows what was promised and not synced: the power fails right behind an acknowledgement.
       const share = (index + 1) / recording.calls.length
-      if (spent > options.budgetMs * share && report.cuts > LEAST * share) continue
+      const isBehind = spent > options.budgetMs * share && report.cuts > LEAST * share
+      const tried = isBehind ? (call.path === recording.acks ? [SYNCED_ONLY] : []) : names
       const began = performance.now()
-      for (const name of names) {
+      for (const name of tried) {
         const choice = choicesOf(random)[name]
         if (!choice) continue
         disk.restore(place, choice)

@@ -9,7 +9,7 @@ import { hasStrace } from '../power-cut/trace.ts'
 export const row: Row = {
   row: 3,
   title: 'power cut',
-  rounds: { full: 400, short: 60 },
+  rounds: { full: 400, short: 200 },
   unit: 'batches written',
   unavailable: () => (hasStrace ? undefined : 'strace is not installed'),
 
