@@ -17,6 +17,7 @@ const LETTER = { to: 'harbour@example.com', subject: 'Hours', text: 'We close at
 /** Micro-dollars per token, and what an answer of the simulator takes. */
 const PRICE = { input: 100, output: 100 }
 const USAGE = { input: 100, output: 100 }
+const OFTEN = { type: 'cron', function_id: 'realm::purge_expired', config: { expression: '* * * * * *' } }
 
 let model: Simulator
 let mails: SmtpSimulator
@@ -62,6 +63,7 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     ;[model, mails] = await Promise.all([startOpenAiSimulator({ text: 'Hello' }), startSmtpSimulator()])
     system = await Supervised.start({
       workers: ALL_WORKERS,
+      manifests: { realm: { triggers: [OFTEN] } },
       env: { OPENAI_API_KEY: model.key, SMTP_URL: mails.url, MAIL_FROM: 'agent@example.com' },
       agentos: { allowed_hosts: ['127.0.0.1'] },
       entries: [
@@ -81,6 +83,20 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     await closeBrowsers()
     await system?.stop()
     await Promise.all([model?.close(), mails?.close()])
+  })
+
+  it('shows the owner what a schedule did, and the trace of it, and a guest nothing', async () => {
+    await using browser = await openAsOwner()
+    const { page } = browser
+    await view(page, 'Schedules')
+    const firings = page.getByRole('navigation', { name: 'Schedules' }).getByRole('link')
+    await firings.filter({ hasText: 'realm::purge_expired' }).first().click()
+    const firing = page.getByRole('region', { name: 'Firing', exact: true })
+    await firing.locator('.waterfall .span-name').getByText('realm::purge_expired', { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await view(page, 'Schedules')
+    await page.getByText('No schedule has fired').waitFor()
+    expectClean(browser)
   })
 
   it('an answer leads to its run: each step with its time, its tokens and its cost', async () => {

@@ -49,18 +49,28 @@ it('the worker of the README: new, changed as it says, and called', async () => 
 
 it('the plain worker of the README registers, calls memory::recall, and answers', async () => {
   const system = await startSystem({ workers: ['memory'] })
-  const folder = mkdtempSync(join(import.meta.dirname, 'readme-'))
-  writeFileSync(join(folder, 'analyst.ts'), block('analyst.ts'))
-  const analyst = spawn(process.execPath, [join(folder, 'analyst.ts')], { env: { III_URL: system.wsUrl } })
+  const checkout = await Checkout.create()
+  await checkout.markInstalled()
+  writeFileSync(join(checkout.root, 'analyst.ts'), block('analyst.ts'))
+  // As npm runs it, with the file's name as the reader types it.
+  const [, ...command] = /^npm run (node) -- (analyst\.ts)$/m.exec(readme)!
+  const env = { ...checkout.env, III_URL: system.wsUrl }
+  const analyst = spawn(process.execPath, ['scripts/start.mjs', ...command], { cwd: checkout.root, env })
+  let said = ''
+  for (const stream of [analyst.stdout, analyst.stderr]) stream.on('data', (text) => (said += text))
+  const ended = once(analyst, 'exit')
   try {
     await system.api('POST', '/v1/memory', { content: 'The harbour closes at nine' })
     const caller = system.client()
     const ask = () =>
       caller.trigger({ function_id: 'analyst::summarize', payload: { topic: 'harbour' } }).catch((error) => error.code)
-    await expect.poll(ask, { timeout: 40_000, interval: 50 }).toEqual({ topic: 'harbour', known: 1 })
+    const early = ended.then(([code]) => Promise.reject(new Error(`analyst.ts ended with ${code}: ${said}`)))
+    const answered = expect.poll(ask, { timeout: 40_000, interval: 50 }).toEqual({ topic: 'harbour', known: 1 })
+    await Promise.race([answered, early])
   } finally {
     analyst.kill()
-    rmSync(folder, { recursive: true })
+    await ended
+    await checkout.destroy()
     await system.stop()
   }
 })

@@ -2,7 +2,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import type { Supervised } from '@agentos/testing'
+
+/** A system in a folder like a checkout. */
+interface Place {
+  root: string
+  httpUrl: string
+}
 
 const README = join(import.meta.dirname, '../../README.md')
 /** Where `npm start` listens unless it is told otherwise. */
@@ -22,17 +27,25 @@ export function blocksOf(section: string, language: 'sh' | 'yaml'): string[] {
  * address, `npm run` calls the built command line at once, and `sleep` ends when the test says so, not after a time.
  */
 export class ReadmeShell {
-  private readonly system: Supervised
+  private readonly system: Place
+  private readonly env: NodeJS.ProcessEnv
   private readonly bin: string
   private readonly awake: string
 
-  constructor(system: Supervised) {
+  /** `env` is given to every command, beside what a shell needs. */
+  constructor(system: Place, env: NodeJS.ProcessEnv = {}) {
     this.system = system
+    this.env = env
     this.bin = join(system.root, 'bin')
     this.awake = join(system.root, 'awake')
     mkdirSync(this.bin)
-    const cli = `[ "$1 $2 $3 $4" = "run -s agentos --" ] || exit 64\nshift 4\nexec node dist/agentos.mjs "$@"`
-    this.program('npm', cli)
+    const scripts = [
+      'case "$1 $2 $3 $4" in',
+      '"run -s agentos --") shift 4; exec node dist/agentos.mjs "$@";;',
+      '"test -- "*) shift 2; exec node node_modules/vitest/vitest.mjs run "$@";;',
+      'esac; exit 64',
+    ]
+    this.program('npm', scripts.join('\n'))
     this.program('sleep', `until [ -e '${this.awake}' ]; do /bin/sleep 0.02; done`)
   }
 
@@ -52,6 +65,7 @@ export class ReadmeShell {
     const shell = spawn('bash', ['-c', script.replaceAll(ADDRESS, this.system.httpUrl)], {
       cwd: this.system.root,
       env: {
+        ...this.env,
         PATH: [this.bin, dirname(process.execPath), process.env.PATH].join(delimiter),
         HOME: this.system.root,
         NO_COLOR: '1',

@@ -16,12 +16,13 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
  * What each command needs (packages for running, or all of them), what is built first, and the program that it
  * becomes. Arguments that follow the command are passed on. `changed` is all of it, and a worker that does not build is
  * a failure; with `startable` the others start without it. `command-line` is built only where nothing runs that is built
- * here, for it would be replaced under its processes.
+ * here, for it would be replaced under its processes. `nothing` leaves what is built alone.
  */
 const COMMANDS = {
   start: { packages: 'prod', build: 'startable', run: ['dist/agentos.mjs', 'up'], service: true },
   dev: { packages: 'all', build: 'startable', run: ['dist/agentos.mjs', 'up', '--dev'], service: true },
   cli: { packages: 'prod', build: 'command-line', run: ['dist/agentos.mjs'] },
+  node: { packages: 'prod', build: 'nothing', run: [] },
   build: { packages: 'prod', build: 'always' },
   test: { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run'] },
   'test:e2e': { packages: 'all', build: 'changed', run: ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e'] },
@@ -44,13 +45,14 @@ export async function main([name = 'start', ...rest]) {
     return
   }
   // A line about what is installed would stand in the way of a command's own output, which may be read by a program.
-  const progress = new Progress(name === 'cli' ? process.stderr : process.stdout)
+  const quiet = name === 'cli' || name === 'node'
+  const progress = new Progress(quiet ? process.stderr : process.stdout)
   try {
     const node = await prepare(command, name === 'build' ? rest : [], progress)
     if (command.run) {
       const args = [...command.run, ...rest]
       process.exitCode = await takeOver(node, args, {
-        cwd: name === 'cli' ? process.cwd() : root,
+        cwd: quiet ? process.cwd() : root,
         root,
         service: command.service,
       })
@@ -98,7 +100,7 @@ async function prepare({ packages, build }, only, progress) {
   }
   const node = choice === 'brought' ? broughtNode(root) : process.execPath
   if (build === 'command-line') await buildCommandLine(node, progress)
-  else if (build === 'always' || !isBuilt(root)) {
+  else if (build === 'always' || (build !== 'nothing' && !isBuilt(root))) {
     await progress.step('built', 'building', () =>
       runBuild(node, only).catch((error) => {
         if (build !== 'startable' || error.code !== ONLY_WORKERS_FAILED) throw error

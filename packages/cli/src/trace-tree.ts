@@ -78,7 +78,8 @@ function modelFacts(span: TraceSpan): string {
     .join('  ')
 }
 
-function attributesOf(span: TraceSpan): Map<string, unknown> {
+/** In whichever of the two forms they come. */
+export function attributesOf(span: TraceSpan): Map<string, unknown> {
   const { attributes = [] } = span
   return new Map(Array.isArray(attributes) ? attributes : Object.entries(attributes))
 }

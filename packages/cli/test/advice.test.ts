@@ -34,8 +34,9 @@ const lines = globSync(PLACES, { cwd: ROOT, exclude: (name) => name === 'node_mo
   .filter((file) => !APART.test(file))
   .flatMap(linesOf)
 
-/** The README's tour, which begins with a shell function of this name. */
+/** The README's tour and the guide to workers, which begin with a shell function of this name. */
 function isTour({ file, line }: Place): boolean {
+  if (file === 'docs/writing-workers.md') return true
   if (file !== 'README.md') return false
   const before = readFileSync(join(ROOT, file), 'utf8').split('\n').slice(0, line)
   return before.findLast((text) => text.startsWith('## ')) === '## The first ten minutes'

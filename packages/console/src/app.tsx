@@ -9,6 +9,7 @@ import { Header } from './header.tsx'
 import { useModels } from './models/models.ts'
 import { ModelsView } from './models/models-view.tsx'
 import { RunsView } from './runs/runs-view.tsx'
+import { SchedulesView } from './schedules/schedules-view.tsx'
 import { ProblemNote } from './shared/problem-note.tsx'
 import { useRoute } from './shared/route.ts'
 import { SessionContext, useNewSession, useSession } from './shared/session.ts'
@@ -46,6 +47,7 @@ function Page() {
       <Header view={route.view} models={models} waiting={pendingOf(approvals.value).length} />
       {route.view === 'chat' && <ChatView conversation={conversation} models={models} />}
       {route.view === 'runs' && <RunsView {...(route.runId ? { runId: route.runId } : {})} />}
+      {route.view === 'schedules' && <SchedulesView {...(route.traceId ? { traceId: route.traceId } : {})} />}
       {route.view === 'approvals' && <ApprovalsView approvals={approvals} />}
       {route.view === 'budgets' && <BudgetsView />}
       {route.view === 'functions' && (

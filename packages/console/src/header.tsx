@@ -5,6 +5,7 @@ import { useSession } from './shared/session.ts'
 const VIEWS = [
   ['chat', 'Chat'],
   ['runs', 'Runs'],
+  ['schedules', 'Schedules'],
   ['approvals', 'Approvals'],
   ['budgets', 'Budgets'],
   ['functions', 'Functions'],

@@ -73,7 +73,10 @@ export interface HandlerContext extends Caller {
   createChannel(bufferSize?: number): Promise<Channel>
   /** For work that goes on after the answer; must be asked for before the handler answers. */
   detach(options: { deadlineMs: number }): Caller
-  /** The same caller in another realm; only for workers whose manifest declares `entersRealms`. */
+  /**
+   * The same caller in another realm, `default` for the default one. For what a worker does on its own behalf (a cron
+   * trigger fires in the realm `system`), and only where its manifest says `enters_realms: true`; else `forbidden`.
+   */
   inRealm(realm: string): Caller
 }
 

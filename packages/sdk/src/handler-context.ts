@@ -185,7 +185,8 @@ export class ServedContext implements HandlerContext {
   inRealm(realm: string): Caller {
     return new ScopedCaller(this.parts.client, this.log, (functionId) => {
       this.assertOpen(functionId)
-      return { realm, remainingMs: this.inbound.remainingMs() }
+      const traceparent = formatTraceparent(this.innermostSpan() ?? this.traceparent)
+      return { realm, traceparent, remainingMs: this.inbound.remainingMs() }
     })
   }
 

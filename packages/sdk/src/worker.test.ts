@@ -250,12 +250,17 @@ it('lets work go on after the answer only where the handler asked for it before'
 })
 
 it('enters a realm without a parent', async () => {
-  const { peer } = await invoke(async (_input, ctx) => {
-    await ctx.inRealm('realm-2').state.get('scope', 'key')
-    return { text: '' }
-  })
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+  const { peer } = await invoke(
+    async (_input, ctx) => {
+      await ctx.inRealm('realm-2').state.get('scope', 'key')
+      return { text: '' }
+    },
+    { traceparent },
+  )
   const frame = await peer.frame('invokefunction', { function_id: 'state::get' })
-  expect(frame).toMatchObject({ realm: 'realm-2', data: { scope: 'scope', key: 'key' } })
+  // What it does there is seen in the trace of the call that it serves.
+  expect(frame).toMatchObject({ realm: 'realm-2', traceparent, data: { scope: 'scope', key: 'key' } })
   expect(frame).not.toHaveProperty('parent')
 })
 

@@ -14,7 +14,7 @@ export interface WorkerSelf extends Caller {
   readonly config: unknown
   /** The installation's data folder; a worker's own files are under `index/<worker>/` in it. */
   readonly dataDir: string
-  /** The same caller in another realm; only for workers whose manifest declares `enters_realms`. */
+  /** The same caller in another realm, `default` for the default one; only where the manifest says `enters_realms: true`. */
   inRealm(realm: string): Caller
 }
 

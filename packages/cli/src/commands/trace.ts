@@ -2,7 +2,7 @@ import { visibleLine } from '@agentos/protocol'
 import type { Command } from 'commander'
 import { paint, print, printJson, table } from '../output.ts'
 import { Refusal } from '../refusal.ts'
-import { drawTrace, durationMs, type TraceSpan } from '../trace-tree.ts'
+import { attributesOf, drawTrace, durationMs, type TraceSpan } from '../trace-tree.ts'
 import { connect, type GlobalOptions } from './connect.ts'
 
 export function addTrace(program: Command): void {
@@ -46,4 +46,6 @@ const row = (span: TraceSpan): string[] => [
   `${durationMs(span).toFixed(1)} ms`,
   span.status === 'error' ? paint('red', 'error') : span.status,
   visibleLine(span.name),
+  // `cron`, where nobody called.
+  visibleLine(String(attributesOf(span).get('trigger') ?? '')),
 ]

@@ -152,6 +152,27 @@ describe('a realm', () => {
     caller.call('traveller::f')
     expect(refused(traveller, { parent: traveller.served[0]!.invocation_id })).toBe('forbidden')
   })
+
+  it('is entered on the worker’s own behalf, in the trace of the call that it serves', () => {
+    const { worker, guest } = system()
+    const traveller = worker('traveller')
+    traveller.register('traveller::f')
+    guest().call('traveller::f')
+    const traceparent = traveller.served[0]!.traceparent!
+    traveller.call('traveller::f', { realm: 'realm-x', traceparent })
+    expect(traveller.served[1]).toMatchObject({
+      traceparent: expect.stringContaining(traceparent.slice(3, 35)),
+      context: { realm: 'realm-x', principal: { kind: 'system', id: 'traveller' } },
+    })
+  })
+
+  it('is the default one where it is named so', () => {
+    const { worker } = system()
+    const traveller = worker('traveller')
+    traveller.register('traveller::f')
+    traveller.call('traveller::f', { realm: 'default' })
+    expect(traveller.served[0]!.context).toMatchObject({ realm: 'realm-default' })
+  })
 })
 
 describe('a trigger', () => {

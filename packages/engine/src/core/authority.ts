@@ -2,7 +2,7 @@ import type { Access, InvokeHead, Principal } from '@agentos/protocol'
 import { EngineError } from '@agentos/protocol'
 import type { Catalogue, OwnedKind } from './catalogue.ts'
 import type { Connection } from './connection.ts'
-import { type CallContext, DEFAULT_REALM, SYSTEM_REALM } from './context.ts'
+import { type CallContext, DEFAULT_REALM, realmNamed, SYSTEM_REALM } from './context.ts'
 import { agentOf } from './gate.ts'
 import type { CallerIdentity, TriggerBinding, TriggerOptions } from './module.ts'
 import type { Ports } from './ports.ts'
@@ -58,9 +58,10 @@ export class Authority {
     if (frame.session) context.session = frame.session
     if (frame.run) context.run = frame.run
     if (frame.idempotency_key) context.idempotencyKey = frame.idempotency_key
-    if (frame.realm !== undefined && frame.realm !== context.realm) {
+    const named = frame.realm === undefined ? context.realm : realmNamed(frame.realm)
+    if (named !== context.realm) {
       this.assertMayEnter(connection, context)
-      context.realm = frame.realm
+      context.realm = named
     }
     return context
   }
@@ -73,8 +74,9 @@ export class Authority {
       }
       return parent
     }
-    // A client that names no parent, but traces: the narrowest of the calls of that trace that it is serving.
-    if (traceId !== undefined && connection.serving.size > 0) {
+    // A client that names no parent, but traces: the narrowest of the calls of that trace that it is serving. Who names a
+    // realm acts on its own behalf, and says with the trace only where that is to be seen.
+    if (traceId !== undefined && frame.realm === undefined && connection.serving.size > 0) {
       let narrowest: CallContext | undefined
       for (const call of connection.serving.values()) {
         if (call.context.traceId !== traceId) continue

@@ -4,6 +4,14 @@ export const DEFAULT_REALM = 'realm-default'
 /** Data that belongs to the installation, not to a tenant. */
 export const SYSTEM_REALM = 'system'
 
+/** Name under which callers may mean the default realm. */
+const DEFAULT_NAME = 'default'
+
+/** The id of the realm that a caller named. */
+export function realmNamed(name: string): string {
+  return name === DEFAULT_NAME ? DEFAULT_REALM : name
+}
+
 /** What every call carries; stamped by the engine, never taken from a worker's word. */
 export interface CallContext {
   realm: string
@@ -30,4 +38,12 @@ export interface CallContext {
   approval?: string
   effects?: Effects
   labels?: readonly string[]
+}
+
+/**
+ * Realms whose traces and runs a call is shown: its own. The owner at home, in the default realm, is shown what the
+ * schedules of workers do as well: that happens in no tenant's realm.
+ */
+export function realmsShown({ realm, principal }: CallContext): readonly string[] {
+  return principal.kind === 'owner' && realm === DEFAULT_REALM ? [realm, SYSTEM_REALM] : [realm]
 }

@@ -1,6 +1,6 @@
 import type { Principal } from '@agentos/protocol'
 import type { Grant } from '../core/connection.ts'
-import { DEFAULT_REALM } from '../core/context.ts'
+import { DEFAULT_REALM, realmNamed } from '../core/context.ts'
 import type { Quota } from './quota.ts'
 import { type Sessions, sessionToken } from './session.ts'
 import { bearer, GUEST } from './tokens.ts'
@@ -127,7 +127,7 @@ export function enterRealm<G extends Pick<Grant, 'principal' | 'realm'>>(
   if (grant.principal.kind !== 'owner') {
     return { ok: false, code: 'forbidden', message: 'Only the owner names a realm with X-AgentOS-Realm' }
   }
-  const realm = named === 'default' ? DEFAULT_REALM : named
+  const realm = realmNamed(named)
   if (!REALM_NAME.test(realm)) {
     return { ok: false, code: 'invalid_input', message: 'X-AgentOS-Realm is not the id of a realm' }
   }

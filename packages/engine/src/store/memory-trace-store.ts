@@ -2,6 +2,7 @@ import type { ErrorBody } from '@agentos/protocol'
 import type { Clock } from '../core/ports.ts'
 import {
   DEFAULT_TRACE_BOUNDS,
+  isFiring,
   isInternal,
   isRoot,
   type Span,
@@ -78,7 +79,7 @@ export class MemoryTraceStore implements TraceStore {
 function matches(span: Span, query: TraceQuery): boolean {
   const duration = span.endMs - span.startMs
   return (
-    span.realm === query.realm &&
+    (span.realm === query.realm || (span.realm === query.firingsOf && isFiring(span))) &&
     (!query.traceIds || query.traceIds.includes(span.traceId)) &&
     (!query.rootsOnly || isRoot(span)) &&
     (query.includeInternal || !isInternal(span)) &&

@@ -27,6 +27,9 @@ const SCHEMA = `
 const ATTRIBUTE = `EXISTS (SELECT 1 FROM json_each(spans.body, '$.attributes') AS attribute WHERE attribute.key = ? AND
   CASE attribute.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(attribute.value AS TEXT) END = ?)`
 
+/** As `isFiring` has it. */
+const FIRING = `root = 1 AND body ->> '$.kind' = 'trigger'`
+
 const SORT = { start_time: 'start_ms', duration: 'duration_ms', name: 'name' }
 
 /** The traces' file, as the store's thread holds it. It is not synced: a crash may cost the last spans. */
@@ -159,7 +162,11 @@ export class TraceDatabase {
 }
 
 function where(query: TraceQuery): { sql: string; values: SQLInputValue[] } {
-  const parts: [sql: string, ...values: SQLInputValue[]][] = [['realm = ?', query.realm]]
+  const parts: [sql: string, ...values: SQLInputValue[]][] = [
+    query.firingsOf === undefined
+      ? ['realm = ?', query.realm]
+      : [`(realm = ? OR (realm = ? AND ${FIRING}))`, query.realm, query.firingsOf],
+  ]
   if (query.rootsOnly) parts.push(['root = 1'])
   if (!query.includeInternal) parts.push(['internal = 0'])
   if (query.traceIds) parts.push([`trace_id IN (${query.traceIds.map(() => '?').join()})`, ...query.traceIds])

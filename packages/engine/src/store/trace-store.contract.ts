@@ -103,6 +103,19 @@ export function traceStoreContract(
       expect(await names(store, { attributes: [['tier', 'tin']] })).toEqual([])
     })
 
+    it('lists what triggers began in another realm beside the own, and nothing else of that realm', async () => {
+      store.append([
+        span({ name: 'own' }),
+        span({ name: 'fired', realm: 'system', kind: 'trigger' }),
+        span({ name: 'below it', realm: 'system', parentSpanId: '1'.repeat(16) }),
+        span({ name: 'housekeeping', realm: 'system' }),
+        span({ name: 'fired elsewhere', realm: 'realm-b', kind: 'trigger' }),
+      ])
+      expect(await names(store, { firingsOf: 'system' })).toEqual(['own', 'fired'])
+      expect((await list(store, { firingsOf: 'system', limit: 1 })).total).toBe(2)
+      expect(await names(store)).toEqual(['own'])
+    })
+
     it('sorts and pages, and tells how many there are', async () => {
       store.append([
         span({ name: 'b', startMs: 1, endMs: 30 }),

@@ -6,6 +6,8 @@ export type { Span }
 /** Which spans of one realm to show. Times are epoch milliseconds. */
 export interface TraceQuery {
   realm: string
+  /** Realm of which the entrances that a trigger made are shown too, and nothing else. */
+  firingsOf?: string
   traceIds?: string[]
   /** Only spans at which a trace enters the system. */
   rootsOnly: boolean
@@ -60,6 +62,11 @@ export interface TraceStore {
 /** Where a trace enters: nothing above it, or only what lies outside of this system. */
 export function isRoot(span: Span): boolean {
   return span.parentSpanId === undefined || span.kind === 'http'
+}
+
+/** Where a trigger began a trace: a schedule, since an event goes on with the trace of its cause. */
+export function isFiring(span: Span): boolean {
+  return span.kind === 'trigger' && span.parentSpanId === undefined
 }
 
 /** Spans of the engine's own functions, which lists leave out unless asked. */

@@ -1,6 +1,8 @@
-import { EngineError, type HttpBinding } from '@agentos/protocol'
+import { EngineError, type ErrorBody, type HttpBinding } from '@agentos/protocol'
+import { realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, BuiltinFunction, ModuleHost } from '../../core/module.ts'
 import type { StoreWrite } from '../../core/ports.ts'
+import { inTurn } from '../firing.ts'
 import type { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, integer, object, oneOf, STRING } from '../json-schema.ts'
 import { KeyRecords } from '../keys/key-records.ts'
@@ -51,7 +53,7 @@ export class RunDesk {
     this.add(
       {
         id: 'engine::runs::list',
-        summary: 'Durable runs of this realm, the newest first',
+        summary: 'Durable runs of this realm, the newest first; to the owner also those that schedules began',
         ...READ,
         http: route('GET', '/v1/runs'),
         request_format: object({
@@ -190,8 +192,10 @@ export class RunDesk {
   /** The state of a run that the caller may see. Throws `not_found`. */
   headOf(input: Input, call: BuiltinCall): RunHead {
     const id = input.string('runId')
-    const head = this.runs.head(call.context.realm, id)
-    if (head && maySee(head, call)) return head
+    for (const realm of realmsShown(call.context)) {
+      const head = this.runs.head(realm, id)
+      if (head && maySee(head, call)) return head
+    }
     throw new EngineError('not_found', `There is no run ${id} in this realm; engine::runs::list names them`)
   }
 
@@ -225,7 +229,8 @@ export class RunDesk {
     const waitMs = input.optionalInteger('waitMs', { min: 0, max: MOST_WAIT_MS }) ?? 0
     const answer = (): void => {
       if (isOpen(head.status) || this.runs.get(head.id)) return call.reply(standing(head))
-      this.runs.outcome(head, (end) => {
+      this.runs.outcome(head, (end, error) => {
+        if (error) return call.fail(error.code, error.message, error.details)
         call.reply({
           runId: head.id,
           status: head.status,
@@ -261,7 +266,8 @@ export class RunDesk {
     const { functionId, context } = call
     const { id, realm } = this.headOf(input, call)
     const work = { functionId, context, input: call.input, partition: runPartition(realm, id) }
-    const answer = (): void => call.reply({ runId: id, status: this.runs.head(realm, id)?.status })
+    const answer = (): void =>
+      guarded(this.host, call, () => call.reply({ runId: id, status: this.runs.head(realm, id)?.status }))
     this.keys.once(work, {
       first: () => write(this.openRun(input, call), this.keys.recordOf(work, undefined), answer),
       again: answer,
@@ -309,7 +315,6 @@ export class RunDesk {
     const status = input.optionalOneOf('status', STATUSES)
     const fn = input.optionalString('function')
     const session = input.optionalString('session')
-    const { realm } = call.context
     const fits = (head: RunHead): boolean =>
       (status === undefined || head.status === status) &&
       (fn === undefined || head.function === fn) &&
@@ -318,12 +323,11 @@ export class RunDesk {
     const found: object[] = []
     let scanned = 0
     const page = (after: string | undefined): void => {
-      const options = { limit: SCAN, ...(after === undefined ? {} : { after }) }
-      this.host.ports.store.range(listPartition(realm), options, (records, error) =>
+      this.newest(realmsShown(call.context), after, (records, error) =>
         guarded(this.host, call, () => {
           if (error) return call.fail(error.code, error.message, error.details)
-          for (const { key, value } of records) {
-            const head = this.runs.head(realm, (value as { id: string }).id)
+          for (const { realm, key, id } of records) {
+            const head = this.runs.head(realm, id)
             if (head && fits(head)) found.push(runView(head))
             scanned += 1
             if (found.length === limit || scanned === MOST_SCANNED) return call.reply({ runs: found, next: key })
@@ -334,6 +338,27 @@ export class RunDesk {
       )
     }
     page(input.optionalString('after'))
+  }
+
+  /** The next `SCAN` runs of these realms behind `after`, the newest first. */
+  private newest(
+    realms: readonly string[],
+    after: string | undefined,
+    done: (records: { realm: string; key: string; id: string }[], error?: ErrorBody) => void,
+  ): void {
+    const found: { realm: string; key: string; id: string }[] = []
+    const options = { limit: SCAN, ...(after === undefined ? {} : { after }) }
+    let failure: ErrorBody | undefined
+    inTurn(
+      realms,
+      (realm, next) =>
+        this.host.ports.store.range(listPartition(realm), options, (records, error) => {
+          failure ??= error
+          for (const { key, value } of records) found.push({ realm, key, id: (value as { id: string }).id })
+          next()
+        }),
+      () => done(found.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, SCAN), failure),
+    )
   }
 }
 

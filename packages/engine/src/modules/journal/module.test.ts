@@ -117,14 +117,12 @@ describe('a run', () => {
     expect(world.calls('tool::send')).toBe(0)
   })
 
-  it('ends as run_crashed after five processes died without a step', async () => {
+  it('ends as run_crashed after five processes gave it back without a step', async () => {
     const call = world.begin()
     const { runId } = world
     for (let attempt = 1; attempt <= 5; attempt++) {
       expect(world.given(world.flow).context!.attempt).toBe(attempt)
-      world.flow.close()
-      world.flow = world.flowProcess()
-      world.settle()
+      world.fail('shutting_down')
     }
     expect(world.caller.code(call)).toBe('run_crashed')
     expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'failed', attempts: 5 })
@@ -660,6 +658,31 @@ describe('engine::runs', () => {
     expect(first.ids).toEqual(ids.slice(0, 2))
     expect((await list({ limit: 10, after: first.next })).ids).toEqual(ids.slice(2))
     await expect(list({ status: 'lost' })).rejects.toMatchObject({ code: 'deserialization_error' })
+  })
+
+  it('shows the owner at home the runs that schedules of workers began, and has them decided there', async () => {
+    const ids: string[] = []
+    for (const realm of ['realm-default', 'system', 'realm-default', 'system']) {
+      world.time.advance(10)
+      world.caller.call('flow::run', { data: {}, realm })
+      world.settle()
+      ids.unshift(world.runId)
+    }
+    const list = (filter: object = {}) =>
+      world.query<{ runs: { id: string }[]; next?: string }>('engine::runs::list', filter)
+    expect((await list()).runs.map(({ id }) => id)).toEqual(ids)
+    const first = await list({ limit: 3 })
+    expect(first.runs.map(({ id }) => id)).toEqual(ids.slice(0, 3))
+    expect((await list({ limit: 3, after: first.next })).runs.map(({ id }) => id)).toEqual(ids.slice(3))
+    const [runId] = ids
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'running' })
+    const guest = world.guest()
+    expect(await world.query('engine::runs::list', {}, guest)).toEqual({ runs: [] })
+    await expect(world.query('engine::runs::get', { runId }, guest)).rejects.toMatchObject({ code: 'not_found' })
+    const elsewhere = world.caller.call('engine::runs::get', { data: { runId }, realm: 'realm-other' })
+    world.settle()
+    expect(world.caller.code(elsewhere)).toBe('not_found')
+    expect(await world.query('engine::runs::cancel', { runId })).toMatchObject({ status: 'cancelled' })
   })
 
   it('knows no run of another realm, and shows guests only their own', async () => {

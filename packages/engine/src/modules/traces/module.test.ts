@@ -111,6 +111,28 @@ describe('traces', () => {
     expect(listed({ include_internal: true }).map((found) => found.name)).toContain('engine::traces::list')
   })
 
+  it('tell the owner at home, and nobody else, what the schedules of workers do in the realm of the system', () => {
+    const system = { realm: 'system', attributes: { function_id: 'notes::tidy' } }
+    recorded({
+      ...system,
+      name: 'notes::tidy',
+      spanId: '1'.repeat(16),
+      kind: 'trigger',
+      attributes: { trigger: 'cron' },
+    })
+    recorded({ ...system, name: 'state::get', spanId: '2'.repeat(16), parentSpanId: '1'.repeat(16) })
+    recorded({ ...system, name: 'at start', spanId: '3'.repeat(16), traceId: 'cd'.repeat(16) })
+    expect(listed({}, OWNER).map(({ name }) => name)).toEqual(['notes::tidy'])
+    expect(listed({ trigger: 'cron' }, OWNER)).toHaveLength(1)
+    expect(listed({ trigger: 'subscribe' }, OWNER)).toEqual([])
+    expect(roots(TRACE, OWNER)).toMatchObject([{ name: 'notes::tidy', children: [{ name: 'state::get' }] }])
+    host.start('engine::traces::watch', { stream: REF, trace_id: TRACE }, OWNER)
+    expect(writer.frames.map(({ span }) => span?.name)).toEqual(['notes::tidy', 'state::get'])
+    for (const as of [{ kind: 'guest' }, { kind: 'agent' }, { ...OWNER, realm: 'realm-b' }]) {
+      expect([listed({}, as), roots(TRACE, as)]).toEqual([[], []])
+    }
+  })
+
   it('are drawn as a tree; what has no known parent is a root, even in a circle', () => {
     const ids = ['1', '2', '3', '4', '5', '6'].map((digit) => digit.repeat(16))
     recorded({ name: 'late child', spanId: ids[2]!, parentSpanId: ids[1]! })

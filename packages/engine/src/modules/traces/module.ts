@@ -1,4 +1,5 @@
 import { type HttpBinding, KnownSecrets } from '@agentos/protocol'
+import { type CallContext, realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, EngineModule, ModuleHost } from '../../core/module.ts'
 import type { TraceQuery, TraceStore } from '../../store/trace-store.ts'
 import type { Input } from '../input.ts'
@@ -59,7 +60,7 @@ const SPAN = object({ trace_id: STRING, span_id: STRING, name: STRING })
 const MAX_LISTED = 1_000
 const MAX_TREE = 10_000
 
-/** Traces, logs and call metrics; each caller sees those of its realm. */
+/** Traces, logs and call metrics; each caller sees those of its realm, the owner what schedules of workers began too. */
 export function createTracesModule(options: TracesModuleOptions): TracesModule {
   const settings = { ...DEFAULT_TRACE_SETTINGS, ...options.settings }
   const metrics = new CallMetrics()
@@ -114,7 +115,8 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
     host,
     {
       id: 'engine::traces::list',
-      summary: 'Traces of this realm by the span at which each enters, or all spans',
+      summary:
+        'Traces of this realm by the span at which each enters, or all spans; to the owner also what schedules began',
       effects: 'read',
       idempotent: true,
       http: get('/v1/traces'),
@@ -133,13 +135,14 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
         'sort_by?': oneOf('start_time', 'duration', 'name'),
         'sort_order?': oneOf('asc', 'desc'),
         'attributes?': arrayOf(arrayOf(STRING)),
+        'trigger?': STRING,
         'include_internal?': BOOLEAN,
         'search_all_spans?': BOOLEAN,
       }),
       response_format: object({ spans: arrayOf(SPAN), total: integer(0), offset: integer(0), limit: integer(1) }),
     },
     (input, call) => {
-      const query = queryOf(input, call.context.realm)
+      const query = queryOf(input, call.context)
       recorder.list(query, ({ spans, total }, error) => {
         if (error) return call.fail(error.code, error.message, error.details)
         call.reply({ spans: spans.map(spanJson), total, offset: query.offset, limit: query.limit })
@@ -160,7 +163,8 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
     (input, call) =>
       recorder.byTrace(input.string('trace_id').toLowerCase(), (spans) =>
         guarded(host, call, () => {
-          const visible = spans.filter((span) => span.realm === call.context.realm)
+          const realms = realmsShown(call.context)
+          const visible = spans.filter((span) => realms.includes(span.realm))
           call.reply({ roots: spanTree(visible.slice(0, MAX_TREE)) })
         }),
       ),
@@ -282,7 +286,8 @@ function serveHealth(
   )
 }
 
-function queryOf(input: Input, realm: string): TraceQuery {
+function queryOf(input: Input, context: CallContext): TraceQuery {
+  const [realm, firingsOf] = realmsShown(context) as [string, string?]
   const traceId = input.optionalString('trace_id')
   const traceIds = input.optionalList('trace_ids')?.map(String) ?? (traceId === undefined ? undefined : [traceId])
   const given = {
@@ -294,10 +299,11 @@ function queryOf(input: Input, realm: string): TraceQuery {
     maxDurationMs: input.optionalNumber('max_duration_ms'),
     startMs: input.optionalNumber('start_time'),
     endMs: input.optionalNumber('end_time'),
-    attributes: pairs(input),
+    attributes: attributesOf(input),
   }
   return {
     realm,
+    ...(firingsOf === undefined ? {} : { firingsOf }),
     rootsOnly: !(input.optionalBoolean('search_all_spans') ?? false),
     includeInternal: input.optionalBoolean('include_internal') ?? false,
     sortBy: input.optionalOneOf('sort_by', ['start_time', 'duration', 'name']) ?? 'start_time',
@@ -306,6 +312,11 @@ function queryOf(input: Input, realm: string): TraceQuery {
     limit: input.optionalInteger('limit', { min: 1, max: MAX_LISTED }) ?? 100,
     ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<TraceQuery>),
   }
+}
+
+function attributesOf(input: Input): [string, string][] {
+  const trigger = input.optionalString('trigger')
+  return [...(pairs(input) ?? []), ...(trigger === undefined ? [] : [['trigger', trigger] as [string, string]])]
 }
 
 function pairs(input: Input): [string, string][] | undefined {

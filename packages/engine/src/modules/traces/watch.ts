@@ -1,6 +1,7 @@
+import { realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, ChannelRef, ModuleHost, Span } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
-import { isInternal } from '../../store/trace-store.ts'
+import { isFiring, isInternal } from '../../store/trace-store.ts'
 import type { Input } from '../input.ts'
 import type { Recorder } from './recorder.ts'
 import { spanJson } from './span-json.ts'
@@ -38,11 +39,14 @@ export function watch(
     throw overloaded(`${MAX_WATCHERS} readers follow the traces already`)
   }
   const writer = openWriter(ref)
+  const [realm, ...beside] = realmsShown(call.context)
+  const isShown = (span: Span): boolean =>
+    span.realm === realm || (beside.includes(span.realm) && (traceId !== undefined || isFiring(span)))
   const sent = new Set<string>()
   let blocked = false
   let dropped = 0
   const send = (span: Span): void => {
-    if (span.realm !== call.context.realm || (!includeInternal && isInternal(span))) return
+    if (!isShown(span) || (!includeInternal && isInternal(span))) return
     if (writer.aborted) return finish()
     if (blocked) {
       dropped += 1
