@@ -1,5 +1,13 @@
 import type { complete } from '@agentos/contracts/llm-router'
-import type { FilePart, ImagePart, Message, Part, TextPart, ToolCall } from '@agentos/contracts/message'
+import {
+  argumentsTextOf,
+  type FilePart,
+  type ImagePart,
+  type Message,
+  type Part,
+  type TextPart,
+  type ToolCall,
+} from '@agentos/contracts/message'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
 import { AgentError, type InputOf } from '@agentos/sdk'
 import { unsupported } from './openai-fields.ts'
@@ -112,8 +120,9 @@ function argumentsOf(json: string): Pick<ToolCall, 'arguments' | 'argumentsText'
   try {
     const value: unknown = JSON.parse(json || '{}')
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      const isAsPrinted = json.trim() === '' || json === JSON.stringify(value)
-      return { arguments: value as Record<string, unknown>, ...(isAsPrinted ? {} : { argumentsText: json }) }
+      const args = value as Record<string, unknown>
+      const written = argumentsTextOf(json, args)
+      return { arguments: args, ...(written === undefined ? {} : { argumentsText: written }) }
     }
   } catch {
     // Kept as text below.
