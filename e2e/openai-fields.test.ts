@@ -93,6 +93,9 @@ const FIELDS: { [F in Field]-?: [value: Params[F], outcome: Outcome][] } = {
   web_search_options: [[{ search_context_size: 'low' }, 'refused']],
 }
 
+const showing = (url: string) => ({ role: 'user', content: [{ type: 'image_url', image_url: { url } }] })
+
+
 let openai: Simulator
 let anthropic: Simulator
 let system: System
@@ -174,6 +177,24 @@ describe('a field of the official client', () => {
       expect(body).toBeUndefined()
     },
   )
+
+  it.each([
+    ['the client’s own, not ours of the same sound', { reasoning: { effort: 'low' } }, 'reasoning'],
+    ['the client’s own, not ours of the same sound', { toolChoice: 'auto' }, 'toolChoice'],
+    [
+      'a tool that is not there',
+      { tools: [look], tool_choice: { type: 'function', function: { name: 'zzz' } } },
+      'tool_choice',
+    ],
+    ['two tools of one name', { tools: [look, look] }, 'tools'],
+    ['a stop of no letter', { stop: [''] }, 'stop.0'],
+    ['an image by plain http', { messages: [showing('http://example.com/a.png')] }, 'messages.0'],
+  ])('is named as the client wrote it: %s', async (_what, more, param) => {
+    const { reply, body } = await ask(more)
+    expect(reply).toMatchObject({ status: 400, param })
+    expect((reply as Error).message).toMatch(new RegExp(`^400 ${param}: .{15,}`))
+    expect(body).toBeUndefined()
+  })
 
   it('parallel_tool_calls leaves beside tools, and allowed_tools leaves those that are allowed', async () => {
     const other: OpenAI.ChatCompletionTool = { type: 'function', function: { name: 'other' } }

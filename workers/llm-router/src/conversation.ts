@@ -57,7 +57,10 @@ export function conversationOf(input: CompletionInput): Conversation {
   if (last?.role === 'user' && turns.at(-1)?.role === 'assistant') {
     addTurn(turns, 'user', [{ type: 'text', text: NOTHING_SAID }])
   }
-  if (turns.length === 0) throw new AgentError('invalid_input', 'messages holds nothing for the model to answer')
+  if (turns.length === 0)
+    throw new AgentError('invalid_input', 'messages: they hold nothing for the model to answer', {
+      details: { param: 'messages' },
+    })
   if (pairs.waiting.length > 0) throw unanswered(input.messages.length - 1, pairs)
   return { system: system.filter((text) => text.trim() !== '').join('\n\n'), turns }
 }
@@ -96,5 +99,6 @@ function checkImage(index: number, { data, url }: { data?: string | undefined; u
 }
 
 function invalid(index: number, message: string): AgentError {
-  return new AgentError('invalid_input', `messages[${index}]: ${message}`, { details: { path: ['messages', index] } })
+  const param = `messages.${index}`
+  return new AgentError('invalid_input', `${param}: ${message}`, { details: { param } })
 }

@@ -86,13 +86,14 @@ export function translate(
 ): Translation {
   const conversation = conversationOf(input)
   const offered = (input.tools ?? []).map((tool) => tool.id)
-  if (new Set(offered).size < offered.length) throw new AgentError('invalid_input', 'tools: two have the same id')
+  const twice = offered.find((id, index) => offered.indexOf(id) !== index)
+  if (twice !== undefined) throw invalid('tools', `two of them are called ${twice}`)
   const { toolChoice } = input
   if (toolChoice === 'required' && offered.length === 0) {
     throw cannotSay('toolChoice', 'no call can be forced without tools; send tools, or leave it out')
   }
   if (typeof toolChoice === 'object' && !offered.includes(toolChoice.id)) {
-    throw new AgentError('invalid_input', `toolChoice: ${toolChoice.id} is not among the tools`)
+    throw invalid('toolChoice', `${toolChoice.id} is not among the tools`)
   }
   const calls = conversation.turns.flatMap(({ parts }) => parts.filter((part) => part.type === 'toolCall'))
   const names = new ToolNames(
@@ -148,6 +149,10 @@ export function imageUrl({ url, mediaType, data }: ImagePart): string {
 /** A field that a provider has no words for. It is refused by its name and the reason, never left out in silence. */
 export function cannotSay(field: string, reason: string): AgentError {
   return new AgentError('unsupported_feature', `${field}: ${reason}`, { details: { param: field } })
+}
+
+function invalid(field: string, reason: string): AgentError {
+  return new AgentError('invalid_input', `${field}: ${reason}`, { details: { param: field } })
 }
 
 /** The value that says the same as no value at all, where a field has one. */
