@@ -94,6 +94,8 @@ export const Message = () =>
   z.strictObject({
     role: z.enum(['system', 'user', 'assistant', 'tool']),
     content: z.union([z.string(), z.array(Part())]),
+    /** Who speaks, where several are the user or the assistant; only OpenAI's chat format has it, others refuse it. */
+    name: z.string().min(1).optional(),
   })
 
 export type Part = z.output<ReturnType<typeof Part>>

@@ -10,7 +10,7 @@ import {
 } from '@agentos/contracts/message'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
 import { AgentError, type InputOf } from '@agentos/sdk'
-import { unsupported } from './openai-fields.ts'
+import { unsupported } from './unsupported.ts'
 
 type CompleteInput = InputOf<typeof complete>
 type OpenAiMessage = CompletionRequest['messages'][number]
@@ -79,6 +79,7 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
       return {
         role: 'user',
         content: typeof message.content === 'string' ? message.content : message.content.map(partOf),
+        ...nameOf(message),
       }
     case 'assistant': {
       // A refusal is what the assistant said.
@@ -91,8 +92,14 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
           ...argumentsOf(call.function.arguments),
         }),
       )
-      if (calls.length === 0) return { role: 'assistant', content: text }
-      return { role: 'assistant', content: [...(text ? [{ type: 'text' as const, text }] : []), ...calls] }
+      const thought = message.reasoning_content ?? ''
+      if (calls.length === 0 && thought === '') return { role: 'assistant', content: text, ...nameOf(message) }
+      const parts: Part[] = [
+        ...(thought ? [{ type: 'reasoning' as const, text: thought }] : []),
+        ...(text ? [{ type: 'text' as const, text }] : []),
+        ...calls,
+      ]
+      return { role: 'assistant', content: parts, ...nameOf(message) }
     }
     case 'tool': {
       const { content, tool_call_id: callId } = message
@@ -106,7 +113,12 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
   }
 }
 
-function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
+function nameOf({ name }: OpenAiMessage): { name?: string } {
+  return name ? { name } : {}
+}
+
+/** Names of the functions that were called, by the ids of the calls. */
+export function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
   const names = new Map<string, string>()
   for (const message of messages) {
     if (message.role !== 'assistant') continue

@@ -174,12 +174,15 @@ export function said<F extends keyof CompletionInput>(
   return idle || input[field] === SAYS_NOTHING[field] ? undefined : input[field]
 }
 
-/** Refuses the fields of this request for which `api` has no words. */
+/** Refuses the fields of this request for which `api` has no words, and speakers' names, which OpenAI's chat format alone has. */
 export function refuse(translation: Translation, api: string, fields: readonly (keyof CompletionInput)[]): void {
   for (const field of fields) {
     if (said(translation, field) === undefined) continue
     throw cannotSay(field, `${api} has no such field; leave it out, or ask a model of a provider that has it`)
   }
+  const named = translation.input.messages.findIndex(({ name }) => name !== undefined)
+  if (named < 0) return
+  throw cannotSay(`messages.${named}.name`, `${api} does not say who speaks; leave it out, and say it in the text`)
 }
 
 /** Temperature and the like, where the model takes them. */
