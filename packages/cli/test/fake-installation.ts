@@ -99,7 +99,7 @@ export class FakeInstallation {
       'up.ts',
       `import { printError } from ${JSON.stringify(source('output.ts'))}
 import { up } from ${JSON.stringify(source('supervisor/up.ts'))}
-try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryHeldMs: 1_000 }) } catch (error) { printError(error, false); process.exitCode = 1 }
+try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryHeldMs: Number(process.env.RETRY_HELD_MS) }) } catch (error) { printError(error, false); process.exitCode = 1 }
 `,
     )
     return installation
@@ -136,10 +136,10 @@ try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryH
     return child.pid as number
   }
 
-  /** Starts the supervisor. Resolves with its exit code when it ends. */
-  up(): { child: ChildProcess; exit: Promise<number | null> } {
+  /** Starts the supervisor, which tries a held engine again after `retryHeldMs`. Resolves with its exit code when it ends. */
+  up(retryHeldMs = 1_000): { child: ChildProcess; exit: Promise<number | null> } {
     const child = spawn(process.execPath, [join(this.home, 'up.ts')], {
-      env: { ...process.env, HOST_SECRET: 'of the host' },
+      env: { ...process.env, HOST_SECRET: 'of the host', RETRY_HELD_MS: String(retryHeldMs) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.children.push(child)

@@ -163,6 +163,41 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(await exit).toBe(0)
   })
 
+  it('ends nothing for a config.yaml that the engine would refuse, and says what is wrong with it', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const { pid } = processOf('engine')!
+    const config = readFileSync(join(installation.home, 'config.yaml'), 'utf8')
+    installation.write('config.yaml', `${config}  - { name: iii-pubsubb }\n`)
+    const refused = await installation.agentos('restart', 'engine')
+    expect([refused.code, refused.text]).toEqual([1, expect.stringContaining('lists iii-pubsubb, which is neither')])
+    // Somebody asks on the page.
+    await installation.order('restart', 'engine')
+    await vi.waitFor(() => expect(installation.output).toContain('engine is not restarted: '), WAIT)
+    expect(installation.output).toContain('lists iii-pubsubb')
+    expect(processOf('engine')).toMatchObject({ pid, state: 'up', restarts: 0 })
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts a held engine at once when its owner says so, and says who else has to wait for it', async () => {
+    installation = await FakeInstallation.create({ memory: undefined })
+    const { child, exit } = installation.up(600_000)
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    const engine = readFileSync(join(installation.home, 'dist/engine.mjs'), 'utf8')
+    installation.write('dist/engine.mjs', 'throw new Error("no such column")')
+    process.kill(processOf('engine')?.pid as number, 'SIGKILL')
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'held' }), WAIT)
+    expect(installation.output).toContain('or at once by npm run agentos -- restart engine')
+    installation.write('dist/engine.mjs', engine)
+    const worker = await installation.agentos('restart', 'memory')
+    expect([worker.code, worker.text]).toEqual([1, expect.stringContaining('npm run agentos -- restart engine')])
+    const restarted = await installation.agentos('restart', 'engine')
+    expect([restarted.code, restarted.text]).toEqual([0, expect.stringContaining('engine is started anew')])
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'up' }), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
   it('starts an on-demand worker when it is needed, ends it when it is idle, and starts it again after that', async () => {
     installation = await FakeInstallation.create({ memory: undefined }, undefined, { start: 'on-demand' })
     const { child, exit } = installation.up()

@@ -88,6 +88,8 @@ const Listener = z.looseObject({
   port: z.coerce.number().int().min(0).max(65_535),
 })
 
+export { ConfigError }
+
 export interface EngineConfig {
   manager: { host: string; port: number }
   /** `undefined` where the file lists no HTTP. */

@@ -173,10 +173,12 @@ const COLOURS: Record<string, 'green' | 'red' | 'dim'> = {
 function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
   if (state === 'up' || state === 'unbuilt') return ''
   if (state === 'asleep') return 'starts at the next call'
+  const restart = `npm run agentos -- restart ${name.replace(/\..*/, '')}`
   if (retryAt !== undefined) {
-    return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
+    const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))
+    return `${reason ?? ''}; tried again in ${seconds} s, or at once by ${restart}`
   }
-  if (state === 'held') return `${reason ?? ''}; npm run agentos -- restart ${name.replace(/\..*/, '')} starts it again`
+  if (state === 'held') return `${reason ?? ''}; ${restart} starts it again`
   return reason ?? ''
 }
 

@@ -3,6 +3,9 @@ import { join } from 'node:path'
 import { Refusal } from '../refusal.ts'
 import { commandOf, isAlive } from './process-table.ts'
 
+/** Tells the supervisor to start the engine anew: for when the engine, which else passes it on, does not answer. */
+export const RESTART_ENGINE = 'SIGUSR2'
+
 interface LockFile {
   pid: number
   /** Command line of the holder: tells it from a stranger that got its number after a restart of the machine. */
