@@ -24,7 +24,8 @@ export function addRestart(program: Command): void {
       await order(worker, api, status)
       const needsEngine = worker !== 'engine' && status !== undefined && isNewer(paths.config, status)
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ restarting: worker, needsEngine })
-      print(`${worker} is started anew; npm run agentos -- status shows how it goes.`)
+      const others = worker === 'engine' ? ', and after it the workers whose settings changed' : ''
+      print(`${worker} is started anew${others}; npm run agentos -- status shows how it goes.`)
       if (needsEngine) {
         print(
           'config.yaml has changed since the engine started, which reads it for everybody, settings of workers too:',

@@ -45,6 +45,8 @@ export class Supervisor {
   private readonly turns = new StartTurns(Math.min(4, Math.max(2, availableParallelism())))
   private readonly silence: SilenceWatch
   private engine!: ManagedProcess
+  /** What the engine that is up gives workers; they have it from their start on. */
+  private settings: Record<string, string> | undefined
   private readonly startedAt = Date.now()
   private stopping = false
   /** The start is over: from now on events are told one by one. */
@@ -255,6 +257,7 @@ export class Supervisor {
         if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
         this.engine.markUp()
         for (const process of this.running()) this.silence.expect(process)
+        void this.renewChanged(message.settings)
         return this.publish()
       case 'connected':
         return this.recognise(message.pid)
@@ -315,6 +318,18 @@ export class Supervisor {
     } catch (error) {
       log.error({ worker: name, err: error }, `${name} is not restarted`)
       view.event('fail', `${name} is not restarted: ${(error as Error).message}`)
+    }
+  }
+
+  /** Workers that run keep the settings of their start: those that changed with the engine's are started anew in turn. */
+  private async renewChanged(settings: Record<string, string>): Promise<void> {
+    const before = this.settings
+    this.settings = settings
+    if (before === undefined) return
+    for (const worker of [...this.workers.values()]) {
+      if (!worker.wanted || this.stopping || before[worker.name] === settings[worker.name]) continue
+      this.options.view.event('done', `${worker.name} is started anew: its settings in config.yaml changed`)
+      await this.renew(worker.name)
     }
   }
 
