@@ -86,7 +86,7 @@ describe('agentos up', { timeout: 90_000 }, () => {
     const engine = readFileSync(join(installation.home, 'dist/engine.mjs'), 'utf8')
     installation.write('dist/engine.mjs', 'throw new Error("no such column")')
     process.kill(processOf('engine')?.pid as number, 'SIGKILL')
-    const held = 'engine is held after five ends within a minute (exit code 1: Error: no such column)'
+    const held = 'engine is held after 6 ends within a minute (exit code 1: Error: no such column)'
     await vi.waitFor(() => expect(installation.output).toContain(`${held}; it is tried again in 1 s`), WAIT)
     // Held, and not in the moment of an attempt.
     await vi.waitFor(async () => {

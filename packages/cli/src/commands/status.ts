@@ -148,7 +148,12 @@ export function addStatus(program: Command): void {
       const state = isReady ? paint('green', '✓ ready') : paint('yellow', `! ${phase}`)
       print([state, `${api.base}/`, ...(functions === null ? [] : [`${functions} functions`])].join('  '))
       if (storeTrouble !== null)
-        print(paint('red', `✗ nothing can be written: ${storeTrouble}. Free space in ${paths.data}`))
+        print(
+          paint(
+            'red',
+            `✗ the disk takes no writes, or answers no reads: ${storeTrouble}. Look at the free space and the health of the disk under ${paths.data}`,
+          ),
+        )
       if (supervisorLost !== null) print(paint('red', `✗ ${lostNote(supervisorLost)}`))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
       print(table([header, ...list.map(row)], '  '))

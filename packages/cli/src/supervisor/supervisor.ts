@@ -364,7 +364,7 @@ export class Supervisor {
       view.event('warn', `${name} ended (${event.reason}); starting it again in ${(event.delayMs ?? 0) / 1000} s`)
     }
     if (event.kind === 'held') {
-      const held = `${name} is held after five ends within a minute (${event.reason})`
+      const held = `${name} is held after ${event.ends} ends within a minute (${event.reason})`
       const again =
         event.delayMs === undefined
           ? `. To start it again: npm run agentos -- restart ${name.replace(/\..*/, '')}`
