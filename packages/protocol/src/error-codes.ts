@@ -182,7 +182,7 @@ export const errorCodes = [
     'run_crashed',
     'terminal',
     500,
-    'The run was handed over several times and made no progress.',
+    'Three processes ended soon after they were given the run, or five gave it back, before it came further.',
     'Look at the log of the worker that serves it, then start the run again.',
   ),
   entry(
@@ -426,7 +426,7 @@ export const errorCodes = [
     'store_unavailable',
     'retryable',
     503,
-    'The store cannot write at the moment.',
+    'The store cannot reach its disk at the moment.',
     'Check the free space and the health of the disk under the data folder.',
   ),
   entry(

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Refusal } from '../refusal.ts'
 
 /** Number of the layout of the data folder. Raised only together with a migration. */
-export const DATA_FORMAT = 2
+export const DATA_FORMAT = 3
 
 const LEAST_FREE_MB = 100
 

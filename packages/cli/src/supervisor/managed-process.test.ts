@@ -41,7 +41,7 @@ describe('a managed process', () => {
     const { process: w, events } = managed('process.exit(3)')
     w.start()
     await until(() => expect(w.state).toBe('held'))
-    expect(events.at(-1)).toEqual({ kind: 'held', reason: 'exit code 3' })
+    expect(events.at(-1)).toEqual({ kind: 'held', reason: 'exit code 3', ends: 5 })
     expect(events.filter((e) => e.kind === 'spawned')).toHaveLength(5)
   }, 30_000)
 
@@ -49,7 +49,7 @@ describe('a managed process', () => {
     const { process: w, events, script } = managed('process.exit(3)', { retryHeldMs: 20 })
     w.start()
     await until(() => expect(events.filter((e) => e.kind === 'held').length).toBeGreaterThan(1))
-    expect(events.find((e) => e.kind === 'held')).toEqual({ kind: 'held', reason: 'exit code 3', delayMs: 20 })
+    expect(events.find((e) => e.kind === 'held')).toEqual({ kind: 'held', reason: 'exit code 3', ends: 5, delayMs: 20 })
     writeFileSync(script, 'setInterval(() => {}, 1e3)')
     await until(() => expect(w.state).toBe('starting'))
     w.markUp()

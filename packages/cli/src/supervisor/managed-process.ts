@@ -30,6 +30,8 @@ export interface ProcessEvent {
   /** Why it ended: exit code or signal, and the last thing it said. */
   reason?: string
   delayMs?: number
+  /** With `held`: its ends within a minute. */
+  ends?: number
 }
 
 const RECENT_LINES = 40
@@ -174,7 +176,8 @@ export class ManagedProcess {
         end(null, null)
       })
       // `close` comes after the last output, which is where the reason stands.
-      child.once('close', end)
+      // The engine's word that it was up may lie there unread.
+      child.once('close', (code, by) => setImmediate(end, code, by))
       // A grandchild that holds the pipes open must not hide that the process is gone.
       child.once('exit', (code, by) => setTimeout(end, 200, code, by))
     })
@@ -187,14 +190,15 @@ export class ManagedProcess {
 
   private crashed(reason: string): void {
     this.reason = reason
-    const decision = this.policy.crashed(Date.now())
+    const decision = this.policy.crashed(Date.now(), this.state === 'up')
     if (decision.action === 'hold') {
       this.enter('held')
       const { retryHeldMs: delayMs } = this.spec
-      if (delayMs === undefined) return this.onEvent({ kind: 'held', reason })
+      const { crashes: ends } = decision
+      if (delayMs === undefined) return this.onEvent({ kind: 'held', reason, ends })
       this.retryAt = Date.now() + delayMs
       this.timer = setTimeout(() => this.spawn(), delayMs)
-      this.onEvent({ kind: 'held', reason, delayMs })
+      this.onEvent({ kind: 'held', reason, ends, delayMs })
       return
     }
     this.restarts += 1

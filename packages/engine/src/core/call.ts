@@ -33,6 +33,8 @@ export class Call {
   executor: Registration | undefined
   /** An executor has it and has not answered. */
   running = false
+  /** Of a run or job: when it was handed to its process, by the monotonic clock. */
+  handedOverAt = 0
   /** Some attempt reached an executor, which answered or was lost. */
   reached = false
   /** Processes that gave it back without having begun. */

@@ -14,7 +14,9 @@ import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
+import { Handovers } from './handovers.ts'
 import type { Limits } from './limits.ts'
+import { culpritOf, isItem } from './losses.ts'
 import type {
   BuiltinCall,
   BuiltinFunction,
@@ -63,6 +65,7 @@ export class Calls {
   private readonly table = new Map<string, Call>()
   private readonly perRealm = new Map<string, number>()
   private readonly waiting = new WaitingCalls()
+  private readonly handovers: Handovers
   private keeper: KeyKeeper | undefined
   private ok = 0
   private failed = 0
@@ -88,6 +91,7 @@ export class Calls {
     this.gate = new Gate(parts)
     this.supervision = parts.supervision
     this.realms = new Realms(parts.catalogue, parts.ports.store)
+    this.handovers = new Handovers(parts.ports, (call) => this.takeTurn(call))
   }
 
   counts(): CallCounts {
@@ -134,7 +138,7 @@ export class Calls {
     const call = connection.serving.get(invocationId)
     if (!call) return this.countLate()
     if (refused && call.refusals < MOST_REFUSALS) return this.sendElsewhere(call)
-    this.end(call, result, 'answered')
+    this.end(call, result.ok ? result : { ...result, error: thrownIn(call, connection, result.error) }, 'answered')
   }
 
   /** A result for a call that has ended, or that this connection was never given. */
@@ -149,13 +153,27 @@ export class Calls {
 
   /** Everything on a dead connection: what it executed fails with a typed error, what it had asked for is cancelled. */
   connectionLost(connection: Connection): void {
-    for (const call of [...connection.serving.values()]) {
-      this.end(call, { ok: false, error: this.lostError(call), lost: true }, 'lost')
-    }
+    this.loseAll([...connection.serving.values()])
     for (const call of [...connection.calling.values()]) {
       // Under an idempotency key it is finished for whoever asks again.
       if (!this.isKept(call)) this.cancel(call, 'The caller left')
     }
+  }
+
+  private loseAll(open: Call[]): void {
+    const culprit = culpritOf(open, this.ports.clock.monotonic())
+    const workers = new Set(open.filter(isItem).map((call) => this.workerOf(call)))
+    const losses = [...workers].map((worker) => this.handovers.lost(worker))
+    const repeated = losses.includes(true)
+    for (const call of open) {
+      const lost = { counts: call === culprit, repeated }
+      this.end(call, { ok: false, error: this.lostError(call), lost }, 'lost')
+    }
+  }
+
+  /** Whose processes it is handed to; a function that nobody declared stands for itself. */
+  private workerOf({ request: { functionId } }: Call): string {
+    return this.catalogue.declared(functionId)?.worker ?? functionId
   }
 
   /** Something was registered or became free: hand over what waits for these functions, realms in turn. */
@@ -168,7 +186,7 @@ export class Calls {
       const registration = this.registry.pick(functionId, this.limits.inFlightPerWorker)
       if (registration) {
         this.waiting.serve(call)
-        this.send(call, registration)
+        this.handOver(call, registration)
       } else open.delete(functionId)
     }
   }
@@ -306,11 +324,11 @@ export class Calls {
       ? undefined
       : this.registry.pick(functionId, this.limits.inFlightPerWorker)
     if (registration) {
-      this.send(call, registration)
+      this.handOver(call, registration)
       return
     }
     const nobody = this.registry.registrations(functionId).length === 0
-    if (nobody && !declared) throw this.notFound(functionId)
+    if (nobody && !declared) throw this.isComingBack(call) ? this.awayError(call) : this.notFound(functionId)
     if (nobody && declared) this.supervision.need(declared.worker)
     this.wait(call)
   }
@@ -329,6 +347,15 @@ export class Calls {
     this.release(call)
     this.beginAttempt(call, call.attempt.number)
     this.reenter(call)
+  }
+
+  /** Whoever lost the process of a run or job hands it over again before another has come. */
+  private isComingBack(call: Call): boolean {
+    return isItem(call) && this.handovers.hasLost(this.workerOf(call))
+  }
+
+  private awayError({ request: { functionId } }: Call): EngineError {
+    return new EngineError('worker_unavailable', `The process of ${functionId} ended, and none has come back yet`)
   }
 
   private notFound(functionId: string): EngineError {
@@ -364,11 +391,28 @@ export class Calls {
     }
     const declared = this.catalogue.declared(functionId)?.worker
     if (declared && this.supervision.stateOf(declared) === 'held') return this.supervision.heldError(declared).toBody()
+    if (declared && this.supervision.lost) {
+      return this.supervision.lostError(`The worker ${declared} of ${functionId} is not running`).toBody()
+    }
     const worker = declared ?? 'that served it'
     return {
       code: 'worker_unavailable',
       message: `The worker ${worker} of ${functionId} is not running; see npm run agentos -- status`,
     }
+  }
+
+  /** A run or a job has its turn first, where its worker's processes keep ending. */
+  private handOver(call: Call, registration: Registration): void {
+    if (this.handovers.idle || !isItem(call) || !this.handovers.defer(call, this.workerOf(call))) {
+      return this.send(call, registration)
+    }
+    this.clearTimers(call)
+  }
+
+  private takeTurn(call: Call): void {
+    const registration = this.registry.pick(call.request.functionId, this.limits.inFlightPerWorker)
+    if (registration) this.send(call, registration)
+    else this.reenter(call)
   }
 
   private send(call: Call, registration: Registration): void {
@@ -381,6 +425,7 @@ export class Calls {
     this.clearTimers(call)
     call.executor = registration
     call.running = true
+    if (isItem(call)) call.handedOverAt = this.ports.clock.monotonic()
     connection.serving.set(call.attempt.id, call)
     const { payload, caller } = call.request
     // Requests over HTTP come on a socket each, many in one turn of the event loop: they reach their worker together.
@@ -454,6 +499,11 @@ export class Calls {
       this.abort(call, this.waitError(waiting))
       return
     }
+    if (this.handovers.holds(call)) {
+      const message = `Processes of ${this.workerOf(call)} keep ending, so it is given one run or job at a time; try again shortly`
+      this.abort(call, overloaded(message).toBody())
+      return
+    }
     this.abort(call, {
       code: 'deadline_exceeded',
       message: `${call.request.functionId} did not answer before its deadline`,
@@ -497,6 +547,7 @@ export class Calls {
   /** The attempt is over: whoever had the call has it no longer. */
   private release(call: Call): void {
     this.waiting.remove(call)
+    this.handovers.remove(call)
     this.clearTimers(call)
     call.onCancel = undefined
     if (!call.running) return
@@ -611,3 +662,15 @@ function bodyOf(error: unknown): ErrorBody {
   if (error instanceof EngineError) return error.toBody()
   return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
 }
+
+/** An error that a handler threw, with its function, and the installed worker whose log has the stack. */
+function thrownIn({ request }: Call, { grant: { worker } }: Connection, error: ErrorBody): ErrorBody {
+  const { code, details = {} } = error
+  if (code !== 'invocation_failed' || !isRecord(details)) return error
+  const { functionId = request.functionId } = details
+  const isOwn = functionId === request.functionId && worker !== undefined
+  return { ...error, details: { ...details, functionId, ...(isOwn ? { worker } : {}) } }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

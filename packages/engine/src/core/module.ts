@@ -2,6 +2,7 @@ import type { Action, ChannelRef, ErrorBody, FunctionDescriptor, Payload, Princi
 import type { CallContext } from './context.ts'
 import type { FunctionFacts } from './function-facts.ts'
 import type { Fate } from './gate.ts'
+import type { Loss } from './losses.ts'
 import type { Ports } from './ports.ts'
 import type { Ending, RetryPolicy } from './retries.ts'
 import type { Span, SpanFeed } from './spans.ts'
@@ -9,7 +10,7 @@ import type { Span, SpanFeed } from './spans.ts'
 export type CallResult =
   | { ok: true; payload: Payload | undefined }
   /** `lost`: its executor went away, and nobody knows how far it came. */
-  | { ok: false; error: ErrorBody; lost?: boolean }
+  | { ok: false; error: ErrorBody; lost?: Loss }
 
 /** Where a call comes from, as functions of the engine see it. */
 export interface CallerIdentity {
@@ -102,6 +103,11 @@ export interface InvokeRequest {
    * elsewhere or is over, and this is for a reader who joined it.
    */
   attempt?: { number: number; recorded: number; follows?: true }
+  /**
+   * Whoever asks hands it over again where its process is lost: a run or a job. `losses`: how many have counted against
+   * it. Where a worker's processes keep ending it waits for its turn.
+   */
+  handover?: { losses: number }
   /** It is not cancelled together with the call that it was made under. */
   outlives?: boolean
   onResult(result: CallResult): void

@@ -59,7 +59,7 @@ describe('a backup', () => {
     const during = Array.from({ length: 40 }, (_, n) => write(store, [put(`a${n}`, n), put(`b${n}`, n)]))
     const manifest = await taken
     expect((await Promise.all(during)).every((outcome) => outcome.ok)).toBe(true)
-    expect(manifest).toMatchObject({ kind: 'agentos-backup', format: 2, partitions: 1 })
+    expect(manifest).toMatchObject({ kind: 'agentos-backup', format: 3, partitions: 1 })
     expect(manifest.live).toBeGreaterThanOrEqual(2_999)
     expect(statSync(target).mode & 0o077).toBe(0)
     await fill(store, 0, 5)
@@ -98,10 +98,10 @@ describe('a backup', () => {
     await expect(restoreBackup(target, data, 1)).rejects.toMatchObject({ code: 'corrupt_record' })
     writeFileSync(target, whole)
     const manifest = readFileSync(manifestPath(target), 'utf8')
-    writeFileSync(manifestPath(target), manifest.replace('"format": 2', '"format": 3'))
+    writeFileSync(manifestPath(target), manifest.replace('"format": 3', '"format": 4'))
     await expect(restoreBackup(target, data, 1)).rejects.toMatchObject({
       code: 'data_too_new',
-      message: expect.stringContaining('format 3'),
+      message: expect.stringContaining('format 4'),
     })
     rmSync(manifestPath(target))
     await expect(restoreBackup(target, data, 1)).rejects.toMatchObject({ code: 'not_found' })

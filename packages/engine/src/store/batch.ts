@@ -94,7 +94,7 @@ function toJson(value: unknown, key: string): string {
   }
 }
 
-export function slotOf(row: StoredRow | undefined, now: number): Slot {
+export function slotOf(row: Pick<StoredRow, 'value' | 'version' | 'expires'> | undefined, now: number): Slot {
   if (!row) return ABSENT
   if (row.value === null) return { version: row.version, state: 'deleted' }
   return { version: row.version, state: isExpired(row.expires, now) ? 'expired' : 'live' }

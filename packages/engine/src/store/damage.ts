@@ -8,7 +8,7 @@ import { beginWalk, checkStructure, type Damage, damagedRecord, walkOn } from '.
 import { isAbsent, knownOf, lossIn, lossWithout } from './loss.ts'
 import { assertSupported, formatOf, migrate } from './migrations.ts'
 import { checksum, checksumOfCounter, type StoredRow } from './record.ts'
-import { COLUMNS, toRow } from './record-database.ts'
+import { COLUMNS, INSERT, toRow } from './record-database.ts'
 import { StoreLock } from './store-lock.ts'
 import { type Mark, markPath, readMark } from './synced-mark.ts'
 import { inspectWal } from './wal.ts'
@@ -64,7 +64,10 @@ function walkAll(db: DatabaseSync, walk: ReturnType<typeof beginWalk>): void {
     while (!walk.done) walkOn(db, walk)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    walk.damage.push({ kind: 'structure', text: `records after sequence ${walk.lastSeq} cannot be read: ${text}` })
+    walk.damage.push({
+      kind: 'structure',
+      text: `records first written after sequence ${walk.lastRow} cannot be read: ${text}`,
+    })
   }
 }
 
@@ -174,7 +177,7 @@ function salvage(
   try {
     target.exec('PRAGMA synchronous = FULL')
     migrate(target)
-    const insert = target.prepare(`INSERT INTO records (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+    const insert = target.prepare(INSERT)
     target.exec('BEGIN')
     const result = { records: 0, lost: [...missing] }
     let lastSeq = lastKnown
@@ -214,23 +217,27 @@ function readWhatIsThere(path: string, take: (row: StoredRow) => void, lost: Dam
     db = new DatabaseSync(path)
     if (formatOf(db) === 0 && lost.length > 0) return
     if (formatOf(db) === 0) throw new Error('the database has no records that can be read')
-    for (const row of db.prepare(`SELECT ${COLUMNS} FROM records NOT INDEXED ORDER BY seq`).iterate()) {
+    for (const row of db
+      .prepare(`SELECT rowid AS number, ${COLUMNS} FROM records NOT INDEXED ORDER BY rowid`)
+      .iterate()) {
       take(toRow(row))
-      reached = Number(row.seq)
+      reached = Number(row.number)
     }
   } catch (error) {
     let low = Number.MAX_SAFE_INTEGER
     try {
-      const down = db?.prepare(`SELECT ${COLUMNS} FROM records NOT INDEXED WHERE seq > ? ORDER BY seq DESC`)
+      const down = db?.prepare(
+        `SELECT rowid AS number, ${COLUMNS} FROM records NOT INDEXED WHERE rowid > ? ORDER BY rowid DESC`,
+      )
       for (const row of down?.iterate(reached) ?? []) {
         take(toRow(row))
-        low = Number(row.seq)
+        low = Number(row.number)
       }
     } catch {
       // It ends at the same damage from the other side.
     }
     const upTo = low === Number.MAX_SAFE_INTEGER ? 'the end' : `sequence ${low}`
-    const text = `records between sequence ${Math.max(reached, 0)} and ${upTo}: ${error instanceof Error ? error.message : String(error)}`
+    const text = `records first written between sequence ${Math.max(reached, 0)} and ${upTo}: ${error instanceof Error ? error.message : String(error)}`
     lost.push({ kind: 'structure', text })
   } finally {
     db?.close()

@@ -200,7 +200,7 @@ describe('a folder that lost nothing starts', () => {
   it('when it is new', () => {
     mkdirSync(join(data, 'logs'), { recursive: true })
     fill(open(data))
-    expect(readFileSync(join(data, 'format'), 'utf8')).toBe('2\n')
+    expect(readFileSync(join(data, 'format'), 'utf8')).toBe('3\n')
   })
 
   it('when its first start was cut off before there was a store', () => {

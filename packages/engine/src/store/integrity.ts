@@ -18,6 +18,8 @@ export interface Walk {
   live: number
   partitions: Set<string>
   lastSeq: number
+  /** Number of the last row that was read. */
+  lastRow: number
   damage: Damage[]
   done: boolean
 }
@@ -25,20 +27,23 @@ export interface Walk {
 const SLICE = 500
 
 export function beginWalk(): Walk {
-  return { records: 0, live: 0, partitions: new Set(), lastSeq: 0, damage: [], done: false }
+  return { records: 0, live: 0, partitions: new Set(), lastSeq: 0, lastRow: 0, damage: [], done: false }
 }
 
-/** Checks the next records, in the order of their sequence. */
+/** Checks the next records, in the order of their rows. */
 export function walkOn(db: DatabaseSync, walk: Walk): void {
   const rows = db
-    .prepare(`SELECT ${COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ${SLICE}`)
-    .all(walk.lastSeq)
-    .map(toRow)
-  for (const row of rows) {
+    .prepare(
+      `SELECT rowid AS number, ${COLUMNS} FROM records NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT ${SLICE}`,
+    )
+    .all(walk.lastRow)
+  for (const each of rows) {
+    const row = toRow(each)
     walk.records += 1
     if (row.value !== null) walk.live += 1
     walk.partitions.add(row.partition)
-    walk.lastSeq = row.seq
+    walk.lastSeq = Math.max(walk.lastSeq, row.seq)
+    walk.lastRow = Number(each.number)
     if (checksum(row) !== row.crc) walk.damage.push(damagedRecord(row))
   }
   walk.done = rows.length < SLICE

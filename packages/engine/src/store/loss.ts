@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { wasUsed } from './data-format.ts'
 import { formatOf } from './migrations.ts'
+import { lastSeqOf } from './record-database.ts'
 import type { Mark } from './synced-mark.ts'
 
 /** What tells of the records that a folder had, without them. */
@@ -35,15 +36,14 @@ export function lossIn(db: DatabaseSync, path: string, { used, seq }: Known): st
       ? `${path} holds nothing, and its folder was used${upTo(seq)}; its log is missing`
       : undefined
   }
-  const last = lastSeqOf(db)
+  const last = lastKnownSeq(db)
   if (last >= seq) return undefined
   return `${path} holds records up to sequence ${last}${upTo(seq)}; its log, or a newer file, is missing`
 }
 
 const upTo = (seq: number): string => (seq === 0 ? '' : `, and records up to sequence ${seq} were acknowledged`)
 
-function lastSeqOf(db: DatabaseSync): number {
-  const { seq } = db.prepare('SELECT max(seq) AS seq FROM records').get() as { seq: number | null }
+function lastKnownSeq(db: DatabaseSync): number {
   const counter = db.prepare("SELECT number FROM counters WHERE name = 'last_seq'").get()
-  return Math.max(seq ?? 0, Number(counter?.number ?? 0))
+  return Math.max(lastSeqOf(db), Number(counter?.number ?? 0))
 }

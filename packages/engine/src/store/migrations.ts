@@ -45,6 +45,21 @@ const MIGRATIONS: readonly Migration[] = [
       }
     },
   },
+  {
+    // A record keeps its row: an update changes that and its entry by sequence, and moves nothing. Rows of before have
+    // their sequence in what was the row's number, so that a store of any size is taken over without writing them anew.
+    format: 3,
+    run: (db) =>
+      db.exec(`
+        DROP INDEX records_by_partition;
+        DROP INDEX records_deleted;
+        ALTER TABLE records RENAME COLUMN seq TO created_seq;
+        ALTER TABLE records ADD COLUMN updated_seq INTEGER;
+        ALTER TABLE records ADD COLUMN seq INTEGER AS (coalesce(updated_seq, created_seq)) VIRTUAL;
+        CREATE INDEX records_by_partition ON records (partition, seq);
+        CREATE INDEX records_deleted ON records (seq) WHERE value IS NULL;
+      `),
+  },
 ]
 
 export function formatOf(db: DatabaseSync): number {

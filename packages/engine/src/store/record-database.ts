@@ -12,6 +12,14 @@ export type BatchOutcome = { ok: true; versions: number[] } | { ok: false; error
 
 export const COLUMNS = 'seq, partition, key, value, version, expires, crc'
 
+/** Adds a record; its row's number is the sequence of this first write. Parameters in the order of `COLUMNS`. */
+export const INSERT =
+  'INSERT INTO records (created_seq, partition, key, value, version, expires, crc) VALUES (?, ?, ?, ?, ?, ?, ?)'
+
+/** The same, or in its place what is written now. */
+const PUT = `${INSERT} ON CONFLICT (partition, key) DO UPDATE SET updated_seq = excluded.created_seq,
+  value = excluded.value, version = excluded.version, expires = excluded.expires, crc = excluded.crc`
+
 /** The records' file, as the store's thread holds it: one writer, and the reads that may take long. */
 export class RecordDatabase {
   private readonly path: string
@@ -40,8 +48,7 @@ export class RecordDatabase {
   }
 
   lastSeq(): number {
-    const { seq } = this.prepare('SELECT max(seq) AS seq FROM records').get() as { seq: number | null }
-    return Math.max(seq ?? 0, this.counter('last_seq'))
+    return Math.max(lastSeqOf(this.db), this.counter('last_seq'))
   }
 
   /** One transaction for all batches; returns after it is on disk. A batch that may not happen fails alone. */
@@ -67,7 +74,7 @@ export class RecordDatabase {
   private apply(batch: StoredBatch, now: number): BatchOutcome {
     const verdict = judge(batch, (key) => slotOf(this.row(batch.partition, key), now))
     if (!verdict.ok) return verdict
-    const put = this.prepare(`INSERT OR REPLACE INTO records (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+    const put = this.prepare(PUT)
     batch.writes.forEach((write, index) => {
       if (!verdict.changes[index]) return
       const { key, json: value, seq, expires } = write
@@ -229,6 +236,21 @@ export class RecordDatabase {
     this.mark.forget()
     this.broken = false
   }
+}
+
+/** The highest sequence of a record, of any format; from partition to partition, for only within one there is an index. */
+export function lastSeqOf(db: DatabaseSync): number {
+  const { seq } = db
+    .prepare(
+      `WITH RECURSIVE partitions (name) AS (
+         SELECT min(partition) FROM records
+         UNION ALL
+         SELECT (SELECT min(partition) FROM records WHERE partition > name) FROM partitions WHERE name IS NOT NULL
+       )
+       SELECT max((SELECT max(seq) FROM records WHERE partition = name)) AS seq FROM partitions`,
+    )
+    .get() as { seq: number | null }
+  return seq ?? 0
 }
 
 export function toRow(row: Record<string, SQLOutputValue>): StoredRow {

@@ -3,7 +3,7 @@ import { EngineError } from '@agentos/protocol'
 import { BESIDE, type StoreRecord } from '../core/ports.ts'
 
 /** Schema of the store's database and of the data folder; a higher number on disk is refused. */
-export const DATA_FORMAT = 2
+export const DATA_FORMAT = 3
 
 /** A record as it lies on disk. `value` is JSON text; `null` marks a deletion. */
 export interface StoredRow {
@@ -45,7 +45,7 @@ export function isExpired(expires: number | null | undefined, now: number): bool
   return expires !== null && expires !== undefined && expires <= now
 }
 
-export function isLive(row: StoredRow, now: number): boolean {
+export function isLive(row: Pick<StoredRow, 'value' | 'expires'>, now: number): boolean {
   return row.value !== null && !isExpired(row.expires, now)
 }
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../core/ports.ts'
 import { openSqliteStore, type SqliteStore, type StoreLimits } from './sqlite-store.ts'
@@ -28,6 +28,7 @@ beforeEach(() => {
   opened = []
 })
 afterEach(async () => {
+  vi.restoreAllMocks()
   for (const store of opened) await store.close()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -80,7 +81,7 @@ describe('SqliteStore and damaged data', () => {
   })
 
   it('refuses a folder and a database of a newer version with a sentence that says what to do', async () => {
-    writeFileSync(join(folder, 'format'), '3\n')
+    writeFileSync(join(folder, 'format'), '4\n')
     await expect(open()).rejects.toMatchObject({ code: 'data_too_new', message: expect.stringMatching(/AGENTOS_DATA/) })
     rmSync(join(folder, 'format'))
     await close(await open())
@@ -92,7 +93,7 @@ describe('SqliteStore and damaged data', () => {
 
   it('writes its format beside the data', async () => {
     await open()
-    expect(readFileSync(join(folder, 'format'), 'utf8')).toBe('2\n')
+    expect(readFileSync(join(folder, 'format'), 'utf8')).toBe('3\n')
   })
 
   it('starts with empty traces where their file is damaged', async () => {
@@ -129,6 +130,22 @@ describe('SqliteStore and a disk that says no', () => {
     expect(store.get(P, 'a')?.value).toBe(3)
   })
 
+  it('tells of a read that fails until it can be read again, though nobody reads', async () => {
+    const store = await open({ probeMs: 1 })
+    await write(store, [put('a', 1)])
+    const get = vi.spyOn(StatementSync.prototype, 'get').mockImplementation(() => {
+      throw Object.assign(new Error('disk I/O error'), { errcode: 10 })
+    })
+    // What was written lately is known without the disk.
+    expect(store.get(P, 'a')?.value).toBe(1)
+    for (const key of ['b', 'c']) expect(() => store.get(P, key)).toThrow('disk I/O error')
+    expect(store.trouble()).toContain('disk I/O error')
+    expect(warnings).toEqual(['The disk does not answer reads'])
+    get.mockRestore()
+    await vi.waitFor(() => expect(store.trouble()).toBeUndefined(), { timeout: 20_000 })
+    expect(store.get(P, 'a')?.value).toBe(1)
+  })
+
   it('does not build on a write that failed', async () => {
     const store = await open()
     const other = new DatabaseSync(join(folder, 'store.sqlite'))
@@ -160,6 +177,42 @@ describe('SqliteStore and a disk that says no', () => {
     const store = await open()
     await close(store)
     expect(await write(store, [put('a', 1)])).toMatchObject({ ok: false, error: { code: 'store_unavailable' } })
+  })
+})
+
+describe('SqliteStore and point reads', () => {
+  it('never show less than what was answered, nor go back, while writes of the same keys are under way', async () => {
+    const store = await open()
+    const keys = ['a', 'b', 'c']
+    const seen = new Map<string, number>()
+    const look = (key: string, atLeast: number): void => {
+      const version = store.get(P, key)?.version ?? 0
+      expect(version).toBeGreaterThanOrEqual(Math.max(atLeast, seen.get(key) ?? 0))
+      seen.set(key, version)
+    }
+    const writer = async (key: string): Promise<void> => {
+      for (let n = 0; n < 60; n += 1) {
+        const outcome = await write(store, [put(key, n)])
+        for (const other of keys) look(other, other === key && outcome.ok ? outcome.records[0]!.version : 0)
+      }
+    }
+    await Promise.all([...keys, ...keys].map(writer))
+    expect(seen).toEqual(new Map(keys.map((key) => [key, 120])))
+    for (const key of keys) expect(store.get(P, key)).toMatchObject({ value: 59, version: 120 })
+  })
+
+  it('show a deletion, what its time took and what is written after it was forgotten', async () => {
+    const store = await open({ sweepMs: 5, deletions: 0 })
+    await write(store, [put('short', 1, { expires: Date.now() + 20 }), put('gone', 1)])
+    expect(store.get(P, 'gone')?.version).toBe(1)
+    await write(store, [remove('gone')])
+    expect(store.get(P, 'gone')).toBeUndefined()
+    await expect.poll(() => store.get(P, 'short')).toBeUndefined()
+    await expect.poll(async () => (await changes(store, P, 0)).length).toBe(0)
+    // Forgotten, so counted from the beginning.
+    await expect.poll(() => [store.nextVersion(P, 'gone'), store.nextVersion(P, 'short')]).toEqual([1, 1])
+    expect(await write(store, [put('gone', 2, { expectedVersion: 0 })])).toMatchObject({ records: [{ version: 1 }] })
+    expect(store.get(P, 'gone')).toMatchObject({ value: 2, version: 1 })
   })
 })
 

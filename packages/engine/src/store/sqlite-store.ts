@@ -15,6 +15,7 @@ import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch } f
 import { diskError } from './disk-error.ts'
 import type { Answer } from './messages.ts'
 import { Overlay } from './overlay.ts'
+import { type CommittedRow, RecentRows } from './recent-rows.ts'
 import { isExpired, isLive, type StoredRow, toChange, toRecord, verify } from './record.ts'
 import type { BatchOutcome } from './record-database.ts'
 import { SqliteTraceStore } from './sqlite-trace-store.ts'
@@ -57,6 +58,9 @@ const DEFAULT_LIMITS: StoreLimits = {
 /** So many writes of one turn of the event loop do not wait for its end: the disk works while the rest is read. */
 const FLUSHED_AT_ONCE = 16
 
+/** Of rows that are kept to be read again. */
+const RECENT_BYTES = 4 * 1024 * 1024
+
 const PROBE = { partition: 'store', key: `${BESIDE}probe` }
 
 interface Queued {
@@ -95,6 +99,7 @@ export class SqliteStore implements Store {
   private readonly thread: StoreThread
   private readonly reader: DatabaseSync
   private readonly byKey: StatementSync
+  private readonly recent = new RecentRows(RECENT_BYTES)
   private readonly overlay = new Overlay()
   private readonly sweeper: NodeJS.Timeout
   private queue: Queued[] = []
@@ -104,7 +109,9 @@ export class SqliteStore implements Store {
   private closed = false
   private seq: number
   private refusal: string | undefined
+  private unreadable: string | undefined
   private probe: NodeJS.Timeout | undefined
+  private readProbe: NodeJS.Timeout | undefined
 
   constructor(options: SqliteStoreOptions, lock: StoreLock, thread: StoreThread, lastSeq: number) {
     this.clock = options.clock
@@ -193,7 +200,7 @@ export class SqliteStore implements Store {
   }
 
   trouble(): string | undefined {
-    return this.refusal
+    return this.refusal ?? this.unreadable
   }
 
   /** Writes what is accepted, then closes the files. What comes later is refused. */
@@ -201,6 +208,7 @@ export class SqliteStore implements Store {
     this.closed = true
     clearInterval(this.sweeper)
     clearTimeout(this.probe)
+    clearTimeout(this.readProbe)
     this.flush()
     // The last connection to close folds the log into the database, and only the thread's may write.
     await new Promise<void>((resolve) =>
@@ -250,6 +258,7 @@ export class SqliteStore implements Store {
     queue.forEach(({ batch, bytes, done }, index) => {
       const outcome: BatchOutcome = answer.ok ? answer.value[index]! : answer
       this.pendingBytes -= bytes
+      this.recent.settle(batch, outcome)
       this.overlay.remove(batch)
       this.learn(outcome)
       if (done) done(outcome.ok ? accepted(batch, outcome.versions) : outcome)
@@ -270,12 +279,33 @@ export class SqliteStore implements Store {
     }
   }
 
-  private committed(partition: string, key: string): StoredRow | undefined {
+  private committed(partition: string, key: string): CommittedRow | undefined {
+    return this.recent.get(partition, key, () => this.read(partition, key))
+  }
+
+  /** Where nobody else reads, a read of its own finds out that the disk answers again. */
+  private learnUnreadable(error: ErrorBody): void {
+    if (this.unreadable === undefined) this.log.error(error, 'The disk does not answer reads')
+    this.unreadable = error.message
+    if (this.closed) return
+    clearTimeout(this.readProbe)
+    this.readProbe = setTimeout(() => {
+      try {
+        this.byKey.get(PROBE.partition, PROBE.key)
+        this.unreadable = undefined
+      } catch (failure) {
+        this.learnUnreadable(diskError(failure))
+      }
+    }, this.limits.probeMs).unref()
+  }
+
+  private read(partition: string, key: string): StoredRow | undefined {
     let row: ReturnType<StatementSync['get']>
     try {
       row = this.byKey.get(partition, key)
     } catch (error) {
       const body = diskError(error)
+      if (body.code === 'store_unavailable') this.learnUnreadable(body)
       throw new EngineError(body.code === 'corrupt_record' ? body.code : 'store_unavailable', body.message, {
         cause: error,
       })
@@ -298,7 +328,7 @@ export class SqliteStore implements Store {
         this.queue.push({ batch: { partition, writes: [{ op: 'expire', ...write }] }, bytes: 0, done: () => {} })
       }
       this.flush()
-      this.thread.request({ type: 'prune', keep: this.limits.deletions }, () => {})
+      this.thread.request({ type: 'prune', keep: this.limits.deletions }, () => this.recent.clear())
       if (answer.value.length === limit) this.sweep()
     })
   }

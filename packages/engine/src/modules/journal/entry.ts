@@ -51,6 +51,8 @@ export type Entry = { at: number } & (
   | ({ kind: 'started' } & RunInput)
   /** `pid`: of the process, as it says itself. */
   | { kind: 'attempt'; attempt: number; pid?: number }
+  /** The end of its process counts against it, for so many times in a row. */
+  | { kind: 'lost'; losses: number }
   /** The call of a step is about to be sent. */
   | { kind: 'intent'; step: string; call: StepCall; repeatable: boolean; input: unknown }
   /** `unsent`: a failure of a call that never reached its function. */

@@ -12,6 +12,7 @@ const WORKERS = [
   installed('flow', [
     { id: 'flow::run', durable: true },
     { id: 'flow::other', durable: true },
+    { id: 'flow::look', effects: 'read' },
   ]),
   installed('tool', [
     { id: 'tool::read', effects: 'read' },
@@ -42,6 +43,10 @@ export class JournalWorld {
 
   get disk() {
     return this.parts.disk
+  }
+
+  get warnings() {
+    return this.parts.warnings
   }
 
   get store() {

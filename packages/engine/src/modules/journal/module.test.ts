@@ -117,14 +117,12 @@ describe('a run', () => {
     expect(world.calls('tool::send')).toBe(0)
   })
 
-  it('ends as run_crashed after five processes died without a step', async () => {
+  it('ends as run_crashed after five processes gave it back without a step', async () => {
     const call = world.begin()
     const { runId } = world
     for (let attempt = 1; attempt <= 5; attempt++) {
       expect(world.given(world.flow).context!.attempt).toBe(attempt)
-      world.flow.close()
-      world.flow = world.flowProcess()
-      world.settle()
+      world.fail('shutting_down')
     }
     expect(world.caller.code(call)).toBe('run_crashed')
     expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'failed', attempts: 5 })

@@ -1,6 +1,8 @@
 import { EngineError, type ErrorBody, isRetryable, payloadValue } from '@agentos/protocol'
+import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { BuiltinCall, CallResult, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome, Timer } from '../../core/ports.ts'
+import { isUnanswered } from '../disk-wait.ts'
 import { type Attempt, isAway, isStepOf, wasReturned } from './attempt.ts'
 import { type Entry, inputOf, type NewEntry, type RunHead, type RunInput } from './entry.ts'
 import { Journal } from './journal.ts'
@@ -8,8 +10,8 @@ import type { ReplayCheck } from './replay.ts'
 import { RunSteps } from './run-steps.ts'
 import { RunWaits } from './run-waits.ts'
 
-/** A run that is handed over so often without a new recorded step makes no progress: something in it kills processes. */
-const MAX_CRASHES = 5
+/** A run that processes gave back so often without a new recorded step makes no progress. */
+const MAX_RETURNS = 5
 /** How soon a run whose function cannot be reached is handed over again. */
 const AWAY_RETRY_MS = { first: 200, last: 5_000 }
 /** How long a suspended handler may take to unwind once there is more to do. */
@@ -57,10 +59,12 @@ export class Run {
   private deadline: number | undefined
   /** Another attempt is due when the present one has unwound. */
   private again = false
-  private crashes = 0
-  /** Steps recorded and answers had, at the last loss of a process. */
-  private progressAtLoss = 0
-  private progress = 0
+  /** Losses of processes that counted against it, since it came further. */
+  private losses = 0
+  /** Processes that gave it back, since it came further. */
+  private returns = 0
+  /** It has come further since a loss counted against it: a step was recorded, an answer came. */
+  private hasComeFurther = false
   private away = 0
   private timer: Timer | undefined
   /** Of an earlier engine, or before it was opened again: with what it failed. */
@@ -107,10 +111,15 @@ export class Run {
     this.failCallers(error)
   }
 
+  /** It is written down, and what leads to it is not: it is over before anything else is said of it. */
+  abandon(error: ErrorBody): void {
+    this.finish('failed', { error })
+  }
+
   /** Reads the journal of a run that was open when the engine stopped; `takeUp` follows. */
   recover(done: (error?: ErrorBody) => void): void {
     this.head.steps = 0
-    this.crashes = 0
+    this.losses = 0
     this.steps.clear()
     this.waits.clear()
     this.journal.load((n, entry) => this.restore(n, entry), done)
@@ -118,12 +127,11 @@ export class Run {
 
   private restore(n: number, entry: Entry): void {
     if (entry.kind === 'started') this.given = inputOf(entry)
-    else if (entry.kind === 'attempt') {
-      this.head.attempts = Math.max(this.head.attempts, entry.attempt)
-      this.crashes += 1
-    } else if (entry.kind === 'finished') this.failure = entry.status === 'failed' ? entry.error : undefined
-    else if (entry.kind === 'result' || entry.kind === 'signal' || entry.kind === 'resumed') this.crashes = 0
-    else if (entry.kind === 'reopened') this.crashes = 0
+    else if (entry.kind === 'attempt') this.head.attempts = Math.max(this.head.attempts, entry.attempt)
+    else if (entry.kind === 'lost') this.losses = entry.losses
+    else if (entry.kind === 'finished') this.failure = entry.status === 'failed' ? entry.error : undefined
+    else if (entry.kind === 'result' || entry.kind === 'signal' || entry.kind === 'resumed') this.losses = 0
+    else if (entry.kind === 'reopened') this.losses = 0
     this.steps.restore(n, entry)
     this.waits.restore(entry)
   }
@@ -145,7 +153,7 @@ export class Run {
 
   /** Goes on after its journal has been read. */
   takeUp(): void {
-    if (!this.waits.takeUp()) this.startUnlessCrashing()
+    if (!this.waits.takeUp()) this.start()
   }
 
   /** A caller waits for the end; of a run that stands still it hears why, as those did who saw it come to that. */
@@ -160,6 +168,7 @@ export class Run {
 
   stop(): void {
     this.journal.stop()
+    this.steps.stop()
     this.clearTimer()
     this.waits.stop()
   }
@@ -198,6 +207,7 @@ export class Run {
       caller: head.calledBy === undefined ? {} : { worker: head.calledBy },
       // In a replay nothing is new: what is not recorded is not done either.
       attempt: { number: attempt.number, recorded: this.check ? Number.MAX_SAFE_INTEGER : this.steps.highest },
+      handover: { losses: this.losses },
       ...(http === undefined ? {} : { http }),
       ...(metadata === undefined ? {} : { metadata }),
       onSent: ({ pid }) => this.handedOver(attempt, pid),
@@ -232,7 +242,8 @@ export class Run {
     const { error } = result
     if (this.isDeadline(error)) return this.finish('cancelled', { error }, 'deadline_exceeded')
     if (!attempt.sent) return this.notSent(error)
-    if (result.lost || wasReturned(error.code, attempt)) return this.attemptLost()
+    if (result.lost) return this.attemptLost(result.lost)
+    if (wasReturned(error.code, attempt)) return this.attemptReturned()
     this.handlerEnded(result)
   }
 
@@ -247,28 +258,42 @@ export class Run {
     return this.host.ports.clock.monotonic() >= this.deadline
   }
 
-  /** It never reached a process. A new run has failed with that; one under way waits for its function to come back. */
+  /** It never reached a process. A new run has failed with that, unless the disk is to blame; one under way waits. */
   private notSent(error: ErrorBody): void {
-    if (this.fresh || !isAway(error.code)) return this.finish('failed', { error })
+    const waits = isUnanswered(error) || (!this.fresh && isAway(error.code))
+    if (!waits) return this.finish('failed', { error })
     const delay = Math.min(AWAY_RETRY_MS.first * 2 ** this.away, AWAY_RETRY_MS.last)
     this.away += 1
     this.timer = this.host.ports.timers.set(delay, () => this.start())
   }
 
-  /** The run has come further: the loss of its process counts anew. */
+  /** The run has come further: losses count anew. */
   hasProgressed(): void {
-    this.progress += 1
+    this.losses = 0
+    this.returns = 0
+    this.hasComeFurther = true
   }
 
-  private attemptLost(): void {
-    this.crashes = this.progress > this.progressAtLoss ? 0 : this.crashes + 1
-    this.progressAtLoss = this.progress
-    this.startUnlessCrashing()
+  private attemptLost(loss: Loss): void {
+    if (!loss.counts) return this.start()
+    this.losses += 1
+    if (this.losses >= MOST_LOSSES) {
+      return this.crashed(`${this.losses} processes ended soon after they were given ${this.head.function}`)
+    }
+    this.journal.insist(this.head, [{ kind: 'lost', losses: this.losses }], () => {})
+    const pause = this.hasComeFurther ? 0 : pauseAfter(loss, this.losses)
+    this.hasComeFurther = false
+    if (pause === 0) return this.start()
+    this.timer = this.host.ports.timers.set(pause, () => this.start())
   }
 
-  private startUnlessCrashing(): void {
-    if (this.crashes < MAX_CRASHES) return this.start()
-    const message = `${this.head.function} was handed to ${this.crashes} processes that went away before it made a step`
+  private attemptReturned(): void {
+    this.returns += 1
+    if (this.returns < MAX_RETURNS) return this.start()
+    this.crashed(`${this.returns} processes gave ${this.head.function} back before it made a step`)
+  }
+
+  private crashed(message: string): void {
     this.finish('failed', { error: { code: 'run_crashed', message, details: { runId: this.id } } })
   }
 
@@ -327,6 +352,16 @@ export class Run {
   cancel(reason: string, done: () => void = () => {}): void {
     if (this.over) throw new EngineError('conflict', `The run ${this.id} is ${this.head.status} already`)
     this.finish('cancelled', { error: { code: 'cancelled', message: reason } }, 'cancelled', done)
+  }
+
+  /** What is recorded is lost: nothing can go on behind it, and no handler is told of it as if a step had failed. */
+  damaged(error: ErrorBody): void {
+    if (this.over) return
+    const { attempt } = this
+    this.steps.answerAll()
+    this.finish('failed', { error })
+    attempt?.handle?.cancel(error.message)
+    this.steps.cancelAll(error)
   }
 
   /** The replay can go no further. */

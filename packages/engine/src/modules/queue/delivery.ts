@@ -64,5 +64,6 @@ function invoke(
     onResult: (result: CallResult) => void
   },
 ): void {
-  host.invoke({ ...call, payload: { value: attempt.job.data } })
+  const handover = { losses: attempt.job.losses ?? 0 }
+  host.invoke({ ...call, handover, payload: { value: attempt.job.data } })
 }

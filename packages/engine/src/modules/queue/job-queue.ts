@@ -1,8 +1,10 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { CallContext } from '../../core/context.ts'
+import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { CallResult, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { DeadLetters } from './dead-letters.ts'
 import {
@@ -27,14 +29,13 @@ const UNDELIVERED = new Set([
   'shutting_down',
   'channel_send_failed',
   'approval_required',
+  'store_unavailable',
 ])
 /** How soon a job whose function is away is tried again, and how long it may wait like that. */
 const AWAY_RETRY_MS = { first: 500, last: 5_000 }
 const MAX_AWAY_MS = 3_600_000
 /** After a start clients need time to come back: so long a missing function is away, not missing. */
 const START_GRACE_MS = 30_000
-/** After the disk refused to note how a delivery went, the job is delivered again. */
-const WRITE_RETRY_MS = 1_000
 
 export interface NewJob {
   id: string
@@ -70,6 +71,8 @@ export class JobQueue {
   private readonly keys: KeyRecords
   private readonly consumer: () => Consumer | undefined
   private readonly lanes: Lanes
+  private readonly reads: DiskWait
+  private readonly notes: DiskWait
   private readonly startedAt: number
   private config: QueueSettings
   private count = 0
@@ -95,6 +98,9 @@ export class JobQueue {
     this.startedAt = parts.startedAt
     this.lanes = new Lanes(parts.host.ports, parts.settings.fifo, () => this.pump())
     this.dead = new DeadLetters(parts.host)
+    const { ports } = parts.host
+    this.reads = new DiskWait(ports, 'Jobs cannot be read and wait', { queue: this.name })
+    this.notes = new DiskWait(ports, 'Deliveries are not noted yet, and their groups wait', { queue: this.name })
   }
 
   get settings(): QueueSettings {
@@ -180,7 +186,8 @@ export class JobQueue {
   restore(partition: string, group: string, order: number, stored: StoredJob): void {
     const { clock } = this.host.ports
     // The clock may have been set meanwhile: no longer than it would have waited anyway.
-    const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs)
+    const pause = stored.losses === undefined ? 0 : pauseAfter({ counts: true, repeated: true }, stored.losses)
+    const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs, pause)
     const left = Math.min(Math.max((stored.process_at ?? 0) - clock.now(), 0), most)
     this.lastOrder = Math.max(this.lastOrder, order)
     this.count += 1
@@ -200,7 +207,7 @@ export class JobQueue {
     // A delivery that ends at once is taken up by the loop below, not by a deeper stack.
     if (this.pumping) return
     this.pumping = true
-    while (!this.stopped && this.active < this.config.concurrency) {
+    while (!this.stopped && !this.reads.isWaiting && this.active < this.config.concurrency) {
       const consumer = this.consumer()
       const job = consumer && this.lanes.take()
       if (!job) break
@@ -213,6 +220,8 @@ export class JobQueue {
   /** No more deliveries. What is under way may still succeed; what fails from now on comes again after the start. */
   stop(): void {
     this.stopped = true
+    this.reads.stop()
+    this.notes.stop()
     this.lanes.stop()
   }
 
@@ -222,7 +231,7 @@ export class JobQueue {
       messageId,
       (dead, letter) => {
         const order = this.nextOrder()
-        const { process_at: _due, ...job } = letter.job
+        const { process_at: _due, losses: _losses, ...job } = letter.job
         const stored: StoredJob = { ...job, attempts_made: 0 }
         const { id, partition, group } = dead
         const readyAt = this.host.ports.clock.monotonic()
@@ -246,7 +255,9 @@ export class JobQueue {
     let stored: StoredJob | undefined
     try {
       stored = store.get(job.partition, jobKey(job.order))?.value as StoredJob | undefined
+      this.reads.answered()
     } catch (error) {
+      if (error instanceof EngineError && isUnanswered(error)) return this.putOff(job, error)
       log.error({ err: error, queue: this.name, message_id: job.id }, 'A job cannot be read; it stays on disk')
     }
     if (!stored) {
@@ -264,8 +275,10 @@ export class JobQueue {
       },
       done: (result) => {
         if (sent) job.away = undefined
-        if (result.ok) this.succeeded(job)
-        else this.failed(job, read, `${result.error.code}: ${result.error.message}`, !sent && this.isAway(job, result))
+        if (result.ok) return this.succeeded(job)
+        const error = `${result.error.code}: ${result.error.message}`
+        if (result.lost) this.lost(job, read, error, result.lost)
+        else this.failed(job, read, error, !sent && this.isAway(job, result))
       },
     })
   }
@@ -279,26 +292,49 @@ export class JobQueue {
   private failed(job: Job, stored: StoredJob, error: string, away: boolean): void {
     // The engine is stopping, and the failure is its own doing.
     if (this.stopped) return
-    const { clock, log } = this.host.ports
     if (away) return this.wait(job)
-    const { partition } = job
-    const attempts = job.attempts + 1
-    const about = { queue: this.name, message_id: job.id, function_id: stored.function_id, attempts }
-    if (attempts < this.config.maxAttempts) {
-      log.info(about, `A delivery failed and will be tried again: ${error}`)
-      const delay = backoffMs(this.config, attempts)
-      const readyAt = clock.monotonic() + delay
-      const value: StoredJob = { ...stored, attempts_made: attempts, process_at: clock.now() + delay }
-      const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value }
-      return this.settle(job, [write], () => {
-        job.attempts = attempts
-        job.readyAt = readyAt
-        this.lanes.putBack(job)
-      })
+    const tried = { ...stored, attempts_made: job.attempts + 1 }
+    if (tried.attempts_made >= this.config.maxAttempts) return this.bury(job, tried, error)
+    this.repeat(job, tried, error, backoffMs(this.config, tried.attempts_made))
+  }
+
+  /** The process that had it is gone. What was handed over last before that is suspected; the others come again at once. */
+  private lost(job: Job, stored: StoredJob, error: string, loss: Loss): void {
+    if (this.stopped) return
+    if (!loss.counts) {
+      job.readyAt = this.host.ports.clock.monotonic()
+      this.lanes.putBack(job)
+      return this.finish(job)
     }
+    const losses = (stored.losses ?? 0) + 1
+    const tried = { ...stored, attempts_made: job.attempts + 1, losses }
+    if (losses < MOST_LOSSES) return this.repeat(job, tried, error, pauseAfter(loss, losses))
+    this.bury(job, tried, `${losses} processes ended soon after they were given this job: ${error}`)
+  }
+
+  private repeat(job: Job, tried: StoredJob, error: string, delay: number): void {
+    const { clock, log } = this.host.ports
+    const { attempts_made: attempts, function_id } = tried
+    const about = { queue: this.name, message_id: job.id, function_id, attempts }
+    log.info(about, `A delivery failed and will be tried again: ${error}`)
+    const readyAt = clock.monotonic() + delay
+    const value: StoredJob = { ...tried, process_at: clock.now() + delay }
+    const write: StoreWrite = { op: 'put', partition: job.partition, key: jobKey(job.order), value }
+    this.settle(job, [write], () => {
+      job.attempts = attempts
+      job.readyAt = readyAt
+      this.lanes.putBack(job)
+    })
+  }
+
+  private bury(job: Job, tried: StoredJob, error: string): void {
+    const { clock, log } = this.host.ports
+    const { partition } = job
+    const { attempts_made: attempts, function_id } = tried
+    const about = { queue: this.name, message_id: job.id, function_id, attempts }
     log.warn(about, `A job is a dead letter after its last attempt: ${error}`)
     const now = clock.now()
-    const value: DeadLetter = { job: { ...stored, attempts_made: attempts }, error, failed_at: now }
+    const value: DeadLetter = { job: tried, error, failed_at: now }
     const expires = now + this.config.deadMs
     const batch: StoreWrite[] = [
       { op: 'delete', partition, key: jobKey(job.order) },
@@ -310,19 +346,26 @@ export class JobQueue {
     })
   }
 
-  /** Notes on disk how a delivery went; the group goes on after that, so that no later job is done before it. */
+  /**
+   * Notes on disk how a delivery went, however long the disk refuses: what was done is not done again, unless the engine
+   * dies before. The group goes on after that, so that no later job is done before it.
+   */
   private settle(job: Job, batch: StoreWrite[], noted: () => void): void {
-    this.host.ports.store.write(batch, (outcome) => {
-      if (outcome.ok) {
+    const note = (): void =>
+      this.host.ports.store.write(batch, (outcome) => {
+        if (!outcome.ok) return this.notes.failed(outcome.error, note)
+        this.notes.answered()
         noted()
-        return this.finish(job)
-      }
-      const { code, message } = outcome.error
-      this.host.ports.log.error({ queue: this.name, message_id: job.id, code }, `A delivery was not noted: ${message}`)
-      job.readyAt = this.host.ports.clock.monotonic() + WRITE_RETRY_MS
-      this.lanes.putBack(job)
-      this.finish(job)
-    })
+        this.finish(job)
+      })
+    note()
+  }
+
+  /** The disk did not answer what the job is: it keeps its place, and the queue waits with it. */
+  private putOff(job: Job, error: EngineError): void {
+    this.reads.failed(error.toBody(), () => this.pump())
+    this.lanes.putBack(job)
+    this.finish(job)
   }
 
   /** It did not reach its function: it stays at the head of its group, or lets the others of a standard queue pass. */

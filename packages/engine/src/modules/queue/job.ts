@@ -23,6 +23,8 @@ export interface StoredJob {
   function_id: string
   data: unknown
   attempts_made: number
+  /** Losses of processes that counted against it; each is one of the attempts. */
+  losses?: number
   created_at: number
   /** Not before this time. Epoch milliseconds. */
   process_at?: number
