@@ -46,7 +46,12 @@ export class Peer implements Link {
   }
 
   tell(frame: object): void {
-    this.core.receive(this.connection, Buffer.from(JSON.stringify(frame)))
+    this.tellText(JSON.stringify(frame))
+  }
+
+  /** Bytes of a frame as they are. */
+  tellText(text: string): void {
+    this.core.receive(this.connection, Buffer.from(text))
   }
 
   register(id: string, more: object = {}): void {
