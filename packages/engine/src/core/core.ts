@@ -82,7 +82,7 @@ export class Core implements ModuleHost {
   readonly declared: DeclaredTriggers
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
-  private readonly secrets: KnownSecrets
+  readonly secrets: KnownSecrets
   private readonly listeners: ((event: CoreEvent) => void)[] = []
   private accept: ((request: EnqueueRequest) => void) | undefined
   private takeStep: ((request: StepRequest) => CallHandle['cancel'] | undefined) | undefined
@@ -313,7 +313,7 @@ export class Core implements ModuleHost {
       }
     } catch (error) {
       const body = error instanceof EngineError ? error.toBody() : { code: 'internal', message: String(error) }
-      return answer({ ok: false, error: body })
+      return answer({ ok: false, error: this.secrets.value(body) })
     }
     const request: InvokeRequest = {
       functionId: frame.function_id,
