@@ -14,11 +14,12 @@ function supervised() {
   })
   const channel = new SupervisorChannel(new KnownSecrets(), end as unknown as ChannelEnd)
   const say = (message: ToEngine): void => void end.emit('message', message)
-  return { core, worker, told, say, up: () => channel.up(core, 1, undefined) }
+  return { core, worker, told, say, up: () => channel.up(core, FACTS) }
 }
 
 const workersUp: ToEngine = { type: 'workers', states: { w: 'up' } }
-const UP = { type: 'up', workerPort: 1, http: undefined }
+const FACTS = { workerPort: 1, http: undefined, settings: {} }
+const UP = { type: 'up', ...FACTS }
 const CONNECTED = { type: 'connected', pid: 7 }
 
 const introduce = (peer: Peer): void => void peer.call('engine::workers::register', { data: { pid: 7 } })

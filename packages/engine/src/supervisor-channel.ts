@@ -1,9 +1,13 @@
+import { hash } from 'node:crypto'
 import type { KnownSecrets, SupervisedState, ToEngine, ToSupervisor } from '@agentos/protocol'
 import type { Core } from './core/core.ts'
 import { type DeclaredProblem, problemText } from './core/declared-triggers.ts'
 
 /** The end of the channel that this process has, as `process` is one. */
 export type ChannelEnd = Pick<NodeJS.Process, 'connected' | 'send' | 'on'>
+
+/** What the supervisor learns of an engine that listens. */
+export type UpFacts = Omit<Extract<ToSupervisor, { type: 'up' }>, 'type'>
 
 /**
  * Connects the core with the process that started this one, where that left a channel. It listens from the first moment
@@ -26,10 +30,10 @@ export class SupervisorChannel {
   }
 
   /** The engine listens. Processes may have connected already: they are told of behind this. */
-  up(core: Core, workerPort: number, http: string | undefined): void {
+  up(core: Core, facts: UpFacts): void {
     if (!this.end.send) return
     this.core = core
-    this.tell({ type: 'up', workerPort, http })
+    this.tell({ type: 'up', ...facts })
     core.declared.onProblem((problem) => {
       if (core.supervision.present) this.tellProblem(problem)
     })
@@ -67,3 +71,10 @@ export class SupervisorChannel {
 
 const isToEngine = (message: unknown): message is ToEngine =>
   typeof message === 'object' && message !== null && 'type' in message
+
+/** Of settings: enough to see that they changed, and nothing of what they say. */
+export function digestsOf(settings: ReadonlyMap<string, unknown>): Record<string, string> {
+  return Object.fromEntries(
+    [...settings].map(([worker, given]) => [worker, hash('sha256', JSON.stringify(given ?? {}))]),
+  )
+}
