@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { KnownSecrets } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { installed, startCore } from '../../test/peers.ts'
 
@@ -51,6 +52,20 @@ describe('a call', () => {
   it('of a function that nobody has is function_not_found', () => {
     const caller = startCore().guest()
     expect(caller.code(caller.call('nobody::there'))).toBe('function_not_found')
+  })
+
+  it.each([
+    ['as a function', (secret: string) => [`no::such_${secret}`]],
+    ['as a queue', (secret: string) => ['f', { action: { type: 'enqueue', queue: secret } }]],
+  ] as const)('that names a known secret %s is refused without repeating it', (_, call) => {
+    const secret = 'a-token-that-nobody-may-read-0123456789'
+    const secrets = new KnownSecrets()
+    secrets.learn(secret)
+    const caller = startCore({ secrets }).guest()
+    const [id, more] = call(secret)
+    const error = caller.result(caller.call(id as string, more as object | undefined))?.error
+    expect(error?.message).toMatch(/not found$/)
+    expect(JSON.stringify(error)).not.toContain(secret)
   })
 
   it('over the bound of its realm is refused, and what is refused frees no place', () => {

@@ -3,6 +3,7 @@ import {
   type ErrorBody,
   encodeInvoke,
   type InvokeHead,
+  type KnownSecrets,
   payloadValue,
   type WireContext,
 } from '@agentos/protocol'
@@ -62,6 +63,7 @@ export class Calls {
   private readonly supervision: Supervision
   private readonly realms: Realms
   readonly gate: Gate
+  private readonly secrets: KnownSecrets
   private readonly table = new Map<string, Call>()
   private readonly perRealm = new Map<string, number>()
   private readonly waiting = new WaitingCalls()
@@ -81,7 +83,9 @@ export class Calls {
     authority: Authority
     spans: SpanFeed
     supervision: Supervision
+    secrets: KnownSecrets
   }) {
+    this.secrets = parts.secrets
     this.ports = parts.ports
     this.limits = parts.limits
     this.catalogue = parts.catalogue
@@ -633,7 +637,8 @@ export class Calls {
     else this.failed += 1
     if (call.attempt.number > 1) this.spans.record(attemptSpan(call, result, this.ports))
     this.spans.record(callSpan(call, result, this.ports))
-    call.request.onResult(result)
+    // A message may repeat what the caller sent.
+    call.request.onResult(result.ok ? result : { ...result, error: this.secrets.value(result.error) })
   }
 
   private leaveRealm(realm: string): void {
