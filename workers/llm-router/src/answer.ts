@@ -193,3 +193,8 @@ function parseObject(text: string): unknown {
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
+
+/** The objects of a list: some servers leave null in the place of what they have taken back. */
+export function objectsOf<T extends object>(list: readonly T[] | null | undefined): T[] {
+  return (list ?? []).filter((one) => isObject(one))
+}

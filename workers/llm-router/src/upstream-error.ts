@@ -167,7 +167,9 @@ function readErrorValue(value: unknown): ProviderError {
   const fields = (typeof inner === 'object' && inner !== null ? inner : {}) as Record<string, unknown>
   const words = [fields.type, fields.code, fields.status, ...reasons(fields.details)]
   // `detail` and `msg` are those of frameworks in front of a model.
-  const message = [fields.message, fields.detail, fields.msg, fields.status_msg].find((text) => typeof text === 'string')
+  const message = [fields.message, fields.detail, fields.msg, fields.status_msg].find(
+    (text) => typeof text === 'string',
+  )
   return {
     message: (message as string | undefined) ?? '',
     kind: [...new Set(words.filter((word) => typeof word === 'string'))].join(' '),
