@@ -253,6 +253,32 @@ describe('budgets on a running engine', () => {
     await expect(entries).rejects.toMatchObject({ code: 'forbidden' })
   })
 
+  it('shows in every reading what an answer cost that came before it', async () => {
+    await owner.call(ledger.setBudget, { monthlyCents: 100_000, period: 'total' })
+    let before = 0
+    for (let asked = 1; asked <= 5; asked += 1) {
+      const { cost } = await ask(owner)
+      const [budgets, sums, checked, held, used] = await Promise.all([
+        owner.call(ledger.budgets, {}),
+        owner.call(ledger.summary, {}),
+        owner.call(ledger.check, { realmId: 'realm-default', agentId: 'default' }),
+        owner.call(ledger.reservations, {}),
+        owner.call(llm.usage, {}),
+      ])
+      before += cost.microUsd!
+      expect(budgets.budgets).toMatchObject([{ spentMicroUsd: before, reservedMicroUsd: 0 }])
+      expect(checked).toMatchObject({ spentMicroUsd: before, reservedMicroUsd: 0 })
+      expect(sums.eventCount).toBe(asked)
+      expect(held.open).toEqual([])
+      expect(used.stats).toMatchObject([{ requests: asked }])
+    }
+    const { cost } = await ask(owner)
+    await system.workers['llm-router']!.stop()
+    expect((await owner.call(ledger.budgets, {})).budgets).toMatchObject([
+      { spentMicroUsd: before + cost.microUsd!, reservedMicroUsd: 0 },
+    ])
+  })
+
   it('tells subscribers once when a level is crossed, and sums up what was spent', async () => {
     const alerts: { type: string; spentCents: number }[] = []
     const listener = system.client()

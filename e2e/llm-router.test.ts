@@ -170,6 +170,8 @@ describe('the model router on a running engine', { retry: 0 }, () => {
       cached_tokens: 500,
       unpriced_requests: 0,
     })
+    // Counts are on disk with the next write that its caller waits for.
+    await owner.trigger({ function_id: 'state::set', payload: { scope: 'later', key: 'k', value: 1 } })
     await system.workers['llm-router']!.kill()
     await system.engine.kill()
     await system.engine.start()

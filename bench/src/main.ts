@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { startEngine } from '@agentos/testing'
 import { measureBus } from './bus.ts'
 import { measureDurable } from './durable.ts'
+import { measureGateway } from './gateway.ts'
 import { measureHttp } from './http.ts'
 import { describeMachine } from './machine.ts'
 import { measureManyWorkers } from './many-workers.ts'
@@ -19,7 +20,7 @@ import { measureWholeSystem } from './whole-system.ts'
 
 /** Those that share one engine come first. */
 const ON_ONE_ENGINE = ['bus', 'http', 'durable', 'queue', 'runs'] as const
-const PARTS = [...ON_ONE_ENGINE, 'mixed', 'system', 'workers'] as const
+const PARTS = [...ON_ONE_ENGINE, 'gateway', 'mixed', 'system', 'workers'] as const
 type Part = (typeof PARTS)[number]
 const root = join(import.meta.dirname, '../..')
 
@@ -73,6 +74,7 @@ async function measureEngine(plan: Plan): Promise<void> {
 }
 
 if (ON_ONE_ENGINE.some(wants)) await measureEngine(plan)
+await measure('gateway', () => measureGateway(plan, rivals))
 await measure('mixed', () => measureMixed(plan, rivals))
 await measure('system', () => measureWholeSystem(root, plan))
 await measure('workers', () => measureManyWorkers(root, plan))

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path'
 import { bringPnpm } from '../../scripts/setup/tools.mjs'
 
 /** The systems that ours is compared with, in a workspace of their own: the product does not depend on them. */
-const folder = join(import.meta.dirname, '../rivals')
+export const rivalFolder = join(import.meta.dirname, '../rivals')
 const root = join(import.meta.dirname, '../..')
-const stamp = join(folder, 'node_modules', '.installed')
+const stamp = join(rivalFolder, 'node_modules', '.installed')
 const LIMIT_MS = 15 * 60_000
 
 /**
@@ -17,8 +17,8 @@ const LIMIT_MS = 15 * 60_000
 export async function installRivals(): Promise<string | undefined> {
   const print = createHash('sha256')
     .update(process.version)
-    .update(readFileSync(join(folder, 'pnpm-lock.yaml')))
-    .update(readFileSync(join(folder, 'pnpm-workspace.yaml')))
+    .update(readFileSync(join(rivalFolder, 'pnpm-lock.yaml')))
+    .update(readFileSync(join(rivalFolder, 'pnpm-workspace.yaml')))
     .digest('hex')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return undefined
   console.log('installing what is compared with (0.5 GB; once) …')
@@ -62,18 +62,18 @@ export class Rivals {
 
 /** A program of the rivals' workspace. */
 export function rivalProgram(name: string): string {
-  return join(folder, 'src', `${name}.mjs`)
+  return join(rivalFolder, 'src', `${name}.mjs`)
 }
 
 /** The installed version of a package. */
 export function rivalVersion(name: string): string {
-  const manifest = JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8'))
+  const manifest = JSON.parse(readFileSync(join(rivalFolder, 'node_modules', name, 'package.json'), 'utf8'))
   return (manifest as { version: string }).version
 }
 
 /** Restate's server for this platform, as its npm package brings it. */
 export function restateServerBinary(): string {
-  const wrapper = realpathSync(join(folder, 'node_modules/@restatedev/restate-server'))
+  const wrapper = realpathSync(join(rivalFolder, 'node_modules/@restatedev/restate-server'))
   return join(dirname(wrapper), `restate-server-${process.platform}-${process.arch}`, 'bin', 'restate-server')
 }
 
@@ -82,7 +82,7 @@ function runToEnd(command: string, args: string[]): Promise<void> {
   const home = dirname(dirname(process.execPath))
   const headers = existsSync(join(home, 'include/node/node.h')) ? { npm_config_nodedir: home } : {}
   const child = spawn(command, args, {
-    cwd: folder,
+    cwd: rivalFolder,
     env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}`, CI: '1', ...headers },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: LIMIT_MS,

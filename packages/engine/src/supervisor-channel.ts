@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { KnownSecrets, ToEngine, ToSupervisor } from '@agentos/protocol'
 import type { Core } from './core/core.ts'
 import { type DeclaredProblem, problemText } from './core/declared-triggers.ts'
@@ -24,6 +25,13 @@ export function listenToSupervisor(core: Core): ((message: ToSupervisor) => void
   })
   process.on('disconnect', () => core.supervisorLost())
   return tell
+}
+
+/** Of settings: enough to see that they changed, and nothing of what they say. */
+export function digestsOf(settings: ReadonlyMap<string, unknown>): Record<string, string> {
+  return Object.fromEntries(
+    [...settings].map(([worker, given]) => [worker, hash('sha256', JSON.stringify(given ?? {}))]),
+  )
 }
 
 /** From the first moment on: what the supervisor knows of secrets comes before anything is written. */

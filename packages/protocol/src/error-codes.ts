@@ -426,7 +426,7 @@ export const errorCodes = [
     'store_unavailable',
     'retryable',
     503,
-    'The store cannot write at the moment.',
+    'The store cannot reach its disk at the moment.',
     'Check the free space and the health of the disk under the data folder.',
   ),
   entry(

@@ -115,6 +115,16 @@ export class StateClient {
     return versions
   }
 
+  /**
+   * Up to 100 values of one scope, none of them twice, in one commit: all are on disk when it resolves, or none is.
+   * Answers as `writeInOrder`. Only for installed workers.
+   */
+  async writeAtomically(writes: readonly Exclude<StateWrite, { type: 'update' }>[]): Promise<(number | null)[]> {
+    const payload = { writes, atomic: true }
+    const { versions } = (await this.run('engine::state::write', payload)) as { versions: (number | null)[] }
+    return versions
+  }
+
   /** All values of a scope; for scopes that grow, read `entries` page by page. */
   async list<T = unknown>(scope: string): Promise<T[]> {
     return (await this.run('state::list', { scope })) as T[]

@@ -50,6 +50,7 @@ const step = fc.oneof(
   fc.record({
     id: fc.constant('engine::state::write'),
     input: fc.record({
+      atomic: maybe(fc.boolean()),
       writes: fc.array(
         fc.record({
           scope,

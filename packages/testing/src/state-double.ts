@@ -64,6 +64,12 @@ export class StateDouble {
   async run(functionId: string, input: Input): Promise<unknown> {
     if (functionId === IN_ORDER) {
       const writes = this.writesOf(input)
+      if (input.atomic === true) {
+        for (const write of writes) await this.before?.('state::set', write)
+        const answer = this.allOrNone(writes)
+        for (const write of writes) await this.after?.('state::set', write)
+        return answer
+      }
       const versions: unknown[] = []
       for (const write of writes) {
         versions.push(versionIn(await this.run('state::set', write).catch((error) => told(error, versions.length))))
@@ -110,15 +116,7 @@ export class StateDouble {
 
   private set(functionId: string, input: Input): unknown {
     const name = this.nameOf(functionId, input)
-    if (input.value === undefined) throw mismatch(functionId, 'missing field `value`')
-    const json = JSON.stringify(input.value)
-    const bytes = Buffer.byteLength(json)
-    const { maxValueBytes } = this.options
-    if (bytes > maxValueBytes) {
-      const message = `The value has ${bytes} bytes; at most ${maxValueBytes} are allowed`
-      throw refusal('VALUE_TOO_LARGE', message, { bytes, maxValueBytes })
-    }
-    const ttlMs = integer(functionId, input, 'ttlMs', 1, Number.MAX_SAFE_INTEGER)
+    const { json, ttlMs } = this.valueOf(functionId, input)
     const old = this.expected(functionId, input, name)
     const version = (this.records.get(name) ?? this.deleted.get(name) ?? { version: 0 }).version + 1
     const value: unknown = JSON.parse(json)
@@ -133,7 +131,33 @@ export class StateDouble {
     return { old_value: old?.value ?? null, new_value: value, ...told }
   }
 
+  private valueOf(functionId: string, input: Input): { json: string; ttlMs: number | undefined } {
+    if (input.value === undefined) throw mismatch(functionId, 'missing field `value`')
+    const json = JSON.stringify(input.value)
+    const bytes = Buffer.byteLength(json)
+    const { maxValueBytes } = this.options
+    if (bytes > maxValueBytes) {
+      const message = `The value has ${bytes} bytes; at most ${maxValueBytes} are allowed`
+      throw refusal('VALUE_TOO_LARGE', message, { bytes, maxValueBytes })
+    }
+    return { json, ttlMs: integer(functionId, input, 'ttlMs', 1, Number.MAX_SAFE_INTEGER) }
+  }
+
+  private allOrNone(writes: readonly Input[]): unknown {
+    if (writes.some(({ type }) => type === 'update')) throw mismatch(IN_ORDER, 'an update among atomic writes')
+    if (new Set(writes.map(({ scope }) => scope)).size > 1) {
+      throw mismatch(IN_ORDER, 'atomic writes to more than one scope')
+    }
+    if (new Set(writes.map(({ key }) => key)).size < writes.length) {
+      throw mismatch(IN_ORDER, 'atomic writes with a key twice')
+    }
+    for (const write of writes) this.valueOf('state::set', write)
+    for (const write of writes) this.expected('state::set', write, this.nameOf('state::set', write))
+    return { versions: writes.map((write) => versionIn(this.set('state::set', write))) }
+  }
+
   private inOrder(input: Input): unknown {
+    if (input.atomic === true) return this.allOrNone(this.writesOf(input))
     const versions: unknown[] = []
     for (const write of this.writesOf(input)) {
       try {

@@ -6,6 +6,8 @@ import { type Draft, type Entry, entryKey } from './entry.ts'
 
 const ENTRIES = 'ledger-entries'
 const PAGE = 500
+/** Entries of one commit. */
+const MAX_COMMIT = 100
 /** Entries that a start has to read again at most, but for those since a checkpoint that could not be written. */
 const CHECKPOINT_EVERY = 500
 /** After so many further entries one that could not be written is tried again. */
@@ -20,19 +22,34 @@ export interface JournalParts {
   onAlerts: (alerts: readonly Alert[], sequence: number) => void
 }
 
+/** Entries that are in the book and go to the disk in one commit. */
+interface Commit {
+  entries: { entry: Entry; alerts: readonly Alert[] }[]
+  /** Nothing more can join it. */
+  sent: boolean
+  done: PromiseWithResolvers<void>
+}
+
 /**
  * The entries on disk, and the book that they give. One record is one transaction, put where nothing stands: a second
- * writer is refused. After a write whose end is not known, what is stored is read before anything else is decided.
+ * writer is refused. An entry is in the book at once and on its way to the disk, with those that are decided while another
+ * commit is under way; what was decided on the book is told when `written` has resolved. After a write whose end is not
+ * known the book is made anew of what is stored, before anything else is decided.
  */
 export class Journal {
   private readonly parts: JournalParts
   private readonly checkpoints: Checkpoints
   private current: Book | undefined
   private certain = false
+  /** In order; the first may be under way. */
+  private commits: Commit[] = []
+  private writing = false
   /** Sequence of the entry after which the next checkpoint is due. */
   private due = 0
   private problem: string | undefined
   private covered = 0
+  /** Up to this entry alerts were handed on. */
+  private raised = 0
 
   constructor(parts: JournalParts) {
     this.parts = parts
@@ -44,18 +61,11 @@ export class Journal {
     return { sequence: this.covered, behind: this.book.sequence - this.covered, problem: this.problem ?? null }
   }
 
-  /** The book with everything that is stored. Only from within the one queue of the ledger. */
-  async open(): Promise<Book> {
-    if (this.current && this.certain) return this.current
-    if (!this.current) {
-      const snapshot = await this.checkpoints.read()
-      this.current = snapshot ? Book.restore(snapshot) : new Book()
-      this.covered = this.current.sequence
-      this.due = this.covered + CHECKPOINT_EVERY
-    }
-    for await (const entry of this.entries(this.current.sequence)) this.apply(this.current, entry)
-    this.certain = true
-    return this.current
+  /** Decides at once, on the book with everything that was decided before. Only from within the one queue of the ledger. */
+  async decide<T>(work: (book: Book) => T): Promise<T> {
+    // A write may fail between the end of the reading and our turn.
+    while (!this.current || !this.certain) await this.open()
+    return work(this.current)
   }
 
   /** The book as it is known; for answers that decide nothing. */
@@ -64,19 +74,31 @@ export class Journal {
     return this.current
   }
 
-  /** Resolves when the entry is durable and in the book. */
-  async append(draft: Draft): Promise<Entry> {
-    const book = await this.open()
+  /** Puts an entry into the book and on its way to the disk. Only within `decide`. */
+  append(draft: Draft): Entry {
+    const { book } = this
     const entry: Entry = { ...draft, sequence: book.sequence + 1, at: this.parts.now() }
-    try {
-      await this.parts.state.set(ENTRIES, entryKey(entry.sequence), entry, { expectedVersion: 0 })
-    } catch (error) {
-      this.certain = false
-      throw error
+    let commit = this.commits.at(-1)
+    if (!commit || commit.sent || commit.entries.length >= MAX_COMMIT) {
+      commit = { entries: [], sent: false, done: Promise.withResolvers() }
+      commit.done.promise.catch(() => {})
+      this.commits.push(commit)
     }
-    this.apply(book, entry)
-    await this.writeCheckpoint(book)
+    commit.entries.push({ entry, alerts: applied(book, entry) })
     return entry
+  }
+
+  /** Resolves when all that was appended is durable; rejects where that is not certain. */
+  written(): Promise<void> {
+    if (!this.writing && this.commits.length > 0) void this.writeAll()
+    return this.commits.at(-1)?.done.promise ?? Promise.resolve()
+  }
+
+  /** A checkpoint only saves reading: where it cannot be written, the entries stand. Between decisions. */
+  async keepCheckpoint(): Promise<void> {
+    if (!this.certain || this.book.sequence < this.due) return
+    await this.written().catch(() => {})
+    if (this.certain) await this.writeCheckpoint(this.book)
   }
 
   /** Everything from the first entry on, in order. */
@@ -92,15 +114,54 @@ export class Journal {
     } while (after !== undefined)
   }
 
-  private apply(book: Book, entry: Entry): void {
-    const before = entry.lines.map((line) => ({ line, spent: book.balance(line).spent }))
-    book.apply(entry)
-    this.parts.onAlerts(alertsOf(book, before), entry.sequence)
+  private async open(): Promise<void> {
+    const snapshot = await this.checkpoints.read()
+    const book = snapshot ? Book.restore(snapshot) : new Book()
+    if (!this.current) this.due = book.sequence + CHECKPOINT_EVERY
+    this.covered = book.sequence
+    for await (const entry of this.entries(book.sequence)) this.raise(entry.sequence, applied(book, entry))
+    this.current = book
+    this.certain = true
   }
 
-  /** A checkpoint only saves reading: where it cannot be written, the entries stand. */
+  private async writeAll(): Promise<void> {
+    this.writing = true
+    for (let commit = this.commits[0]; commit; commit = this.commits[0]) {
+      commit.sent = true
+      try {
+        await this.write(commit.entries.map(({ entry }) => entry))
+      } catch (error) {
+        // Those behind it were decided on what may not be there.
+        this.certain = false
+        for (const { done } of this.commits) done.reject(error)
+        this.commits = []
+        break
+      }
+      this.commits.shift()
+      for (const { entry, alerts } of commit.entries) this.raise(entry.sequence, alerts)
+      commit.done.resolve()
+    }
+    this.writing = false
+  }
+
+  private async write(entries: readonly Entry[]): Promise<void> {
+    const { state } = this.parts
+    const nothingThere = { expectedVersion: 0 }
+    const [first, ...others] = entries
+    if (!first) return
+    if (others.length === 0) return void (await state.set(ENTRIES, entryKey(first.sequence), first, nothingThere))
+    await state.writeAtomically(
+      entries.map((entry) => ({ scope: ENTRIES, key: entryKey(entry.sequence), value: entry, ...nothingThere })),
+    )
+  }
+
+  private raise(sequence: number, alerts: readonly Alert[]): void {
+    if (sequence <= this.raised) return
+    this.raised = sequence
+    this.parts.onAlerts(alerts, sequence)
+  }
+
   private async writeCheckpoint(book: Book): Promise<void> {
-    if (book.sequence < this.due) return
     book.prune(this.parts.now())
     try {
       await this.checkpoints.write(book.snapshot())
@@ -114,4 +175,11 @@ export class Journal {
       this.parts.onCheckpoint(error)
     }
   }
+}
+
+/** The levels that it crosses. */
+function applied(book: Book, entry: Entry): readonly Alert[] {
+  const before = entry.lines.map((line) => ({ line, spent: book.balance(line).spent }))
+  book.apply(entry)
+  return alertsOf(book, before)
 }

@@ -1,3 +1,4 @@
+import { InvocationError } from '@agentos/sdk'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { Bench, never, REALM } from './ledger.fixture.ts'
 
@@ -126,6 +127,63 @@ describe('the ledger', () => {
     expect(await bench.ledger.extend(reservation!, 500)).toMatchObject({ held: 80, exhausted: { limitMicroUsd: 100 } })
     expect(bench.balance(id).reserved).toBe(100)
   })
+
+  it('puts on disk together what is decided while a commit is under way, and tells nobody before', async () => {
+    const id = await bench.budget(1_000)
+    const first = Promise.withResolvers<void>()
+    const writes: unknown[] = []
+    bench.state.intercept(async (functionId, { key }) => {
+      if (functionId !== 'state::set') return
+      writes.push(key)
+      await first.promise
+    })
+    const told: string[] = []
+    const reserved = [1, 2, 3].map((n) => bench.reserve(10).then(() => told.push(`reserve ${n}`)))
+    const read = bench.ledger.decide((book) => book.balance({ budget: id, window: 'total' }).reserved)
+    void read.then(() => told.push('read'))
+    await expect.poll(() => bench.balance(id).reserved).toBe(30)
+    expect([writes.length, told]).toEqual([1, []])
+    first.resolve()
+    await Promise.all(reserved)
+    expect(await read).toBe(30)
+    expect(told).toHaveLength(4)
+    expect(await bench.ledger.verify()).toMatchObject({ entries: 4, differences: [] })
+  })
+
+  it.each(['before', 'after'] as const)(
+    'decides nothing on entries of which it is not known whether they are stored (lost %s)',
+    async (when) => {
+      const id = await bench.budget(100)
+      const gate = Promise.withResolvers<void>()
+      const lose = () => {
+        bench.heal()
+        throw new InvocationError({ code: 'engine_lost', message: `${when} it was stored` })
+      }
+      bench.state.intercept(async (functionId) => {
+        if (functionId !== 'state::set') return
+        await gate.promise
+        if (when === 'before') lose()
+      })
+      if (when === 'after') bench.state.whenStored(lose)
+      const first = bench.reserve(60)
+      await expect.poll(() => bench.balance(id).reserved).toBe(60)
+      const second = bench.reserve(30)
+      await expect.poll(() => bench.balance(id).reserved).toBe(90)
+      // It does not fit beside the other two, and waits.
+      const third = bench.reserve(40)
+      gate.resolve()
+      const outcomes = await Promise.allSettled([first, second, third])
+      expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled'])
+      for (const outcome of outcomes.slice(0, 2)) expect(outcome).toMatchObject({ reason: { code: 'engine_lost' } })
+      const stored = when === 'before' ? 0 : 60
+      expect(outcomes[2]).toMatchObject({ value: { held: 40 } })
+      expect(bench.balance(id).reserved).toBe(stored + 40)
+      expect(await bench.ledger.verify()).toMatchObject({ differences: [] })
+      const balance = bench.balance(id)
+      await bench.restart()
+      expect(bench.balance(id)).toEqual(balance)
+    },
+  )
 
   it('counts a repeated reserve, settle and release once', async () => {
     const id = await bench.budget(100)

@@ -49,9 +49,13 @@ export interface Spend {
 interface Waiter {
   request: ReserveRequest
   patient: boolean
+  gone: boolean
   resolve: (held: Held) => void
   reject: (error: unknown) => void
 }
+
+/** What a decision came to. */
+type Decided<T> = { value: T } | { error: unknown }
 
 const MAX_WAITING = 1_000
 
@@ -76,9 +80,18 @@ export class Ledger {
     return this.options.journal.book
   }
 
-  /** Runs after every transaction before it, on a book that is certain. */
-  decide<T>(work: (book: Book) => Promise<T> | T): Promise<T> {
-    return this.queue.run(async () => work(await this.options.journal.open()))
+  /** Decides after everything before it, at once; tells it when that is on disk, with what it was decided on. */
+  async decide<T>(work: (book: Book) => T): Promise<T> {
+    const { journal } = this.options
+    const { decided, written } = await this.queue.run(async () => {
+      const decided = await journal.decide((book) => outcomeOf(() => work(book)))
+      const written = journal.written()
+      await journal.keepCheckpoint()
+      return { decided, written }
+    })
+    await written
+    if ('error' in decided) throw decided.error
+    return decided.value
   }
 
   /** Stores a budget that `change` makes of the present ones, and lets calls go on that wait for money. */
@@ -92,13 +105,14 @@ export class Ledger {
     signal.throwIfAborted()
     if (this.waiters.length >= MAX_WAITING) throw overloaded('Too many calls wait for money of their budgets')
     const { promise, resolve, reject } = Promise.withResolvers<Held>()
-    const waiter: Waiter = { request, patient: true, resolve, reject }
+    const waiter: Waiter = { request, patient: true, gone: false, resolve, reject }
     this.waiters.push(waiter)
     const timer = setTimeout(() => {
       waiter.patient = false
       void this.serveWaiting()
     }, this.options.waitMs)
     const leave = () => {
+      waiter.gone = true
       this.waiters = this.waiters.filter((other) => other !== waiter)
       reject(signal.reason)
       void this.serveWaiting()
@@ -115,7 +129,7 @@ export class Ledger {
 
   /** What is held in all afterwards, and why it is less than `hold`. */
   extend(id: string, hold: number): Promise<{ held: number; exhausted: Exhausted | null }> {
-    return this.decide(async (book) => {
+    return this.decide((book) => {
       const reservation = this.find(book, id)
       if (reservation.state !== 'open') throw over(reservation)
       this.leases.renew(id)
@@ -125,7 +139,7 @@ export class Ledger {
       const exhausted = before + more < hold ? exhaustedOf(accounts) : null
       if (more <= 0) return { held: before, exhausted }
       const lines = linesOf(reservation.accounts, { reserved: more, spent: 0 })
-      await this.options.journal.append({ kind: 'extend', reservation: id, lines })
+      this.options.journal.append({ kind: 'extend', reservation: id, lines })
       return { held: before + more, exhausted }
     })
   }
@@ -137,14 +151,14 @@ export class Ledger {
     spent: number
     overdraft: boolean
   }> {
-    const result = await this.decide(async (book) => {
+    const result = await this.decide((book) => {
       const reservation = this.find(book, id)
       if (reservation.state === 'released') throw over(reservation)
       const repeated =
         reservation.state === 'settled' || (cost.maybe && reservation.state === 'maybe_charged')
           ? reservation
           : undefined
-      if (!repeated) await this.settleWith(reservation, cost)
+      if (!repeated) this.settleWith(reservation, cost)
       const overdraft = isOver(this.accountsOf(book, reservation))
       return { spent: repeated?.amount ?? cost.microUsd, overdraft }
     })
@@ -154,9 +168,9 @@ export class Ledger {
 
   /** By the id of the reservation or by the key with which it was asked for; a key that holds nothing is no mistake. */
   async release(by: { id: string } | { key: string }): Promise<void> {
-    await this.decide(async (book) => {
+    await this.decide((book) => {
       const id = 'id' in by ? by.id : book.byKey.get(by.key)
-      if (id !== undefined) await this.giveBack(id)
+      if (id !== undefined) this.giveBack(book, id)
     })
     void this.serveWaiting()
   }
@@ -167,7 +181,7 @@ export class Ledger {
     at: number
     overdraft: boolean
   }> {
-    return this.decide(async (book) => {
+    return this.decide((book) => {
       const now = this.options.now()
       const accounts = book.accounts(subject, now)
       const known = key && book.spendKeys.get(`${subject.realm}/${key.name}`)
@@ -184,7 +198,7 @@ export class Ledger {
       const overdraft = isOver(accounts, microUsd)
       const count = { microUsd, maybe: 0, input, output, events: 1 }
       const named = key ? { key: key.name, booked: { id, at: now, overdraft, hash: key.hash } } : {}
-      await this.options.journal.append({ kind: 'spend', id, ...named, subject, purpose, lines, count })
+      this.options.journal.append({ kind: 'spend', id, ...named, subject, purpose, lines, count })
       return { id, at: now, overdraft }
     })
   }
@@ -193,11 +207,11 @@ export class Ledger {
   async expire(): Promise<void> {
     await this.decide((book) => this.leaseAll(book))
     for (const id of this.leases.expired()) {
-      await this.decide(async (book) => {
+      await this.decide((book) => {
         const reservation = book.reservations.get(id)
         if (!this.leases.isExpired(id)) return
         if (reservation?.state === 'open') {
-          await this.settleWith(reservation, { microUsd: reservation.amount, input: 0, output: 0, maybe: true })
+          this.settleWith(reservation, { microUsd: reservation.amount, input: 0, output: 0, maybe: true })
         }
         this.leases.end(id)
       })
@@ -227,30 +241,30 @@ export class Ledger {
     return { entries: sums.sequence, differences, checkpoint: this.options.journal.checkpoint }
   }
 
-  private async giveBack(id: string): Promise<void> {
-    const reservation = this.find(this.book, id)
+  private giveBack(book: Book, id: string): void {
+    const reservation = this.find(book, id)
     if (reservation.state === 'released') return
     if (reservation.state === 'settled') throw over(reservation)
     if (reservation.state === 'maybe_charged') {
-      await this.settleWith(reservation, { microUsd: 0, input: 0, output: 0, maybe: false })
+      this.settleWith(reservation, { microUsd: 0, input: 0, output: 0, maybe: false })
     } else {
       const lines = linesOf(reservation.accounts, { reserved: -reservation.amount, spent: 0 })
-      await this.options.journal.append({ kind: 'release', reservation: id, lines })
+      this.options.journal.append({ kind: 'release', reservation: id, lines })
     }
     this.leases.end(id)
   }
 
-  private async settleWith(
+  private settleWith(
     reservation: Reservation,
     { microUsd, input, output, maybe }: { microUsd: number; input: number; output: number; maybe: boolean },
-  ): Promise<void> {
+  ): void {
     const change =
       reservation.state === 'open'
         ? { reserved: -reservation.amount, spent: microUsd }
         : { reserved: 0, spent: microUsd - reservation.amount }
     const lines = linesOf(reservation.accounts, change)
     const count = { microUsd, maybe: maybe ? microUsd : 0, input, output, events: 1 }
-    await this.options.journal.append({
+    this.options.journal.append({
       kind: maybe ? 'maybe_charged' : 'settle',
       reservation: reservation.id,
       lines,
@@ -260,28 +274,41 @@ export class Ledger {
   }
 
   /** In order; who comes behind somebody that waits for an account waits too where it needs the same one. */
-  private serveWaiting(): Promise<void> {
-    return this.queue.run(async () => {
-      const blocked = new Set<string>()
-      for (const waiter of [...this.waiters]) {
-        if (!this.waiters.includes(waiter)) continue
-        try {
-          const held = await this.tryReserve(waiter, blocked)
-          if (!held) continue
-          if (this.waiters.includes(waiter)) waiter.resolve(held)
-          // Cancelled while the entry was written: nobody will spend it.
-          else if (held.reservation !== null) await this.giveBack(held.reservation)
-          this.waiters = this.waiters.filter((other) => other !== waiter)
-        } catch (error) {
-          this.waiters = this.waiters.filter((other) => other !== waiter)
-          waiter.reject(error)
+  private async serveWaiting(): Promise<void> {
+    if (this.waiters.length === 0) return
+    const served = new Map<Waiter, Decided<Held>>()
+    let isDecided = false
+    try {
+      await this.decide((book) => {
+        isDecided = true
+        const blocked = new Set<string>()
+        for (const waiter of this.waiters) {
+          const decided = outcomeOf(() => this.tryReserve(book, waiter, blocked))
+          if ('error' in decided) served.set(waiter, decided)
+          else if (decided.value) served.set(waiter, { value: decided.value })
         }
-      }
-    })
+        this.waiters = this.waiters.filter((waiter) => !served.has(waiter))
+      })
+      for (const [waiter, decided] of served) this.tell(waiter, decided)
+    } catch (error) {
+      // Where not even the book could be read, nobody can be served.
+      const failed = isDecided ? [...served.keys()] : this.waiters
+      this.waiters = this.waiters.filter((waiter) => !failed.includes(waiter))
+      for (const { reject } of failed) reject(error)
+      // The others were judged by a book that was not on disk.
+      void this.serveWaiting()
+    }
   }
 
-  private async tryReserve({ request, patient }: Waiter, blocked: Set<string>): Promise<Held | undefined> {
-    const book = await this.options.journal.open()
+  private tell({ gone, resolve, reject }: Waiter, decided: Decided<Held>): void {
+    if ('error' in decided) return reject(decided.error)
+    resolve(decided.value)
+    const { reservation } = decided.value
+    // Cancelled while the entry was written: nobody will spend it.
+    if (gone && reservation !== null) this.release({ id: reservation }).catch(() => {})
+  }
+
+  private tryReserve(book: Book, { request, patient }: Waiter, blocked: Set<string>): Held | undefined {
     const known = book.reservations.get(book.byKey.get(request.key) ?? '')
     if (known) {
       if (known.state !== 'open') throw over(known)
@@ -290,7 +317,7 @@ export class Ledger {
       const exhausted = affordable < request.wanted ? exhaustedOf(this.accountsOf(book, known)) : null
       return { reservation: known.id, held: known.amount, affordable, exhausted }
     }
-    await this.bookLost(book, request)
+    this.bookLost(book, request)
     const accounts = book.accounts(request.subject, this.options.now())
     if (accounts.length === 0) return { reservation: null, held: 0, affordable: request.wanted, exhausted: null }
     const fitting = fit(accounts, request, patient)
@@ -318,7 +345,7 @@ export class Ledger {
     const { hold: held, affordable } = fitting
     const exhausted = affordable < request.wanted ? exhaustedOf(accounts) : null
     const billingCode = accounts.find(({ budget }) => budget.billingCode !== null)?.budget.billingCode
-    await this.options.journal.append({
+    this.options.journal.append({
       kind: 'reserve',
       reservation: id,
       key,
@@ -333,10 +360,10 @@ export class Ledger {
   }
 
   /** The call is made again, so whoever held money for it before is gone, and what the provider charges is not known. */
-  private async bookLost(book: Book, { call, key }: ReserveRequest): Promise<void> {
+  private bookLost(book: Book, { call, key }: ReserveRequest): void {
     if (call === undefined) return
     for (const lost of book.heldBefore(call, key)) {
-      await this.settleWith(lost, { microUsd: lost.amount, input: 0, output: 0, maybe: true })
+      this.settleWith(lost, { microUsd: lost.amount, input: 0, output: 0, maybe: true })
     }
   }
 
@@ -359,6 +386,14 @@ export class Ledger {
       const budget = book.budgets.get(id)
       return budget ? [{ budget, window, balance: book.balance({ budget: id, window }) }] : []
     })
+  }
+}
+
+function outcomeOf<T>(work: () => T): Decided<T> {
+  try {
+    return { value: work() }
+  } catch (error) {
+    return { error }
   }
 }
 

@@ -61,8 +61,12 @@ export const worker = defineWorker({
       await ledger().change((book) => deletedBudget(book, id, ctx.realm))
       return { id, deleted: true as const }
     }),
-    serve(contract.budgets, (input, ctx) => listBudgets(ledger().book, subjectOf(input, ctx), Date.now())),
-    serve(contract.check, (input, ctx) => checkBudgets(ledger().book, subjectOf(input, ctx), Date.now())),
+    serve(contract.budgets, (input, ctx) =>
+      ledger().decide((book) => listBudgets(book, subjectOf(input, ctx), Date.now())),
+    ),
+    serve(contract.check, (input, ctx) =>
+      ledger().decide((book) => checkBudgets(book, subjectOf(input, ctx), Date.now())),
+    ),
     serve(contract.spend, async (input, ctx) => {
       const subject = subjectOf(input, ctx)
       const { provider, model, inputTokens, outputTokens, missionId, billingCode } = input
@@ -96,8 +100,12 @@ export const worker = defineWorker({
         overdraft,
       }
     }),
-    serve(contract.summary, (input, ctx) => summarize(ledger().book, realmOf(input.realmId, ctx), input)),
-    serve(contract.reservations, ({ realmId }, ctx) => listReservations(ledger().book, realmOf(realmId, ctx))),
+    serve(contract.summary, (input, ctx) =>
+      ledger().decide((book) => summarize(book, realmOf(input.realmId, ctx), input)),
+    ),
+    serve(contract.reservations, ({ realmId }, ctx) =>
+      ledger().decide((book) => listReservations(book, realmOf(realmId, ctx))),
+    ),
     serve(contract.verify, async () => {
       const { entries, differences, checkpoint } = await ledger().verify()
       return { valid: differences.length === 0, entries, differences, checkpoint }

@@ -1,5 +1,6 @@
 import type { Exhausted } from '@agentos/contracts/ledger'
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
+import { argumentsTextOf } from '@agentos/contracts/message'
 import { newCallId, unusedCallId } from './call-ids.ts'
 import { type Counts, countsOf, merged, usageOf } from './counts.ts'
 import { estimateOutput } from './estimate.ts'
@@ -121,7 +122,8 @@ export class AnswerBuilder {
         raw: text.slice(0, 2_000),
       }
     }
-    if (text.trim() !== '' && text !== JSON.stringify(part.arguments)) part.argumentsText = text
+    const written = argumentsTextOf(text, part.arguments)
+    if (written !== undefined) part.argumentsText = written
     if (!part.problem && !(isNamed && this.offered.has(id))) {
       const message = isNamed
         ? `There is no function ${id}; call one of those that were offered.`

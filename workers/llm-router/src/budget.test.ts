@@ -220,6 +220,19 @@ describe('budgets before a request', () => {
     await expect.poll(() => ledger.asked('ledger::settle').length, { timeout: 5_000 }).toBe(3)
   })
 
+  it('tells the ledger before the answer leaves, which does not wait until it is booked; the end of the process does', async () => {
+    const gate = Promise.withResolvers<object>()
+    ledger.answers['ledger::settle'] = () => gate.promise
+    await (await hold())!.done({ input: 1, output: 1, total: 2 })
+    expect(ledger.asked('ledger::settle')).toHaveLength(1)
+    let booked = false
+    const over = budgets.booked().then(() => (booked = true))
+    await new Promise(setImmediate)
+    expect(booked).toBe(false)
+    gate.resolve({ spentMicroUsd: 3, overdraft: false })
+    await over
+  })
+
   it('names the call for the ledger, so that what an earlier one held can be booked', async () => {
     await (await hold({ call: 'c' }))!.failed()
     expect(ledger.asked('ledger::reserve')[0]).toMatchObject({ call: 'c' })

@@ -3,6 +3,7 @@ import type { Exhausted } from '@agentos/contracts/ledger'
 import * as ledger from '@agentos/contracts/ledger'
 import type { CompletionInput, Usage } from '@agentos/contracts/llm-router'
 import { AgentError, type Caller, InvocationError, newId } from '@agentos/sdk'
+import { Afterwards } from './afterwards.ts'
 import type { Answer } from './answer.ts'
 import type { ModelChoice, ModelFacts } from './catalogue.ts'
 import { estimateInput } from './estimate.ts'
@@ -45,6 +46,7 @@ export class Budgets {
   private readonly now: () => number
   /** Until when it is known that no budget applies in a realm. */
   private readonly free = new Map<string, number>()
+  private readonly bookings = new Afterwards()
 
   constructor(self: Caller, now: () => number = () => performance.now()) {
     this.self = self
@@ -53,7 +55,8 @@ export class Budgets {
 
   /**
    * Asks with the money for it held; with nothing held where no budget applies. The one place where money is held, and it
-   * does not outlive it: the hold ends with the request, and where that cannot be told to the ledger, by its lease.
+   * does not outlive it: the hold ends with the request, and where that cannot be told to the ledger, by its lease. The
+   * ledger is told before the answer leaves, and the answer does not wait until that is booked: until then the money stays held.
    * Errors: `budget_exceeded`, `price_unknown`, `overloaded`, `worker_unavailable`, and those of `ask`.
    */
   async spend(request: HoldRequest, ask: (hold: Hold | undefined) => Promise<Answer>): Promise<Answer> {
@@ -63,8 +66,13 @@ export class Budgets {
       answer = await ask(hold)
       return hold ? hold.judge(answer) : answer
     } finally {
-      await (answer ? hold?.done(answer.usage) : hold?.failed())
+      if (hold) this.bookings.add(answer ? hold.done(answer.usage) : hold.failed())
     }
+  }
+
+  /** Resolves when what was spent is booked, or left to the lease. */
+  booked(): Promise<void> {
+    return this.bookings.settled()
   }
 
   private async hold(request: HoldRequest): Promise<Hold | undefined> {

@@ -14,8 +14,10 @@ import {
   type HandlerContext,
   knownSecrets,
   type OutputOf,
+  type StateClient,
   type WorkerSelf,
 } from '@agentos/sdk'
+import { Afterwards } from './afterwards.ts'
 import { Budgets } from './budget.ts'
 import { Catalogue, type ModelChoice, type Provider } from './catalogue.ts'
 import { askDemo } from './demo/demo.ts'
@@ -28,7 +30,7 @@ import { listModels } from './provider-client.ts'
 import { DEMO, Resolver, type Route, type RouteRequest } from './resolution.ts'
 import { type Environment, readEnvironment, Settings } from './settings.ts'
 import { Transport } from './transport.ts'
-import { type Attribution, recordUsage } from './usage-ledger.ts'
+import { type Attribution, readUsage, recordUsage, type UsageQuery, type UsageStats } from './usage-ledger.ts'
 
 export interface RouterOptions {
   settings: Settings
@@ -47,9 +49,12 @@ export class Router {
   private readonly resolver: Resolver
   private readonly dispatcher: Dispatcher
   private readonly calls = new ModelCalls()
+  private readonly budgets: Budgets
+  private readonly counting = new Afterwards()
 
   constructor({ settings, environment, keys, budgets }: RouterOptions) {
     this.settings = settings
+    this.budgets = budgets
     this.keys = keys
     this.catalogue = new Catalogue(settings, environment)
     const { catalogue, transport } = this
@@ -154,12 +159,13 @@ export class Router {
     return chain
   }
 
-  private async account(done: Dispatched, input: CompletionInput, ctx: ModelCall['ctx']): Promise<Completion> {
+  private account(done: Dispatched, input: CompletionInput, ctx: ModelCall['ctx']): Completion {
     const { provider, model, answer } = done
     const cost = this.cost(done)
-    await recordUsage(ctx.state, done, answer.usage, cost, attributionOf(input, ctx)).catch((error) => {
+    const counted = recordUsage(ctx.state, done, answer.usage, cost, attributionOf(input, ctx)).catch((error) => {
       ctx.log.warn({ err: error, provider, model }, 'the usage of a model call was not stored')
     })
+    this.counting.add(counted)
     const { parts, stopReason, stopDetail } = answer
     if (stopReason === 'other') {
       ctx.log.warn({ provider, model, reason: stopDetail }, 'a model stopped for a reason that is not known here')
@@ -282,8 +288,15 @@ export class Router {
     }
   }
 
-  close(): Promise<void> {
-    return this.transport.close()
+  /** What the realm used, with all that this process answered before. */
+  async usage(state: StateClient, realm: string, query: UsageQuery): Promise<UsageStats[]> {
+    await this.counting.settled()
+    return readUsage(state, realm, query)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.budgets.booked(), this.counting.settled()])
+    await this.transport.close()
   }
 
   private async currentDefault(): Promise<{ provider: string; model: string; reason: string } | null> {

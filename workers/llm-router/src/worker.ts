@@ -1,7 +1,6 @@
 import * as llm from '@agentos/contracts/llm-router'
 import { defineWorker, serve } from '@agentos/sdk'
 import { openRouter, type Router } from './router.ts'
-import { readUsage } from './usage-ledger.ts'
 
 let router: Router
 
@@ -21,7 +20,7 @@ export const worker = defineWorker({
     serve(llm.stream, (input, ctx) => router.complete(input, ctx)),
     serve(llm.usage, async ({ by, agentId, sessionId }, ctx) => {
       const query = { by: by ?? undefined, agent: agentId ?? undefined, session: sessionId ?? undefined }
-      return { stats: await readUsage(ctx.state, ctx.realm, query) }
+      return { stats: await router.usage(ctx.state, ctx.realm, query) }
     }),
     serve(llm.providers, () => router.providers()),
     serve(llm.models, ({ provider }) => router.models(provider ?? undefined)),

@@ -138,7 +138,7 @@ export class Calls {
     const call = connection.serving.get(invocationId)
     if (!call) return this.countLate()
     if (refused && call.refusals < MOST_REFUSALS) return this.sendElsewhere(call)
-    this.end(call, result, 'answered')
+    this.end(call, result.ok ? result : { ...result, error: thrownIn(call, connection, result.error) }, 'answered')
   }
 
   /** A result for a call that has ended, or that this connection was never given. */
@@ -165,9 +165,7 @@ export class Calls {
     const workers = new Set(open.filter(isItem).map((call) => this.workerOf(call)))
     const losses = [...workers].map((worker) => this.handovers.lost(worker))
     const repeated = losses.includes(true)
-    // First of all, so that it is not the last again when all of them are handed over anew.
-    const inOrder = culprit ? [culprit, ...open.filter((call) => call !== culprit)] : open
-    for (const call of inOrder) {
+    for (const call of open) {
       const lost = { counts: call === culprit, repeated }
       this.end(call, { ok: false, error: this.lostError(call), lost }, 'lost')
     }
@@ -393,6 +391,9 @@ export class Calls {
     }
     const declared = this.catalogue.declared(functionId)?.worker
     if (declared && this.supervision.stateOf(declared) === 'held') return this.supervision.heldError(declared).toBody()
+    if (declared && this.supervision.lost) {
+      return this.supervision.lostError(`The worker ${declared} of ${functionId} is not running`).toBody()
+    }
     const worker = declared ?? 'that served it'
     return {
       code: 'worker_unavailable',
@@ -661,3 +662,15 @@ function bodyOf(error: unknown): ErrorBody {
   if (error instanceof EngineError) return error.toBody()
   return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
 }
+
+/** An error that a handler threw, with its function, and the installed worker whose log has the stack. */
+function thrownIn({ request }: Call, { grant: { worker } }: Connection, error: ErrorBody): ErrorBody {
+  const { code, details = {} } = error
+  if (code !== 'invocation_failed' || !isRecord(details)) return error
+  const { functionId = request.functionId } = details
+  const isOwn = functionId === request.functionId && worker !== undefined
+  return { ...error, details: { ...details, functionId, ...(isOwn ? { worker } : {}) } }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -427,8 +427,8 @@ export class Core implements ModuleHost {
       ...(worker === undefined ? {} : { worker }),
       grant: this.authority.triggerGrant(connection, worker),
     }
-    const unknown = worker === undefined ? undefined : this.declared.unknownKey(trigger)
-    if (unknown) return this.refuseTrigger(connection, frame, unknown.message)
+    const unknown = this.declared.unknownKey(trigger)
+    if (unknown && worker !== undefined) return this.refuseTrigger(connection, frame, unknown.message)
     if (existing?.workerId !== undefined) this.connections.get(existing.workerId)?.triggers.delete(frame.id)
     connection.triggers.add(frame.id)
     connection.account('trigger', frame.id, this.frameBytes)
@@ -436,11 +436,20 @@ export class Core implements ModuleHost {
     this.declared.settle(frame.id)
     if (outcome.state === 'forward') this.forwardTrigger(outcome.provider, trigger)
     if (outcome.state === 'parked') this.declared.waits(trigger)
+    if (worker === undefined) this.warnOfTrigger(trigger, outcome.state === 'parked', unknown?.message)
     if (outcome.state === 'failed') {
       connection.triggers.delete(frame.id)
       connection.account('trigger', frame.id, 0)
       this.refuseTrigger(connection, frame, outcome.message)
     }
+  }
+
+  /** The protocol has types that come later and keys for others: it stands, and whoever misspelt one finds this. */
+  private warnOfTrigger(trigger: TriggerBinding, isParked: boolean, unknownKey: string | undefined): void {
+    const said = isParked ? `${this.declared.noSuchType(trigger.type)}; it is bound when that comes` : unknownKey
+    if (said === undefined) return
+    const { id, type, functionId } = trigger
+    this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
   private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {

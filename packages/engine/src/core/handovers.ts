@@ -1,5 +1,5 @@
 import type { Call } from './call.ts'
-import { STEP_MS } from './losses.ts'
+import { lossesOf, STEP_MS } from './losses.ts'
 import type { Ports, Timer } from './ports.ts'
 
 const WINDOW_MS = 60_000
@@ -39,6 +39,7 @@ export class Handovers {
 
   /** A process of this worker ended with runs or jobs in it. Returns whether that was not the first within a minute. */
   lost(worker: string): boolean {
+    for (const [name, line] of this.lines) if (this.isOver(line)) this.lines.delete(name)
     let line = this.lines.get(worker)
     if (!line) {
       line = { losses: [], calls: new Set(), next: 0, timer: undefined }
@@ -59,7 +60,7 @@ export class Handovers {
     const line = this.lines.get(worker)
     if (!line) return false
     if (!this.isSlow(line)) {
-      if (line.losses.length === 0 && line.calls.size === 0) this.lines.delete(worker)
+      if (this.isOver(line)) this.lines.delete(worker)
       return false
     }
     line.calls.add(call)
@@ -78,6 +79,10 @@ export class Handovers {
 
   private isSlow(line: Line): boolean {
     return this.lately(line) >= SLOW_FROM
+  }
+
+  private isOver(line: Line): boolean {
+    return line.calls.size === 0 && this.lately(line) === 0
   }
 
   private lately(line: Line): number {
@@ -106,8 +111,4 @@ function firstOf(calls: Iterable<Call>): Call | undefined {
   let first: Call | undefined
   for (const call of calls) if (!first || lossesOf(call) < lossesOf(first)) first = call
   return first
-}
-
-function lossesOf({ request }: Call): number {
-  return request.handover?.losses ?? 0
 }

@@ -30,11 +30,31 @@ export function culpritOf(open: readonly Call[], now: number): Call | undefined 
   const last = open.at(-1)
   const item = open.findLast(isItem)
   if (!last || !item) return undefined
-  return behind(last, open) ?? (now - item.handedOverAt < STEP_MS ? item : undefined)
+  if (last !== item) {
+    const caller = behind(last, open)
+    if (caller) return caller
+    if (now - item.handedOverAt >= STEP_MS) return undefined
+  }
+  return leastSuspected(item, open)
+}
+
+/** What came within a step before the last one came at once with it: of these nobody is suspected twice in a row. */
+function leastSuspected(last: Call, open: readonly Call[]): Call {
+  let least = last
+  for (const other of open.toReversed()) {
+    const atOnce = isItem(other) && last.handedOverAt - other.handedOverAt < STEP_MS
+    if (atOnce && lossesOf(other) < lossesOf(least)) least = other
+  }
+  return least
 }
 
 export function isItem({ request }: Call): boolean {
   return request.handover !== undefined
+}
+
+/** That counted against a run or job so far. */
+export function lossesOf({ request }: Call): number {
+  return request.handover?.losses ?? 0
 }
 
 /** The run or job on whose behalf a call was made, where it is open in the same process. */

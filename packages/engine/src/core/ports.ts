@@ -122,6 +122,6 @@ export interface Store {
     options: { after: number; limit: number },
     done: (changes: (StoreRecord & { partition: string; deleted: boolean })[], error?: ErrorBody) => void,
   ): void
-  /** Why the last write did not reach the disk; nothing where it did. */
+  /** Why the disk took no write, or answered no read, when it was last asked; nothing where it did. */
   trouble(): string | undefined
 }

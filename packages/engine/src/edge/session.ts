@@ -1,5 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import type { Ports } from '../core/ports.ts'
+import type { Ports, StoreOutcome } from '../core/ports.ts'
 import { Quota } from './quota.ts'
 
 /** Partition of the store that holds the hashes of sessions. */
@@ -71,7 +71,9 @@ export class Sessions {
             },
       )
     }
-    this.codes.delete(found)
+    const id = found
+    const taken = this.codes.get(id)!
+    this.codes.delete(id)
     const token = this.ports.ids.hex(32)
     const key = sessionKey(token)
     const now = this.ports.clock.now()
@@ -79,7 +81,11 @@ export class Sessions {
     this.ports.store.write(
       [{ op: 'put', partition: PARTITION, key, value: { createdAt: now, expiresAt }, expires: expiresAt }],
       (outcome) => {
-        if (!outcome.ok) return done({ ok: false, code: 'store_unavailable', message: outcome.error.message })
+        if (!outcome.ok) {
+          // It opened nothing: it is as good as before.
+          this.codes.set(id, taken)
+          return done({ ok: false, code: 'store_unavailable', message: outcome.error.message })
+        }
         this.known.set(key, expiresAt)
         done({ ok: true, token, expiresAt })
       },
@@ -97,8 +103,8 @@ export class Sessions {
     return false
   }
 
-  /** Ends a session; `done` runs after that is durable. */
-  end(token: string, done: () => void): void {
+  /** Ends a session; `done` runs after that is durable, or hears why it is not and the session goes on. */
+  end(token: string, done: (outcome: StoreOutcome) => void): void {
     const key = sessionKey(token)
     this.known.delete(key)
     this.ports.store.write([{ op: 'delete', partition: PARTITION, key }], done)

@@ -8,7 +8,10 @@ export interface Event {
   condition?: string
 }
 
-/** Calls a trigger's function, after its condition. `done` runs once; without a result the condition kept it from running. */
+/**
+ * Calls a trigger's function, after its condition. `done` runs once, with the failure of the condition where that failed;
+ * without a result the condition said no.
+ */
 export function fire(
   host: ModuleHost,
   trigger: TriggerBinding,
@@ -39,7 +42,7 @@ export function fire(
   call(condition, context, (result) => {
     if (!result.ok) {
       logFailure(host, trigger, condition, result)
-      done(undefined)
+      done(result)
     } else if (isFalse(result)) done(undefined)
     else handle()
   })

@@ -1,6 +1,6 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { Clock, Store, StoreOutcome, StoreRecord, StoreWrite, Timer, Timers } from '../core/ports.ts'
-import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch } from './batch.ts'
+import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch, type Verdict } from './batch.ts'
 import { Overlay } from './overlay.ts'
 import { compareKeys, isBeside, isExpired, isLive, type StoredRow, seal, toChange, toRecord } from './record.ts'
 
@@ -10,6 +10,8 @@ export class MemoryDisk {
   lastSeq = 0
   /** Why it takes no write now. */
   refusal: string | undefined
+  /** Why nothing can be read from it now. */
+  unreadable: string | undefined
 
   row(partition: string, key: string): StoredRow | undefined {
     return this.partitions.get(partition)?.get(key)
@@ -56,7 +58,7 @@ export class MemoryStore implements Store {
   }
 
   get(partition: string, key: string): StoreRecord | undefined {
-    const row = this.disk.row(partition, key)
+    const row = this.committed(partition, key)
     return row && isLive(row, this.clock.now()) ? toRecord(row) : undefined
   }
 
@@ -77,15 +79,15 @@ export class MemoryStore implements Store {
 
   write(writes: StoreWrite[], done: (outcome: StoreOutcome) => void, options: { relaxed?: boolean } = {}): void {
     let batch: StoredBatch
+    let expected: Verdict
     try {
       batch = toStoredBatch(writes, () => ++this.seq)
+      expected = judge(batch, (key) => this.slot(batch.partition, key))
     } catch (error) {
-      if (!(error instanceof EngineError)) throw error
-      const body = error.toBody()
+      const body = bodyOf(error)
       this.enqueue(() => done({ ok: false, error: body }))
       return
     }
-    const expected = judge(batch, (key) => this.slot(batch.partition, key))
     if (expected.ok) this.overlay.add(batch, expected.versions, expected.changes)
     if (options.relaxed) {
       const outcome = expected.ok ? accepted(batch, expected.versions) : expected
@@ -102,26 +104,26 @@ export class MemoryStore implements Store {
     options: { prefix?: string; after?: string; limit: number },
     done: (records: StoreRecord[], error?: ErrorBody) => void,
   ): void {
-    this.enqueue(() => {
+    this.read(done, () => {
       const { prefix = '', after, limit } = options
       const now = this.clock.now()
       const rows = [...(this.disk.partitions.get(partition)?.values() ?? [])]
         .filter((row) => isLive(row, now) && row.key.startsWith(prefix) && !isBeside(row.key))
         .filter((row) => after === undefined || compareKeys(row.key, after) > 0)
         .sort((a, b) => compareKeys(a.key, b.key))
-      done(rows.slice(0, limit).map(toRecord))
+      return rows.slice(0, limit).map(toRecord)
     })
   }
 
   partitions(prefix: string, done: (names: string[], error?: ErrorBody) => void): void {
-    this.enqueue(() => {
+    this.read(done, () => {
       const now = this.clock.now()
       const names: string[] = []
       for (const [name, rows] of this.disk.partitions) {
         if (name.startsWith(prefix) && [...rows.values()].some((row) => isLive(row, now) && !isBeside(row.key)))
           names.push(name)
       }
-      done(names.sort(compareKeys))
+      return names.sort(compareKeys)
     })
   }
 
@@ -130,7 +132,7 @@ export class MemoryStore implements Store {
     options: { after: number; limit: number },
     done: (changes: (StoreRecord & { partition: string; deleted: boolean })[], error?: ErrorBody) => void,
   ): void {
-    this.enqueue(() => {
+    this.read(done, () => {
       const now = this.clock.now()
       const rows: StoredRow[] = []
       for (const [name, partition] of this.disk.partitions) {
@@ -138,12 +140,26 @@ export class MemoryStore implements Store {
           rows.push(...[...partition.values()].filter((row) => row.seq > options.after && !isBeside(row.key)))
       }
       rows.sort((a, b) => a.seq - b.seq)
-      done(rows.slice(0, options.limit).map((row) => toChange(row, now)))
+      return rows.slice(0, options.limit).map((row) => toChange(row, now))
     })
   }
 
   trouble(): string | undefined {
-    return this.disk.refusal
+    return this.disk.refusal ?? this.disk.unreadable
+  }
+
+  private committed(partition: string, key: string): StoredRow | undefined {
+    const { unreadable } = this.disk
+    if (unreadable !== undefined) throw new EngineError('store_unavailable', unreadable)
+    return this.disk.row(partition, key)
+  }
+
+  private read<T>(done: (found: T[], error?: ErrorBody) => void, find: () => T[]): void {
+    this.enqueue(() => {
+      const { unreadable } = this.disk
+      if (unreadable === undefined) done(find())
+      else done([], { code: 'store_unavailable', message: unreadable })
+    })
   }
 
   private commit(batch: StoredBatch): StoreOutcome {
@@ -167,7 +183,7 @@ export class MemoryStore implements Store {
 
   private slot(partition: string, key: string): Slot {
     const now = this.clock.now()
-    return this.overlay.slot(partition, key, now) ?? slotOf(this.disk.row(partition, key), now)
+    return this.overlay.slot(partition, key, now) ?? slotOf(this.committed(partition, key), now)
   }
 
   private enqueue(run: () => void): void {
@@ -203,4 +219,9 @@ export class MemoryStore implements Store {
     const write = { key: row.key, json: null, expected: row.version, becomes: null, expires: null, seq: this.seq }
     this.enqueue(() => this.commit({ partition, writes: [{ op: 'expire', ...write }] }))
   }
+}
+
+function bodyOf(error: unknown): ErrorBody {
+  if (error instanceof EngineError) return error.toBody()
+  throw error
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../core/ports.ts'
 import { openSqliteStore, type SqliteStore, type StoreLimits } from './sqlite-store.ts'
@@ -28,6 +28,7 @@ beforeEach(() => {
   opened = []
 })
 afterEach(async () => {
+  vi.restoreAllMocks()
   for (const store of opened) await store.close()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -127,6 +128,22 @@ describe('SqliteStore and a disk that says no', () => {
     await vi.waitFor(() => expect(store.trouble()).toBeUndefined(), { timeout: 20_000 })
     expect(await write(store, [put('a', 3)])).toMatchObject({ ok: true, records: [{ version: 2 }] })
     expect(store.get(P, 'a')?.value).toBe(3)
+  })
+
+  it('tells of a read that fails until it can be read again, though nobody reads', async () => {
+    const store = await open({ probeMs: 1 })
+    await write(store, [put('a', 1)])
+    const get = vi.spyOn(StatementSync.prototype, 'get').mockImplementation(() => {
+      throw Object.assign(new Error('disk I/O error'), { errcode: 10 })
+    })
+    // What was written lately is known without the disk.
+    expect(store.get(P, 'a')?.value).toBe(1)
+    for (const key of ['b', 'c']) expect(() => store.get(P, key)).toThrow('disk I/O error')
+    expect(store.trouble()).toContain('disk I/O error')
+    expect(warnings).toEqual(['The disk does not answer reads'])
+    get.mockRestore()
+    await vi.waitFor(() => expect(store.trouble()).toBeUndefined(), { timeout: 20_000 })
+    expect(store.get(P, 'a')?.value).toBe(1)
   })
 
   it('does not build on a write that failed', async () => {

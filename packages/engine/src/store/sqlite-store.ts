@@ -109,7 +109,9 @@ export class SqliteStore implements Store {
   private closed = false
   private seq: number
   private refusal: string | undefined
+  private unreadable: string | undefined
   private probe: NodeJS.Timeout | undefined
+  private readProbe: NodeJS.Timeout | undefined
 
   constructor(options: SqliteStoreOptions, lock: StoreLock, thread: StoreThread, lastSeq: number) {
     this.clock = options.clock
@@ -198,7 +200,7 @@ export class SqliteStore implements Store {
   }
 
   trouble(): string | undefined {
-    return this.refusal
+    return this.refusal ?? this.unreadable
   }
 
   /** Writes what is accepted, then closes the files. What comes later is refused. */
@@ -206,6 +208,7 @@ export class SqliteStore implements Store {
     this.closed = true
     clearInterval(this.sweeper)
     clearTimeout(this.probe)
+    clearTimeout(this.readProbe)
     this.flush()
     // The last connection to close folds the log into the database, and only the thread's may write.
     await new Promise<void>((resolve) =>
@@ -280,12 +283,29 @@ export class SqliteStore implements Store {
     return this.recent.get(partition, key, () => this.read(partition, key))
   }
 
+  /** Where nobody else reads, a read of its own finds out that the disk answers again. */
+  private learnUnreadable(error: ErrorBody): void {
+    if (this.unreadable === undefined) this.log.error(error, 'The disk does not answer reads')
+    this.unreadable = error.message
+    if (this.closed) return
+    clearTimeout(this.readProbe)
+    this.readProbe = setTimeout(() => {
+      try {
+        this.byKey.get(PROBE.partition, PROBE.key)
+        this.unreadable = undefined
+      } catch (failure) {
+        this.learnUnreadable(diskError(failure))
+      }
+    }, this.limits.probeMs).unref()
+  }
+
   private read(partition: string, key: string): StoredRow | undefined {
     let row: ReturnType<StatementSync['get']>
     try {
       row = this.byKey.get(partition, key)
     } catch (error) {
       const body = diskError(error)
+      if (body.code === 'store_unavailable') this.learnUnreadable(body)
       throw new EngineError(body.code === 'corrupt_record' ? body.code : 'store_unavailable', body.message, {
         cause: error,
       })

@@ -1,4 +1,4 @@
-import { isRetryable } from '@agentos/protocol'
+import { EngineError, isRetryable } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { Catalogue } from '../../src/core/catalogue.ts'
 import type { Grant } from '../../src/core/connection.ts'
@@ -400,11 +400,17 @@ class RunWorld {
       commitDelayMs: () => world.between(0, 15),
     })
     const write = store.write.bind(store)
-    // Now and then the disk refuses what the journal writes.
+    // Now and then the disk refuses what the journal writes, or does not answer a read.
     store.write = (batch, done, options) => {
       const refused = !this.calm && /^(journal|state)\//.test(batch[0]?.partition ?? '') && world.chance(0.02)
       if (!refused) return write(batch, done, options)
       timers.set(1, () => done({ ok: false, error: { code: 'store_unavailable', message: 'The disk is full' } }))
+    }
+    const read = store.get.bind(store)
+    store.get = (partition, key) => {
+      const refused = !this.calm && /^(journal|state)\//.test(partition) && world.chance(0.01)
+      if (refused) throw new EngineError('store_unavailable', 'The disk does not answer')
+      return read(partition, key)
     }
     const core = new Core({ ports: { ...ports, timers, store }, catalogue: new Catalogue(WORKERS) })
     this.core = core

@@ -1,3 +1,4 @@
+import { EngineError } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { Core } from '../../src/core/core.ts'
 import { MOST_LOSSES } from '../../src/core/losses.ts'
@@ -195,11 +196,17 @@ class QueueWorld {
     const commitDelayMs = (): number => world.between(0, 20)
     const store = new MemoryStore({ clock: ports.clock, timers, disk: this.disk, commitDelayMs })
     const write = store.write.bind(store)
-    // Now and then the disk refuses what a queue writes.
+    // Now and then the disk refuses what a queue writes, or does not answer a read.
     store.write = (batch, done, options) => {
       const refused = !this.calm && batch[0]?.partition.startsWith('queue/') && world.chance(0.03)
       if (!refused) return write(batch, done, options)
       timers.set(1, () => done({ ok: false, error: { code: 'store_unavailable', message: 'The disk is full' } }))
+    }
+    const read = store.get.bind(store)
+    store.get = (partition, key) => {
+      const refused = !this.calm && partition.startsWith('queue/') && world.chance(0.02)
+      if (refused) throw new EngineError('store_unavailable', 'The disk does not answer')
+      return read(partition, key)
     }
     const core = new Core({ ports: { ...ports, timers, store } })
     this.core = core

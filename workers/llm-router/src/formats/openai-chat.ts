@@ -191,8 +191,9 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
   if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
   const turns = validTurns(conversation.turns, { takes: () => traits.includes('reasoning-back') })
   const lastUser = turns.findLastIndex((turn) => turn.role === 'user')
-  for (const [index, { role, parts }] of turns.entries()) {
-    if (role === 'user') messages.push({ role, content: userContent(parts) })
+  for (const [index, { role, parts, name }] of turns.entries()) {
+    const speaker = name === undefined ? {} : { name }
+    if (role === 'user') messages.push({ role, content: userContent(parts), ...speaker })
     else if (role === 'assistant') {
       const calls = parts.flatMap((part) =>
         part.type === 'toolCall'
@@ -210,6 +211,7 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
       messages.push({
         role,
         content: text === '' && calls.length > 0 ? null : text,
+        ...speaker,
         ...(calls.length === 0 ? {} : { tool_calls: calls }),
         ...(traits.includes('reasoning-back') && reasoning !== '' && index > lastUser
           ? { reasoning_content: reasoning }

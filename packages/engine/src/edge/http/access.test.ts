@@ -125,6 +125,23 @@ describe('the session of a browser', () => {
     expect(stale.headers.get('set-cookie')).toContain('Max-Age=0')
   })
 
+  it('neither begins nor ends while the disk refuses, and the code and the logout are good when it does not', async () => {
+    await system.close()
+    const disk = new MemoryDisk()
+    system = await startEdge({ disk })
+    const { code } = await newCode()
+    disk.refusal = 'EIO'
+    expect((await logIn(code)).status).toBe(503)
+    disk.refusal = undefined
+    const cookie = cookieOf(await logIn(code))
+    const logOut = () => system.fetch('/v1/auth/session', { method: 'DELETE', headers: { cookie } })
+    disk.refusal = 'EIO'
+    expect((await logOut()).status, 'it is not said to be over while it is not').toBe(503)
+    disk.refusal = undefined
+    expect((await logOut()).status).toBe(204)
+    expect((await system.fetch('/v1/auth/me', { headers: { cookie } })).status).toBe(401)
+  })
+
   it('is not shown to handlers, whose own cookies are', async () => {
     const cookie = cookieOf(await logIn((await newCode()).code))
     const client = system.worker()

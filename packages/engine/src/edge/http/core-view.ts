@@ -21,7 +21,7 @@ export interface HttpCore {
   requestFormat(functionId: string): unknown
   /** A route that a contract declares does not stand. */
   routeRefused(owner: string, functionId: string, route: string, message: string): void
-  /** Installed workers that are to be there always, and those that are; and why nothing can be written, where it cannot. */
+  /** Installed workers that are to be there always, and those that are; and why the disk takes no write or answers no read, where that is so. */
   readiness(): { expected: string[]; up: string[]; trouble: string | undefined }
   counts(): { inFlight: number; waiting: number; lateResults: number; connections: number }
 }

@@ -1,4 +1,5 @@
 import { EngineError, payloadJson } from '@agentos/protocol'
+import type { StoreOutcome } from '../../core/ports.ts'
 import { type Sessions, sessionCookie, sessionToken } from '../session.ts'
 import { parseJson, readBody } from './body.ts'
 import { callerOf, cancelWhenAbandoned, contextOf, keyedBy, startCall } from './call.ts'
@@ -51,7 +52,7 @@ export function ownRoutes(parts: OwnParts): OwnRoute[] {
 function readiness({ core, draining }: OwnParts): OwnRoute[] {
   const route: Omit<OwnRoute, 'path'> = {
     method: 'GET',
-    summary: 'Are all workers there that are to be there always, and does the disk take writes?',
+    summary: 'Are all workers there that are to be there always, and does the disk take writes and answer reads?',
     access: 'open',
     quiet: true,
     handle(exchange) {
@@ -267,8 +268,10 @@ function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
       status: 204,
       async handle(exchange) {
         const token = sessionToken(exchange.header('cookie'))
-        if (token !== undefined && sessions.isValid(token))
-          await new Promise<void>((resolve) => sessions.end(token, resolve))
+        if (token !== undefined && sessions.isValid(token)) {
+          const outcome = await new Promise<StoreOutcome>((resolve) => sessions.end(token, resolve))
+          if (!outcome.ok) return exchange.problem(outcome.error)
+        }
         exchange.response.setHeader('set-cookie', sessionCookie('', 0))
         exchange.send(204, {})
       },

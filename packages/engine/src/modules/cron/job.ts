@@ -1,5 +1,7 @@
+import { EngineError } from '@agentos/protocol'
 import type { CallResult, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import type { StoreOutcome, StoreWrite, Timer } from '../../core/ports.ts'
+import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { fire } from '../firing.ts'
 import { NOTICED_MS } from './clock-watch.ts'
 import type { Schedule } from './schedule.ts'
@@ -16,6 +18,7 @@ const UNDELIVERED = new Set([
   'channel_send_failed',
   'invocation_stopped',
   'shutting_down',
+  'store_unavailable',
 ])
 
 export interface JobConfig {
@@ -28,6 +31,11 @@ export interface JobConfig {
 /** Stored under `schedule`. */
 interface StoredSchedule extends StoredTimes {
   skipped: number
+}
+
+/** Stored under `firing` while its handler runs. */
+interface Firing {
+  due: number
 }
 
 /**
@@ -48,6 +56,7 @@ export class Job {
   /** What was due before it was missed while nobody served the schedule. */
   private boundAt: number
   private served: ServedTimes
+  private readonly disk: DiskWait
   private timer: Timer | undefined
   private retryMs = RETRY_MS.first
   private stopped = false
@@ -67,6 +76,7 @@ export class Job {
     this.schedule = parts.schedule
     this.deadlineMs = parts.deadlineMs
     this.partition = `cron/${parts.identity}`
+    this.disk = new DiskWait(parts.host.ports, 'A schedule waits for the disk', { trigger_id: parts.trigger.id })
     this.boundAt = this.now()
     this.served = new ServedTimes(parts.schedule, undefined, this.boundAt)
   }
@@ -79,15 +89,16 @@ export class Job {
     return this.served.next()
   }
 
-  /** Says by how much the clock is behind what is stored, in milliseconds. */
-  start(): number {
-    const { store } = this.host.ports
-    const stored = store.latest(this.partition, 'schedule')?.value as StoredSchedule | undefined
-    const firing = store.latest(this.partition, 'firing')?.value as { due: number } | undefined
+  /** `behind` hears by how much the clock is behind what is stored, in milliseconds, once that can be read. */
+  start(behind: (byMs: number) => void): void {
+    this.read(({ stored, firing }) => behind(this.takeUp(stored, firing)))
+  }
+
+  private takeUp(stored: StoredSchedule | undefined, firing: Firing | undefined): number {
     this.served = new ServedTimes(this.schedule, stored, this.boundAt)
     this.skipped = stored?.skipped ?? 0
     const behind = this.served.follow(this.boundAt)
-    if (stored?.last !== this.served.last) this.write([this.scheduleWrite()], () => {})
+    if (stored?.last !== this.served.last) this.write([this.scheduleWrite()], (outcome) => this.tellRefusal(outcome))
     if (firing) {
       // Its handler may have run before the engine went down: it has the same key, and runs again.
       this.running = true
@@ -98,6 +109,7 @@ export class Job {
 
   stop(): void {
     this.stopped = true
+    this.disk.stop()
     if (this.timer) this.host.ports.timers.clear(this.timer)
   }
 
@@ -132,11 +144,14 @@ export class Job {
     this.skipped += skipped
     const firing: StoreWrite = { op: 'put', partition: this.partition, key: 'firing', value: { due }, ...this.kept() }
     this.write([this.scheduleWrite(), firing], (outcome) => {
-      if (outcome.ok) return this.run(due)
+      if (outcome.ok) {
+        this.disk.answered()
+        return this.run(due)
+      }
       this.running = false
       this.served = new ServedTimes(this.schedule, before.times, due)
       this.skipped = before.skipped
-      this.wake(RETRY_MS.first, () => this.tick())
+      this.disk.failed(outcome.error, () => this.tick())
     })
   }
 
@@ -169,15 +184,23 @@ export class Job {
         'Cron ticks fell into the run before them',
       )
     }
-    // Unbound meanwhile, and perhaps bound anew: then the schedule is no longer this job's to move.
-    const { store } = this.host.ports
-    const firing = store.latest(this.partition, 'firing')?.value as { due: number } | undefined
-    const batch: StoreWrite[] = this.stopped ? [] : [this.scheduleWrite()]
-    if (firing?.due === due) batch.push({ op: 'delete', partition: this.partition, key: 'firing' })
-    if (batch.length === 0) return
-    this.write(batch, () => {
-      this.running = false
-      this.sleep()
+    this.conclude(due)
+  }
+
+  private conclude(due: number): void {
+    this.read(({ firing }) => {
+      // Unbound meanwhile, and perhaps bound anew: then the schedule is no longer this job's to move.
+      const batch: StoreWrite[] = this.stopped ? [] : [this.scheduleWrite()]
+      if (firing?.due === due) batch.push({ op: 'delete', partition: this.partition, key: 'firing' })
+      if (batch.length === 0) return
+      this.write(batch, (outcome) => {
+        if (!outcome.ok && isUnanswered(outcome.error)) {
+          return this.disk.failed(outcome.error, () => this.conclude(due))
+        }
+        this.tellRefusal(outcome)
+        this.running = false
+        this.sleep()
+      })
     })
   }
 
@@ -211,14 +234,29 @@ export class Job {
     return { expires: Math.max(now, this.nextDue() ?? now) + KEPT_MS }
   }
 
+  /** What is stored, now or when the disk answers. */
+  private read(done: (found: { stored: StoredSchedule | undefined; firing: Firing | undefined }) => void): void {
+    const { store } = this.host.ports
+    let stored: StoredSchedule | undefined
+    let firing: Firing | undefined
+    try {
+      stored = store.latest(this.partition, 'schedule')?.value as StoredSchedule | undefined
+      firing = store.latest(this.partition, 'firing')?.value as Firing | undefined
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      return this.disk.failed(error.toBody(), () => this.read(done))
+    }
+    done({ stored, firing })
+  }
+
   private write(batch: StoreWrite[], done: (outcome: StoreOutcome) => void): void {
-    this.host.ports.store.write(batch, (outcome) => {
-      if (!outcome.ok) {
-        const { code, message } = outcome.error
-        this.host.ports.log.error({ trigger_id: this.bindings[0]?.id, code }, `A schedule was not stored: ${message}`)
-      }
-      done(outcome)
-    })
+    this.host.ports.store.write(batch, done)
+  }
+
+  private tellRefusal(outcome: StoreOutcome): void {
+    if (outcome.ok) return this.disk.answered()
+    const { code, message } = outcome.error
+    this.host.ports.log.error({ trigger_id: this.bindings[0]?.id, code }, `A schedule was not stored: ${message}`)
   }
 
   private now(): number {

@@ -44,7 +44,7 @@ class CronJobs implements BuiltinTriggerType {
       return
     }
     const job = new Job({ host: this.host, identity, trigger, config, schedule, deadlineMs: this.deadlineMs })
-    this.clock.tell(job.start())
+    job.start((byMs) => this.clock.tell(byMs))
     this.jobs.set(identity, job)
   }
 

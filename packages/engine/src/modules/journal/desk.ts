@@ -229,7 +229,8 @@ export class RunDesk {
     const waitMs = input.optionalInteger('waitMs', { min: 0, max: MOST_WAIT_MS }) ?? 0
     const answer = (): void => {
       if (isOpen(head.status) || this.runs.get(head.id)) return call.reply(standing(head))
-      this.runs.outcome(head, (end) => {
+      this.runs.outcome(head, (end, error) => {
+        if (error) return call.fail(error.code, error.message, error.details)
         call.reply({
           runId: head.id,
           status: head.status,
@@ -265,7 +266,8 @@ export class RunDesk {
     const { functionId, context } = call
     const { id, realm } = this.headOf(input, call)
     const work = { functionId, context, input: call.input, partition: runPartition(realm, id) }
-    const answer = (): void => call.reply({ runId: id, status: this.runs.head(realm, id)?.status })
+    const answer = (): void =>
+      guarded(this.host, call, () => call.reply({ runId: id, status: this.runs.head(realm, id)?.status }))
     this.keys.once(work, {
       first: () => write(this.openRun(input, call), this.keys.recordOf(work, undefined), answer),
       again: answer,

@@ -1,4 +1,4 @@
-import { EngineError } from '@agentos/protocol'
+import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, ChannelRef, ModuleHost } from '../../core/module.ts'
 import type { Input } from '../input.ts'
 import type { OpenWriter, TextWriter } from '../traces/watch.ts'
@@ -46,7 +46,7 @@ class EventReader {
   private reading = false
   private more = true
   private over = false
-  private finish: (outcome?: { code: string; message: string }) => void = () => {}
+  private finish: (failed?: ErrorBody) => void = () => {}
 
   constructor(host: ModuleHost, runs: Runs, head: RunHead, writer: TextWriter, after: number) {
     this.host = host
@@ -88,7 +88,7 @@ class EventReader {
       if (this.over) return
       if (error) return this.finish(error)
       if (entries.length === PAGE) this.more = true
-      this.send(entries)
+      this.guard(() => this.send(entries))
     })
   }
 
@@ -109,10 +109,20 @@ class EventReader {
       if (room) continue
       // What is left is read again when there is room.
       this.more = true
-      this.writer.onDrain(() => this.next())
+      this.writer.onDrain(() => this.guard(() => this.next()))
       return
     }
     this.next()
+  }
+
+  /** How the run stands is read from the disk, which may not answer: the reader asks for the rest then. */
+  private guard(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      this.finish(error.toBody())
+    }
   }
 
   /** It may have been opened again after an end. */

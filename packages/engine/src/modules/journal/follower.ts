@@ -1,6 +1,7 @@
 import { EngineError, payloadValue } from '@agentos/protocol'
 import type { BuiltinCall, CallHandle, DurableCall, ModuleHost, StepRequest } from '../../core/module.ts'
 import type { Timer } from '../../core/ports.ts'
+import { DiskWait } from '../disk-wait.ts'
 import { storedContext } from '../queue/job.ts'
 import { suspension } from './attempt.ts'
 import { type Entry, type RunHead, type StepCall, sameCall } from './entry.ts'
@@ -16,7 +17,6 @@ const QUIET_MS = 5_000
 /** What a follower needs of whoever keeps the runs. */
 interface Runs {
   readonly host: ModuleHost
-  entries(head: RunHead, each: EntryListener, done: () => void): void
   listen(id: string, listener: EntryListener): () => void
 }
 
@@ -29,6 +29,7 @@ export class Follower {
   private readonly runs: Runs
   private readonly head: RunHead
   private readonly journal: Journal
+  private readonly disk: DiskWait
   private readonly onEnd: (invocation: string) => void
   /** Entries that hold the results of steps. */
   private readonly recorded = new Map<string, number>()
@@ -47,6 +48,7 @@ export class Follower {
     this.head = head
     this.onEnd = onEnd
     this.journal = new Journal(runs.host.ports, head.realm, head.id, () => {})
+    this.disk = new DiskWait(runs.host.ports, 'A reader of a run waits until its journal can be read', { run: head.id })
   }
 
   /** Begins. Returns the id of the invocation whose steps are to be asked here; nothing where it is over already. */
@@ -54,14 +56,7 @@ export class Follower {
     const { host } = this.runs
     const { head } = this
     this.unlisten = this.runs.listen(head.id, (n, entry) => this.hear(n, entry))
-    this.runs.entries(
-      head,
-      (n, entry) => this.note(n, entry),
-      () => {
-        this.isRead = true
-        this.tell()
-      },
-    )
+    this.read()
     const { context, input, http, metadata, spanId } = call
     const { deadline } = context
     const handle = host.invoke({
@@ -82,6 +77,17 @@ export class Follower {
     if (this.over) return undefined
     this.handle = handle
     return handle.id
+  }
+
+  private read(): void {
+    this.journal.load(
+      (n, entry) => this.note(n, entry),
+      (error) => {
+        if (error) return this.disk.failed(error, () => this.read())
+        this.isRead = true
+        this.tell()
+      },
+    )
   }
 
   /** The reader's call: what it is answered with comes after what is told. */
@@ -124,11 +130,15 @@ export class Follower {
       const n = this.recorded.get(request.step)
       if (n === undefined && !isAtEnd) continue
       this.pending.delete(request)
-      const entry = n === undefined ? undefined : this.journal.read(n)
-      const isKnown = entry?.kind === 'result' && sameCall(entry.call, askedFor(request))
-      const result = isKnown ? toResult(entry.outcome) : suspension({ head: this.head })
-      request.onResult(request.functionId === 'engine::journal::look' ? found(result) : result)
+      if (n === undefined) this.reply(request, undefined)
+      else this.journal.read(n, (entry) => this.reply(request, entry))
     }
+  }
+
+  private reply(request: StepRequest, entry: Entry | undefined): void {
+    const isKnown = entry?.kind === 'result' && sameCall(entry.call, askedFor(request))
+    const result = isKnown ? toResult(entry.outcome) : suspension({ head: this.head })
+    request.onResult(request.functionId === 'engine::journal::look' ? found(result) : result)
   }
 
   private finish(answer: () => void): void {
@@ -149,6 +159,8 @@ export class Follower {
     if (this.over) return
     this.over = true
     this.unlisten()
+    this.journal.stop()
+    this.disk.stop()
     if (this.timer) this.runs.host.ports.timers.clear(this.timer)
     if (this.handle) this.onEnd(this.handle.id)
     this.answer?.()

@@ -45,6 +45,10 @@ export class JournalWorld {
     return this.parts.disk
   }
 
+  get warnings() {
+    return this.parts.warnings
+  }
+
   get store() {
     return this.parts.store
   }

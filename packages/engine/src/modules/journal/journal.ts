@@ -1,11 +1,10 @@
-import type { ErrorBody } from '@agentos/protocol'
+import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { Ports, StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import type { Entry, NewEntry, RunHead } from './entry.ts'
 import { entryKey, runPartition } from './partitions.ts'
 
 const PAGE = 500
-/** How soon a write that the disk refused is tried again. */
-const RETRY_MS = 1_000
 
 /** An entry to be written, and what has to be in its batch beside it. */
 export type Noted = NewEntry & { beside?: readonly StoreWrite[] }
@@ -19,6 +18,8 @@ export class Journal {
   /** Versions of the head that were made, and the newest that is durable. */
   private heads = 0
   private written = 0
+  private readonly writes: DiskWait
+  private readonly reads: DiskWait
   private stopped = false
 
   /** `onEntry` hears of each entry when it is durable. */
@@ -26,6 +27,8 @@ export class Journal {
     this.ports = ports
     this.partition = runPartition(realm, run)
     this.onEntry = onEntry
+    this.writes = new DiskWait(ports, 'The journal of a run waits for the disk', { run })
+    this.reads = new DiskWait(ports, 'A run waits until its journal can be read', { run })
   }
 
   /** Writes entries and the head in one batch. `done` hears of a refusal, and then nothing was written. */
@@ -50,19 +53,18 @@ export class Journal {
     head.updatedAt = this.ports.clock.now()
     const state: RunHead = { ...head, usage: { ...head.usage } }
     const attempt = (): void => {
+      // What was refused before comes before it.
+      if (this.writes.isWaiting) return this.writes.behind(attempt)
       const isNewest = revision > this.written
       if (!isNewest && stamped.length === 0) return done()
       this.ports.store.write(this.batch(stamped, isNewest ? state : undefined, besides), (outcome) => {
         if (outcome.ok) {
+          this.writes.answered()
           this.written = Math.max(this.written, revision)
           this.tell(stamped)
           return done()
         }
-        const { code, message } = outcome.error
-        this.ports.log.error({ run: head.id, code }, `The journal of a run waits for the disk: ${message}`)
-        this.ports.timers.set(RETRY_MS, () => {
-          if (!this.stopped) attempt()
-        })
+        this.writes.failed(outcome.error, attempt)
       })
     }
     attempt()
@@ -75,8 +77,22 @@ export class Journal {
     this.ports.store.write(this.batch(stamped), (outcome) => outcome.ok && this.tell(stamped), { relaxed: true })
   }
 
-  read(n: number): Entry | undefined {
-    return this.ports.store.get(this.partition, entryKey(n))?.value as Entry | undefined
+  /**
+   * Reads an entry, now or when the disk answers; nobody is told of the time between. `done` gets `corrupt_record` where it
+   * is not there, or not as it was written.
+   */
+  read(n: number, done: (entry: Entry | undefined, error?: ErrorBody) => void): void {
+    let entry: Entry | undefined
+    try {
+      entry = this.ports.store.get(this.partition, entryKey(n))?.value as Entry | undefined
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      if (isUnanswered(error)) return this.reads.failed(error.toBody(), () => this.read(n, done))
+      return done(undefined, error.toBody())
+    }
+    this.reads.answered()
+    if (entry) done(entry)
+    else done(undefined, { code: 'corrupt_record', message: `${entryKey(n)} of ${this.partition} is not there` })
   }
 
   /** Reads all entries, oldest first; what is written from now on is numbered after them. */
@@ -97,6 +113,8 @@ export class Journal {
 
   stop(): void {
     this.stopped = true
+    this.writes.stop()
+    this.reads.stop()
   }
 
   private page(after: number, each: (n: number, entry: Entry) => void, done: (error?: ErrorBody) => void): void {

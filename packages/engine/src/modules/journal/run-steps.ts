@@ -1,5 +1,6 @@
 import { EngineError, type ErrorBody, effectsOf, isRetryable, payloadValue } from '@agentos/protocol'
 import type { CallResult, StepRequest } from '../../core/module.ts'
+import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { KEPT_MS } from '../keys/record.ts'
 import { type Attempt, suspension } from './attempt.ts'
 import { type Entry, type NewEntry, type StepCall, type StepOutcome, sameCall } from './entry.ts'
@@ -24,9 +25,12 @@ export class RunSteps {
   highest = 0
   private readonly run: Run
   private readonly table = new Map<string, Step>()
+  /** Jobs that are not on disk yet. */
+  private readonly disk: DiskWait
 
   constructor(run: Run) {
     this.run = run
+    this.disk = new DiskWait(run.host.ports, 'A job of a run waits for the disk', { run: run.id })
   }
 
   get size(): number {
@@ -122,7 +126,7 @@ export class RunSteps {
       return step
     }
     if (!sameCall(known.call, call)) return void run.waits.diverge(known, call, onResult)
-    if (known.state === 'done') return void onResult(this.resultOf(known))
+    if (known.state === 'done') return this.tell(known, onResult)
     if (known.state === 'waiting' || known.state === 'in_doubt') {
       onResult(suspension(run))
       return run.waits.suspendAgain()
@@ -134,7 +138,7 @@ export class RunSteps {
   /** A step of a replay: answered from what was recorded, or the end of it. */
   private compare(check: ReplayCheck, key: string, call: StepCall, onResult: Answer): undefined {
     const known = this.table.get(key)
-    if (check.mayAnswer(key, call) && known) return void onResult(this.resultOf(known))
+    if (check.mayAnswer(key, call) && known) return this.tell(known, onResult)
     onResult(suspension(this.run))
     this.run.endReplay(check)
   }
@@ -158,10 +162,14 @@ export class RunSteps {
     return step
   }
 
-  private resultOf(step: Step): CallResult {
-    const entry = this.run.journal.read(step.resultEntry)
-    if (entry?.kind === 'result') return toResult(entry.outcome)
-    return { ok: false, error: { code: 'corrupt_record', message: `The result of step ${step.key} is not there` } }
+  /** Tells what is recorded, once that can be read. */
+  private tell(step: Step, onResult: Answer): undefined {
+    const { run } = this
+    step.listener = onResult
+    run.journal.read(step.resultEntry, (entry, error) => {
+      if (error) run.damaged(error)
+      else if (entry?.kind === 'result') step.answer(toResult(entry.outcome))
+    })
   }
 
   // Calls
@@ -195,6 +203,7 @@ export class RunSteps {
    */
   private intend(step: Step, input: unknown, go: () => void): void {
     const { run } = this
+    step.input = input
     step.intentEntry = run.journal.insist(run.head, [intentOf(step, input)], () => {
       if (!run.over && step.state === 'sent') go()
     })
@@ -234,6 +243,7 @@ export class RunSteps {
   private enqueue(step: Step, request: StepRequest, queue: string): void {
     const { functionId, payload, context, caller } = request
     const onResult: Answer = (result) => {
+      if (!result.ok && isUnanswered(result.error)) return this.enqueueLater(step, request, queue, result.error)
       const outcome: StepOutcome = result.ok ? { ok: true, value: payloadValue(result.payload) } : result
       this.decided(step, { kind: 'outcome', outcome })
     }
@@ -243,6 +253,13 @@ export class RunSteps {
       const body = error instanceof EngineError ? error.toBody() : { code: 'internal', message: String(error) }
       onResult({ ok: false, error: body })
     }
+  }
+
+  /** The disk has not said whether it takes the job: the same job again, under the same key. */
+  private enqueueLater(step: Step, request: StepRequest, queue: string, error: ErrorBody): void {
+    this.disk.failed(error, () => {
+      if (!this.run.over && step.state === 'sent') this.enqueue(step, request, queue)
+    })
   }
 
   private decided(step: Step, verdict: Verdict): void {
@@ -264,6 +281,7 @@ export class RunSteps {
     const { key, call } = step
     step.state = 'recording'
     step.request = undefined
+    step.input = undefined
     run.waits.forget(step)
     head.steps += 1
     this.count(outcome)
@@ -303,6 +321,10 @@ export class RunSteps {
     for (const step of this.table.values()) step.answer(suspension(this.run))
   }
 
+  stop(): void {
+    this.disk.stop()
+  }
+
   forgetListeners(): void {
     for (const step of this.table.values()) step.listener = undefined
   }
@@ -327,6 +349,7 @@ export class RunSteps {
       step.madeAt ??= entry.at
       step.state = entry.repeatable ? 'idle' : 'in_doubt'
       step.intentEntry = n
+      step.input = entry.input
     } else if (entry.kind === 'result') {
       const step = this.restored(entry)
       const { outcome, unsent } = entry
@@ -336,6 +359,8 @@ export class RunSteps {
       step.passing = !outcome.ok && isRetryable(outcome.error.code) ? outcome.error : undefined
       step.resultEntry = n
       step.waiting = undefined
+      // Only what may be in doubt once more has to show it.
+      if (!step.passing) step.input = undefined
       this.highest = Math.max(this.highest, topNumber(step.key))
     } else if (entry.kind === 'waiting') {
       const { at: _at, kind: _kind, step: _key, call: _call, input: _input, ...how } = entry

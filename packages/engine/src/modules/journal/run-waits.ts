@@ -255,12 +255,11 @@ export class RunWaits {
   }
 
   private askAbout(step: Step): void {
-    const { head, journal } = this.run
-    const intent = step.intentEntry > 0 ? journal.read(step.intentEntry) : undefined
+    const { head } = this.run
     head.status = 'parked'
     head.reason = 'in_doubt'
     head.question = { step: step.key, function: step.call.name }
-    if (intent?.kind === 'intent') head.question.input = intent.input
+    if (step.intentEntry > 0) head.question.input = step.input
   }
 
   private askFor(step: Step, { signal, approval, expiresAt, question }: Waiting): void {

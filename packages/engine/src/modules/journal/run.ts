@@ -2,6 +2,7 @@ import { EngineError, type ErrorBody, isRetryable, payloadValue } from '@agentos
 import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { BuiltinCall, CallResult, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome, Timer } from '../../core/ports.ts'
+import { isUnanswered } from '../disk-wait.ts'
 import { type Attempt, isAway, isStepOf, wasReturned } from './attempt.ts'
 import { type Entry, inputOf, type NewEntry, type RunHead, type RunInput } from './entry.ts'
 import { Journal } from './journal.ts'
@@ -110,6 +111,11 @@ export class Run {
     this.failCallers(error)
   }
 
+  /** It is written down, and what leads to it is not: it is over before anything else is said of it. */
+  abandon(error: ErrorBody): void {
+    this.finish('failed', { error })
+  }
+
   /** Reads the journal of a run that was open when the engine stopped; `takeUp` follows. */
   recover(done: (error?: ErrorBody) => void): void {
     this.head.steps = 0
@@ -162,6 +168,7 @@ export class Run {
 
   stop(): void {
     this.journal.stop()
+    this.steps.stop()
     this.clearTimer()
     this.waits.stop()
   }
@@ -251,9 +258,10 @@ export class Run {
     return this.host.ports.clock.monotonic() >= this.deadline
   }
 
-  /** It never reached a process. A new run has failed with that; one under way waits for its function to come back. */
+  /** It never reached a process. A new run has failed with that, unless the disk is to blame; one under way waits. */
   private notSent(error: ErrorBody): void {
-    if (this.fresh || !isAway(error.code)) return this.finish('failed', { error })
+    const waits = isUnanswered(error) || (!this.fresh && isAway(error.code))
+    if (!waits) return this.finish('failed', { error })
     const delay = Math.min(AWAY_RETRY_MS.first * 2 ** this.away, AWAY_RETRY_MS.last)
     this.away += 1
     this.timer = this.host.ports.timers.set(delay, () => this.start())
@@ -344,6 +352,16 @@ export class Run {
   cancel(reason: string, done: () => void = () => {}): void {
     if (this.over) throw new EngineError('conflict', `The run ${this.id} is ${this.head.status} already`)
     this.finish('cancelled', { error: { code: 'cancelled', message: reason } }, 'cancelled', done)
+  }
+
+  /** What is recorded is lost: nothing can go on behind it, and no handler is told of it as if a step had failed. */
+  damaged(error: ErrorBody): void {
+    if (this.over) return
+    const { attempt } = this
+    this.steps.answerAll()
+    this.finish('failed', { error })
+    attempt?.handle?.cancel(error.message)
+    this.steps.cancelAll(error)
   }
 
   /** The replay can go no further. */

@@ -1,6 +1,7 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, DurableCall, ModuleHost, StepRequest } from '../../core/module.ts'
 import type { StoreWrite } from '../../core/ports.ts'
+import { DiskWait } from '../disk-wait.ts'
 import { inTurn } from '../firing.ts'
 import { storedContext } from '../queue/job.ts'
 import { guarded } from '../serve.ts'
@@ -16,7 +17,6 @@ import { type Recording, ReplayCheck } from './replay.ts'
 import { Run, type RunOwner } from './run.ts'
 
 const PAGE = 500
-const LOAD_RETRY_MS = 1_000
 /**
  * Where runs are open they wait so long after a start, and new ones with them: the clients of the engine before this one
  * come back within that time, and what a chat may use are the functions that are there when it looks.
@@ -49,12 +49,14 @@ export class Runs implements RunOwner {
   private readonly followers = new Map<string, Follower>()
   private readonly listeners = new Map<string, Set<EntryListener>>()
   private readonly reopening = new Reopening(this)
-  private early: (() => void)[] | undefined = []
+  private early: { call: BuiltinCall; run: () => void }[] | undefined = []
+  private readonly disk: DiskWait
   stopped = false
 
   constructor(host: ModuleHost) {
     this.host = host
     this.startedAt = host.ports.clock.monotonic()
+    this.disk = new DiskWait(host.ports, 'The runs cannot be read and wait')
   }
 
   // What the core hands over
@@ -99,8 +101,9 @@ export class Runs implements RunOwner {
   private attach(call: BuiltinCall, head: RunHead): void {
     const run = this.open.get(head.id)
     if (run) return run.join(call)
-    this.outcome(head, (end) => {
-      if (!end) call.fail('corrupt_record', `The end of run ${head.id} is not in its journal`)
+    this.outcome(head, (end, error) => {
+      if (error) call.fail(error.code, error.message, error.details)
+      else if (!end) call.fail('corrupt_record', `The end of run ${head.id} is not in its journal`)
       else if (end.error) call.fail(end.error.code, end.error.message, end.error.details)
       else call.reply(end.result)
     })
@@ -175,14 +178,14 @@ export class Runs implements RunOwner {
   }
 
   /** How a run that is over ended. */
-  outcome(head: RunHead, done: (end: (Entry & { kind: 'finished' }) | undefined) => void): void {
+  outcome(head: RunHead, done: (end: (Entry & { kind: 'finished' }) | undefined, error?: ErrorBody) => void): void {
     let end: (Entry & { kind: 'finished' }) | undefined
     this.entries(
       head,
       (_n, entry) => {
         if (entry.kind === 'finished') end = entry
       },
-      () => done(end),
+      (error) => done(end, error),
     )
   }
 
@@ -289,7 +292,7 @@ export class Runs implements RunOwner {
     }
   }
 
-  /** Writes the indexes, then the run; where the disk refuses any of it, the run does not begin. */
+  /** Writes the indexes, then the run; where the disk refuses any of it, the run does not begin, now or after a start. */
   private launch(
     run: Run,
     given: RunInput,
@@ -313,11 +316,15 @@ export class Runs implements RunOwner {
       })
     }
     run.begin(given, entries, (error) => {
-      const failed = error ?? refused
-      if (!failed) return true
+      if (!error && refused) {
+        refusedWith(refused)
+        run.abandon(refused)
+        return false
+      }
+      if (!error) return true
       this.open.delete(id)
-      run.refuse(failed)
-      refusedWith(failed)
+      run.refuse(error)
+      refusedWith(error)
       return false
     })
   }
@@ -346,7 +353,7 @@ export class Runs implements RunOwner {
   whenLoaded(call: BuiltinCall, run: () => void): void {
     const guard = (): void => guarded(this.host, call, run)
     if (!this.early) return guard()
-    if (this.early.length < MAX_EARLY) return void this.early.push(guard)
+    if (this.early.length < MAX_EARLY) return void this.early.push({ call, run: guard })
     throw new EngineError('overloaded', 'The runs are still being read after the start; try again shortly')
   }
 
@@ -377,7 +384,8 @@ export class Runs implements RunOwner {
   }
 
   private recover(id: string, realm: string, done: () => void): void {
-    const head = this.host.ports.store.get(runPartition(realm, id), 'head')?.value as RunHead | undefined
+    const head = this.readHead(realm, id, () => this.recover(id, realm, done))
+    if (head === 'unread') return
     if (!head || !isOpen(head.status)) {
       // Refused before it began, or ended before the index was written.
       if (head) this.put(finishedRecord(head))
@@ -392,33 +400,56 @@ export class Runs implements RunOwner {
     })
   }
 
-  private again({ code, message }: ErrorBody, run: () => void): void {
-    this.host.ports.log.error({ code }, `The runs cannot be read and wait: ${message}`)
-    this.host.ports.timers.set(LOAD_RETRY_MS, () => {
-      if (!this.stopped) run()
-    })
+  /** State of a run, open or over; where it cannot be read, `again` comes when it may be. */
+  private readHead(realm: string, id: string, again: () => void): RunHead | 'unread' | undefined {
+    try {
+      return this.head(realm, id)
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      this.again(error.toBody(), again)
+      return 'unread'
+    }
+  }
+
+  /** Who waits for the runs hears why there is no answer now; the runs themselves wait. */
+  private again(error: ErrorBody, run: () => void): void {
+    this.disk.failed(error, run)
+    for (const { call } of this.early?.splice(0) ?? []) call.fail(error.code, error.message, error.details)
   }
 
   private loaded(): void {
+    const orphans = new Set<string>()
+    for (const { head } of this.open.values()) {
+      const { parent, realm } = head
+      if (parent === undefined) continue
+      const above = this.readHead(realm, parent.run, () => this.loaded())
+      if (above === 'unread') return
+      if (above?.status === 'cancelled') orphans.add(head.id)
+    }
+    this.goOn(orphans)
+  }
+
+  /** `orphans`: steps of runs that were cancelled. */
+  private goOn(orphans: ReadonlySet<string>): void {
     const early = this.early ?? []
     this.early = undefined
     if (this.open.size > 0) this.host.ports.log.info({ runs: this.open.size }, 'Runs from before the start go on')
     const recovered = [...this.open.values()]
     for (const run of recovered) {
       if (run.over) continue
-      const { parent, realm } = run.head
-      const isOrphan = parent !== undefined && this.head(realm, parent.run)?.status === 'cancelled'
+      const { parent } = run.head
       if (run.head.replayOf !== undefined) run.cancel('The engine was restarted during the replay; ask for it again')
-      else if (isOrphan) run.cancel(`The run ${parent.run}, whose step it was, was cancelled`)
+      else if (parent && orphans.has(run.id)) run.cancel(`The run ${parent.run}, whose step it was, was cancelled`)
       else run.takeUp()
     }
     // Who joins a run hears why it stands still only once that is known.
-    for (const run of early) run()
+    for (const { run } of early) run()
   }
 
   /** No further attempts. What runs may still succeed; what fails from now on is taken up after the next start. */
   stop(): void {
     this.stopped = true
+    this.disk.stop()
     for (const run of this.open.values()) run.stop()
   }
 }

@@ -1,6 +1,7 @@
-import { isRetryable, payloadValue } from '@agentos/protocol'
+import { type ErrorBody, isRetryable, payloadValue } from '@agentos/protocol'
 import type { CallResult, ModuleHost, StepRequest } from '../../core/module.ts'
 import type { Timer } from '../../core/ports.ts'
+import { isUnanswered } from '../disk-wait.ts'
 import type { StepOutcome } from './entry.ts'
 
 /** How the call of a step ended. */
@@ -42,6 +43,7 @@ export function sendStep(
   const most = request.retry ? request.retry.max + 1 : SENDS
   const first = request.retry?.backoff_ms ?? BACKOFF_MS.first
   let sends = 0
+  let unanswered = 0
   let { repeated } = step
   let reached = step.repeated
   let over = false
@@ -65,12 +67,19 @@ export function sendStep(
       const missing = error.code === 'function_not_found' && clock.monotonic() - step.startedAt < START_GRACE_MS
       const harmless = repeatable || !sent
       const inTime = context.deadline === undefined || clock.monotonic() < context.deadline
+      // The engine's own word, before the call was made: the disk decides nothing, however long that takes.
+      const silent = !sent && isUnanswered(error)
+      if (silent && inTime) {
+        unanswered += 1
+        sends -= 1
+        return later(unanswered, error.details)
+      }
       const curable = request.retry ? isRetryable(error.code) : ON_THE_WAY.has(error.code)
       if (inTime && harmless && (result.lost || missing || curable) && sends < (missing ? 30 : most)) {
-        return later(error.details)
+        return later(sends, error.details)
       }
       if (result.lost && !harmless) return decide({ kind: 'in_doubt' })
-      const { stacktrace: _inside, ...kept } = error
+      const { stacktrace: _inside, ...kept } = silent ? outOfTime(error) : error
       decide({ kind: 'outcome', outcome: { ok: false, error: kept }, unsent: !reached })
     }
     const onSent = (): void => {
@@ -92,8 +101,8 @@ export function sendStep(
     })
     if (!over && !timer) cancelCall = (reason) => handle.cancel(reason)
   }
-  const later = (details: unknown): void => {
-    const backoff = Math.min(first * 2 ** (sends - 1), BACKOFF_MS.last)
+  const later = (times: number, details: unknown): void => {
+    const backoff = Math.min(first * 2 ** (times - 1), BACKOFF_MS.last)
     const named = (details as { retryAfterMs?: unknown } | null | undefined)?.retryAfterMs
     const wait = typeof named === 'number' ? Math.max(backoff, Math.min(named, LONGEST_WAIT_MS)) : backoff
     timer = timers.set(wait, () => {
@@ -119,6 +128,11 @@ function outcomeOf(result: CallResult & { ok: true }): StepOutcome {
     const message = `The result is not valid JSON: ${error instanceof Error ? error.message : String(error)}`
     return { ok: false, error: { code: 'serialization_error', message } }
   }
+}
+
+/** A step has its own time; that the disk did not answer within it is no outcome of its call. */
+function outOfTime({ message }: ErrorBody): ErrorBody {
+  return { code: 'deadline_exceeded', message: `The call was not made before its deadline: ${message}` }
 }
 
 function approvalOf(details: unknown): { requestId: string; expiresAt?: number } | undefined {

@@ -9,7 +9,7 @@ import type { StepCall, StepOutcome, Waiting } from './entry.ts'
  */
 export type StepState = 'idle' | 'sent' | 'recording' | 'done' | 'waiting' | 'in_doubt'
 
-/** One step of an open run. Its input and its outcome are on disk, not here. */
+/** One step of an open run. Its outcome is on disk, not here. */
 export class Step {
   readonly key: string
   readonly call: StepCall
@@ -20,6 +20,8 @@ export class Step {
   repeated = false
   /** Entry of the intent of a call that may not be repeated. */
   intentEntry = 0
+  /** What that call was to be given, as long as nobody knows what came of it. */
+  input: unknown
   /** When its call was made first, as far as an earlier engine knew. Epoch milliseconds. */
   madeAt: number | undefined
   /** Entry that holds its outcome, once there is one. */

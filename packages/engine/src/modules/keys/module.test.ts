@@ -376,4 +376,29 @@ describe('where the disk refuses', () => {
     expect(caller.code(pay())).toBe('in_doubt')
     expect(core.calls.counts().inFlight).toBe(0)
   })
+
+  it('to be read, the call that has its result is answered', () => {
+    const { disk, time, caller, shop, pay } = start()
+    const call = pay()
+    disk.unreadable = 'EIO'
+    // As when its connection ends: nobody catches what is thrown there.
+    expect(() => shop.answer(shop.served[0]!, 'paid')).not.toThrow()
+    disk.unreadable = undefined
+    time.advance(0)
+    expect(['paid', undefined]).toContain(caller.result(call)?.result)
+    expect(caller.result(call)).toBeDefined()
+  })
+
+  it('to be read while a result is on its way to it, the call hears that', () => {
+    const { disk, time, caller, shop, pay } = start()
+    pay()
+    shop.answer(shop.served[0]!, 'paid')
+    const again = caller.call('shop::pay', { data: { amount: 1 }, idempotency_key: 'k' })
+    disk.unreadable = 'EIO'
+    expect(() => time.advance(0)).not.toThrow()
+    expect(caller.code(again)).toBe('store_unavailable')
+    disk.unreadable = undefined
+    expect(caller.result(pay())).toMatchObject({ result: 'paid' })
+    expect(shop.served).toHaveLength(1)
+  })
 })

@@ -29,8 +29,8 @@ class Keys implements KeyKeeper {
   private readonly ports: Ports
   private readonly settings: KeysSettings
   private readonly shelf: Shelf
-  /** Slots whose first call is under way in this engine. */
-  private readonly running = new Set<string>()
+  /** Slots whose first call is under way in this engine, and when they were noted. Epoch milliseconds. */
+  private readonly running = new Map<string, number>()
 
   constructor(ports: Ports, settings: KeysSettings) {
     this.ports = ports
@@ -53,7 +53,13 @@ class Keys implements KeyKeeper {
     if (!found.outcome) throw inDoubt(found, running)
     // It may be accepted and not yet on disk; the disk may still refuse it.
     store.settled(slot.partition, slot.key, () => {
-      const record = store.get(slot.partition, slot.key)?.value as KeyRecord | undefined
+      let record: KeyRecord | undefined
+      try {
+        record = store.get(slot.partition, slot.key)?.value as KeyRecord | undefined
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error
+        return turn.answer(failed(error.toBody()))
+      }
       turn.answer(record?.outcome ? resultOf(record, record.outcome) : failed(inDoubt(found, false).toBody()))
     })
   }
@@ -70,8 +76,8 @@ class Keys implements KeyKeeper {
 
   private note(call: KeyedCall, slot: Slot, turn: KeyTurn): void {
     this.shelf.add(slot)
-    this.running.add(name(slot))
     const now = this.ports.clock.now()
+    this.running.set(name(slot), now)
     const value: KeyRecord = { function_id: call.request.functionId, input: inputHash(call.request), created_at: now }
     this.ports.store.write([{ op: 'put', ...slot, value, expires: now + KEPT_MS }], (outcome) => {
       if (outcome.ok) return turn.proceed()
@@ -84,9 +90,8 @@ class Keys implements KeyKeeper {
   private record(call: KeyedCall, slot: Slot, result: CallResult, deliver: (result: CallResult) => void): void {
     const { store, clock, log } = this.ports
     const { functionId } = call.request
-    const now = clock.now()
-    const noted = store.latest(slot.partition, slot.key)?.value as KeyRecord | undefined
-    const { created_at, input } = noted ?? { created_at: now, input: inputHash(call.request) }
+    const created_at = this.running.get(name(slot)) ?? clock.now()
+    const input = inputHash(call.request)
     const { outcome, bytes } = this.outcomeOf(result)
     const value: KeyRecord = { function_id: functionId, input, created_at, outcome }
     this.shelf.decide(slot, bytes)

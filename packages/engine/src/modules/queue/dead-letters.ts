@@ -1,3 +1,4 @@
+import { EngineError } from '@agentos/protocol'
 import type { ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
 import { type Dead, type DeadLetter, deadKey } from './job.ts'
@@ -78,26 +79,33 @@ export class DeadLetters {
     let removed = 0
     let failed: StoreOutcome | undefined
     for (const batch of batches) {
-      const moves = batch.map((dead) => {
-        const letter = this.read(dead)
-        return letter && replace(dead, letter)
-      })
-      const writes = batch.flatMap((dead, index): StoreWrite[] => {
-        const gone: StoreWrite = { op: 'delete', partition: dead.partition, key: deadKey(dead.order) }
-        const move = moves[index]
-        return move ? [gone, move.write] : [gone]
-      })
-      this.host.ports.store.write(writes, (outcome) => {
+      let moves: (Moved | undefined)[] = []
+      const settled = (outcome: StoreOutcome): void => {
         if (outcome.ok) {
           removed += batch.length
           for (const move of moves) move?.after()
         } else {
           failed = outcome
           for (const dead of batch) this.byId.set(dead.id, dead)
+          this.sort()
         }
         left -= 1
         if (left === 0) done(removed, failed)
+      }
+      try {
+        const letters = batch.map((dead) => this.read(dead))
+        moves = letters.map((letter, index) => letter && replace(batch[index]!, letter))
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error
+        settled({ ok: false, error: error.toBody() })
+        continue
+      }
+      const writes = batch.flatMap((dead, index): StoreWrite[] => {
+        const gone: StoreWrite = { op: 'delete', partition: dead.partition, key: deadKey(dead.order) }
+        const move = moves[index]
+        return move ? [gone, move.write] : [gone]
       })
+      this.host.ports.store.write(writes, settled)
     }
   }
 

@@ -4,6 +4,7 @@ import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { CallResult, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { DeadLetters } from './dead-letters.ts'
 import {
@@ -28,14 +29,13 @@ const UNDELIVERED = new Set([
   'shutting_down',
   'channel_send_failed',
   'approval_required',
+  'store_unavailable',
 ])
 /** How soon a job whose function is away is tried again, and how long it may wait like that. */
 const AWAY_RETRY_MS = { first: 500, last: 5_000 }
 const MAX_AWAY_MS = 3_600_000
 /** After a start clients need time to come back: so long a missing function is away, not missing. */
 const START_GRACE_MS = 30_000
-/** After the disk refused to note how a delivery went, the job is delivered again. */
-const WRITE_RETRY_MS = 1_000
 
 export interface NewJob {
   id: string
@@ -71,6 +71,8 @@ export class JobQueue {
   private readonly keys: KeyRecords
   private readonly consumer: () => Consumer | undefined
   private readonly lanes: Lanes
+  private readonly reads: DiskWait
+  private readonly notes: DiskWait
   private readonly startedAt: number
   private config: QueueSettings
   private count = 0
@@ -96,6 +98,9 @@ export class JobQueue {
     this.startedAt = parts.startedAt
     this.lanes = new Lanes(parts.host.ports, parts.settings.fifo, () => this.pump())
     this.dead = new DeadLetters(parts.host)
+    const { ports } = parts.host
+    this.reads = new DiskWait(ports, 'Jobs cannot be read and wait', { queue: this.name })
+    this.notes = new DiskWait(ports, 'Deliveries are not noted yet, and their groups wait', { queue: this.name })
   }
 
   get settings(): QueueSettings {
@@ -202,7 +207,7 @@ export class JobQueue {
     // A delivery that ends at once is taken up by the loop below, not by a deeper stack.
     if (this.pumping) return
     this.pumping = true
-    while (!this.stopped && this.active < this.config.concurrency) {
+    while (!this.stopped && !this.reads.isWaiting && this.active < this.config.concurrency) {
       const consumer = this.consumer()
       const job = consumer && this.lanes.take()
       if (!job) break
@@ -215,6 +220,8 @@ export class JobQueue {
   /** No more deliveries. What is under way may still succeed; what fails from now on comes again after the start. */
   stop(): void {
     this.stopped = true
+    this.reads.stop()
+    this.notes.stop()
     this.lanes.stop()
   }
 
@@ -248,7 +255,9 @@ export class JobQueue {
     let stored: StoredJob | undefined
     try {
       stored = store.get(job.partition, jobKey(job.order))?.value as StoredJob | undefined
+      this.reads.answered()
     } catch (error) {
+      if (error instanceof EngineError && isUnanswered(error)) return this.putOff(job, error)
       log.error({ err: error, queue: this.name, message_id: job.id }, 'A job cannot be read; it stays on disk')
     }
     if (!stored) {
@@ -337,19 +346,26 @@ export class JobQueue {
     })
   }
 
-  /** Notes on disk how a delivery went; the group goes on after that, so that no later job is done before it. */
+  /**
+   * Notes on disk how a delivery went, however long the disk refuses: what was done is not done again, unless the engine
+   * dies before. The group goes on after that, so that no later job is done before it.
+   */
   private settle(job: Job, batch: StoreWrite[], noted: () => void): void {
-    this.host.ports.store.write(batch, (outcome) => {
-      if (outcome.ok) {
+    const note = (): void =>
+      this.host.ports.store.write(batch, (outcome) => {
+        if (!outcome.ok) return this.notes.failed(outcome.error, note)
+        this.notes.answered()
         noted()
-        return this.finish(job)
-      }
-      const { code, message } = outcome.error
-      this.host.ports.log.error({ queue: this.name, message_id: job.id, code }, `A delivery was not noted: ${message}`)
-      job.readyAt = this.host.ports.clock.monotonic() + WRITE_RETRY_MS
-      this.lanes.putBack(job)
-      this.finish(job)
-    })
+        this.finish(job)
+      })
+    note()
+  }
+
+  /** The disk did not answer what the job is: it keeps its place, and the queue waits with it. */
+  private putOff(job: Job, error: EngineError): void {
+    this.reads.failed(error.toBody(), () => this.pump())
+    this.lanes.putBack(job)
+    this.finish(job)
   }
 
   /** It did not reach its function: it stays at the head of its group, or lets the others of a standard queue pass. */

@@ -86,7 +86,7 @@ class World {
     }
   }
 
-  private die(): void {
+  die(): void {
     const { process } = this
     this.deaths += 1
     this.process = undefined
@@ -163,7 +163,13 @@ describe('a job that ends its process', () => {
     expect(world.given).toHaveLength(5)
   })
 
-  it('costs no job of a queue with one attempt anything but time', async () => {
+  it.each([
+    ['of an installed worker', true],
+    ['of a client', false],
+  ])('costs no job of a queue with one attempt anything but time, %s', async (_whose, declared) => {
+    world = new World(declared)
+    // Past the time after a start in which a missing function is waited for.
+    world.run(31_000)
     world.enqueue([POISON, ...harmless(9)], 'one')
     world.run(120_000)
     expect(world.ran.sort()).toEqual(harmless(9).map(({ n }) => n))
@@ -184,6 +190,16 @@ describe('a job that ends its process', () => {
     expect(world.ran.filter((n) => Number(n) % 2 === 1)).toEqual([1, 3, 5])
     expect(world.ran.filter((n) => Number(n) % 2 === 0)).toEqual([2, 4, 6])
     expect(await world.deadLetters('orders')).toMatchObject([{ payload: POISON }])
+  })
+
+  it('is another job each time where nobody can know yet', () => {
+    world.enqueue(harmless(3))
+    for (let death = 1; death <= 2; death++) {
+      world.time.advance(RESTART_MS)
+      world.die()
+    }
+    world.run(20_000)
+    expect(world.ran.sort(), 'none waits 30 s, as the second time').toEqual([1, 2, 3])
   })
 
   it('is remembered over a restart of the engine, and forgotten when it is driven back', async () => {

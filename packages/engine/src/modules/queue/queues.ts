@@ -1,6 +1,8 @@
+import type { ErrorBody } from '@agentos/protocol'
 import type { ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { StoreRecord } from '../../core/ports.ts'
+import { DiskWait } from '../disk-wait.ts'
 import { inTurn } from '../firing.ts'
 import { toNamedFunction } from './delivery.ts'
 import { basePartition, type DeadLetter, QUEUES, type QueueId, readPartition, type StoredJob } from './job.ts'
@@ -9,7 +11,6 @@ import { DEFAULT_SETTINGS, type QueueSettings } from './settings.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 const PAGE = 500
-const LOAD_RETRY_MS = 1_000
 /** Calls that may wait while the queues are read after a start. */
 const MAX_EARLY = 10_000
 
@@ -21,6 +22,7 @@ export class Queues {
   private readonly startedAt: number
   private readonly byBase = new Map<string, JobQueue>()
   private early: (() => void)[] | undefined = []
+  private readonly disk: DiskWait
   private stopped = false
 
   constructor(host: ModuleHost, named: ReadonlyMap<string, QueueSettings>, subscriptions: Subscriptions) {
@@ -28,6 +30,7 @@ export class Queues {
     this.named = named
     this.subscriptions = subscriptions
     this.startedAt = host.ports.clock.monotonic()
+    this.disk = new DiskWait(host.ports, 'The queues cannot be read and wait')
   }
 
   /** Runs now, or after the queues have been read. */
@@ -69,10 +72,10 @@ export class Queues {
   }
 
   load(): void {
-    const { store, log, timers } = this.host.ports
+    const again = (error: ErrorBody): void => this.disk.failed(error, () => this.load())
     this.subscriptions.load((failed) => {
       if (failed) return again(failed)
-      store.partitions(QUEUES, (names, error) => {
+      this.host.ports.store.partitions(QUEUES, (names, error) => {
         if (error) return again(error)
         inTurn(
           names,
@@ -81,16 +84,12 @@ export class Queues {
         )
       })
     })
-    const again = (error: { code: string; message: string }): void => {
-      log.error({ code: error.code }, `The queues cannot be read and wait: ${error.message}`)
-      timers.set(LOAD_RETRY_MS, () => {
-        if (!this.stopped) this.load()
-      })
-    }
   }
 
   stop(): void {
     this.stopped = true
+    this.disk.stop()
+    this.subscriptions.stop()
     for (const queue of this.byBase.values()) queue.stop()
   }
 
@@ -114,15 +113,8 @@ export class Queues {
       const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
       this.host.ports.store.range(partition, options, (records, error) => {
         if (this.stopped) return
-        if (error) {
-          const { code, message } = error
-          this.host.ports.log.error(
-            { code, queue: queue.name },
-            `A queue cannot be read and is tried again: ${message}`,
-          )
-          this.host.ports.timers.set(LOAD_RETRY_MS, () => page(after))
-          return
-        }
+        if (error) return this.disk.failed(error, () => page(after))
+        this.disk.answered()
         for (const record of records) restore(record)
         if (records.length < PAGE) done()
         else page(records.at(-1)!.key)

@@ -2,6 +2,7 @@ import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinTriggerType, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import type { StoreRecord, StoreWrite } from '../../core/ports.ts'
 import { readConfig } from '../bindings.ts'
+import { DiskWait } from '../disk-wait.ts'
 import { Input } from '../input.ts'
 import { object, STRING } from '../json-schema.ts'
 import { toSubscriber } from './delivery.ts'
@@ -61,9 +62,13 @@ export class Subscriptions implements BuiltinTriggerType {
   private readonly byTrigger = new Map<string, Subscription>()
   /** Nobody is bound; those who left first come first. */
   private readonly away = new Set<Subscription>()
+  /** What is not on disk yet, the newest of each. */
+  private readonly unwritten = new Map<string, StoreWrite>()
+  private readonly disk: DiskWait
 
   constructor(host: ModuleHost) {
     this.host = host
+    this.disk = new DiskWait(host.ports, 'Durable subscriptions are not noted yet')
   }
 
   bind(trigger: TriggerBinding): void {
@@ -190,11 +195,18 @@ export class Subscriptions implements BuiltinTriggerType {
   }
 
   private write(write: StoreWrite): void {
+    const { key } = write
+    this.unwritten.set(key, write)
     this.host.ports.store.write([write], (outcome) => {
-      if (outcome.ok) return
-      const { code, message } = outcome.error
-      this.host.ports.log.error({ code }, `A durable subscription was not noted: ${message}`)
+      if (outcome.ok) this.disk.answered()
+      if (this.unwritten.get(key) !== write) return
+      if (outcome.ok) this.unwritten.delete(key)
+      else this.disk.failed(outcome.error, () => this.unwritten.get(key) === write && this.write(write))
     })
+  }
+
+  stop(): void {
+    this.disk.stop()
   }
 }
 

@@ -88,11 +88,13 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
         host,
         {
           id: 'engine::state::write',
-          summary: 'Several writes of a worker in one call, one after the other, up to the first that fails',
+          summary:
+            'Several writes of a worker in one call: one after the other up to the first that fails, or all or none',
           effects: 'write',
           keyed: true,
           access: 'agent',
           request_format: object({
+            'atomic?': BOOLEAN,
             writes: arrayOf(
               object({
                 'type?': oneOf('set', 'update'),
@@ -106,7 +108,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           }),
           response_format: object({ versions: arrayOf(ANY) }),
         },
-        (input, call) => writes.inOrder(input, call),
+        (input, call) => (input.optionalBoolean('atomic') ? writes.atomic(input, call) : writes.inOrder(input, call)),
       )
       serve(
         host,

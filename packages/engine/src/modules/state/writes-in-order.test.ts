@@ -44,6 +44,59 @@ describe('several writes in one call', () => {
   })
 })
 
+describe('several writes that are atomic', () => {
+  let host: TestHost
+  const as = { worker: 'w' }
+  const stored = (key: string) => host.value('state::get', { scope: 'mine', key }, as)
+  beforeEach(() => {
+    host = new TestHost([createStateModule()], { workers })
+  })
+  const write = (...writes: object[]) => ({ writes, atomic: true })
+
+  it('are made together, and answered as those in order', () => {
+    const writes = write(set('a', 1, { expectedVersion: 0 }), set('b', 2))
+    expect(host.value('engine::state::write', writes, as)).toEqual({ versions: [1, null] })
+    expect([stored('a'), stored('b')]).toEqual([1, 2])
+    expect(host.value('engine::state::write', write(), as)).toEqual({ versions: [] })
+  })
+
+  it('are none where one of them is refused', () => {
+    const { code } = host.error(
+      'engine::state::write',
+      write(set('a', 1), set('b', 1, { expectedVersion: 7 }), set('c', 1)),
+      as,
+    )
+    expect(code).toBe('version_conflict')
+    expect([stored('a'), stored('b'), stored('c')]).toEqual([undefined, undefined, undefined])
+  })
+
+  it('are refused where they are to two scopes, with a key twice, or no plain values', () => {
+    const update = { type: 'update', scope: 'mine', key: 'n', ops: [{ type: 'increment', path: 'n', by: 2 }] }
+    const elsewhere = { scope: 'open', key: 'b', value: 1 }
+    for (const writes of [
+      [set('a', 1), elsewhere],
+      [set('a', 1), set('a', 2)],
+      [set('a', 1), update],
+    ]) {
+      expect(host.error('engine::state::write', write(...writes), as).code).toBe('deserialization_error')
+    }
+    expect(stored('a')).toBeUndefined()
+  })
+})
+
+it('several atomic writes under an idempotency key are made once, also over a kill', () => {
+  const disk = new MemoryDisk()
+  const writes = ['a', 'b'].map((key) => ({ scope: 'users', key, value: 1, expectedVersion: 0 }))
+  for (let time = 0; time < 2; time += 1) {
+    const engine = startCore({ disk, modules: [createStateModule()] })
+    const caller = engine.owner()
+    const sent = caller.call('engine::state::write', { data: { writes, atomic: true }, idempotency_key: 'k' })
+    engine.time.advance(0)
+    expect(caller.result(sent)?.result).toEqual({ versions: [1, 1] })
+    engine.time.reset()
+  }
+})
+
 describe('several writes under an idempotency key', () => {
   it('are each made once, however far the engine came with them before it was killed', () => {
     const ops = [{ type: 'increment', path: 'n', by: 1 }]

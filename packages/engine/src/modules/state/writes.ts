@@ -30,6 +30,14 @@ interface Change {
   result(version: number): unknown
 }
 
+/** One of several writes. */
+interface Part {
+  part: Input
+  data: unknown
+  target: Target
+  isUpdate: boolean
+}
+
 type ChangeOf = (old: StoreRecord | undefined) => Change
 
 /** `state::set`, `state::delete` and `state::update`: each answers after its write is durable. */
@@ -95,13 +103,7 @@ export class StateWrites {
    * how many were `written`. What may not be touched is refused before any. Under a key each is made once.
    */
   inOrder(input: Input, call: BuiltinCall): void {
-    const writes = input.list('writes')
-    if (writes.length > MAX_WRITES) throw input.mismatch(`more than ${MAX_WRITES} writes`)
-    const parts = writes.map((data) => {
-      const part = new Input(call.functionId, data)
-      this.target(part, call)
-      return { part, data, isUpdate: part.optionalOneOf('type', ['set', 'update']) === 'update' }
-    })
+    const parts = this.partsOf(input, call)
     const versions: (number | null)[] = []
     const next = (): void => {
       const at = versions.length
@@ -123,6 +125,70 @@ export class StateWrites {
       guarded(this.host, one, () => (isUpdate ? this.update(part, one) : this.set(part, one)))
     }
     next()
+  }
+
+  /**
+   * All of them in one commit or none: values of one scope, none of them twice. Under a key once. Throws
+   * `deserialization_error` where they are more or other than that.
+   */
+  atomic(input: Input, call: BuiltinCall): void {
+    const parts = this.partsOf(input, call)
+    const [first] = parts
+    if (!first) return call.reply({ versions: [] })
+    if (parts.some(({ isUpdate }) => isUpdate)) throw input.mismatch('an update among atomic writes')
+    if (parts.some(({ target }) => target.partition !== first.target.partition)) {
+      throw input.mismatch('atomic writes to more than one scope')
+    }
+    if (new Set(parts.map(({ target }) => target.key)).size < parts.length) {
+      throw input.mismatch('atomic writes with a key twice')
+    }
+    const work = workOf(call, first.target)
+    this.keys.once(work, {
+      first: () => this.putAll(parts, work, call),
+      again: (result) => call.reply(result),
+      failed: (error) =>
+        guarded(this.host, call, () => {
+          throw error
+        }),
+    })
+  }
+
+  private putAll(parts: readonly Part[], work: KeyedWork, call: BuiltinCall): void {
+    const { store } = this.host.ports
+    const changes = parts.map(({ part, target }) => {
+      const { partition, key } = target
+      const value = part.anyValue('value', 'data')
+      this.assertSize(value)
+      const expires = this.expires(part)
+      const change = put(value, { ...expected(part), ...(expires === undefined ? {} : { expires }) })
+      const becomes = store.nextVersion(partition, key)
+      const told = versionFor(part, becomes).version ?? null
+      return { ...change, target, old: this.latest(target), becomes, told }
+    })
+    const result = { versions: changes.map(({ told }) => told) }
+    const batch = changes.map(({ write, target: { partition, key }, becomes }) => ({
+      ...write,
+      partition,
+      key,
+      becomes,
+    }))
+    store.write([...batch, ...this.keys.recordOf(work, result)], (outcome) =>
+      guarded(this.host, call, () => {
+        if (!outcome.ok) return failWith(call, outcome.error)
+        call.reply(result)
+        for (const { target, old, event } of changes) this.events.publish(eventOf(target, old, { event }), call.context)
+      }),
+    )
+  }
+
+  private partsOf(input: Input, call: BuiltinCall): Part[] {
+    const writes = input.list('writes')
+    if (writes.length > MAX_WRITES) throw input.mismatch(`more than ${MAX_WRITES} writes`)
+    return writes.map((data) => {
+      const part = new Input(call.functionId, data)
+      const target = this.target(part, call)
+      return { part, data, target, isUpdate: part.optionalOneOf('type', ['set', 'update']) === 'update' }
+    })
   }
 
   /** Makes a change of one value, once for the call's idempotency key, and answers when it is on disk. */
@@ -226,7 +292,11 @@ function put(value: unknown, more: { expectedVersion?: number; expires?: number 
   return { write: { op: 'put', value, ...more }, event: ['state:written', value] }
 }
 
-function eventOf({ scope, key }: Target, old: StoreRecord | undefined, { event: [what, value] }: Change): StateEvent {
+function eventOf(
+  { scope, key }: Target,
+  old: StoreRecord | undefined,
+  { event: [what, value] }: Pick<Change, 'event'>,
+): StateEvent {
   const written = old ? 'state:updated' : 'state:created'
   const type = what === 'state:written' ? written : what
   return { type: 'state', event_type: type, scope, key, old_value: old?.value ?? null, new_value: value }
