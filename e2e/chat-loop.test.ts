@@ -49,6 +49,13 @@ describe.each(FORMATS)('the chat loop over $format', ({ format }) => {
   const chat = (message: string, more: object = {}) =>
     system.api<ChatReply>('POST', '/v1/chat', { message, model: `sim-${format}/test-model`, ...more })
 
+  it('does not run a call that was cut off, and says how the answer stopped', async () => {
+    play({ text: 'Let me look', toolCalls: [{ name: 'memory__recall', arguments: '' }], stop: 'length' })
+    const { body } = await chat('What is the ship called?')
+    expect(body).toMatchObject({ content: 'Let me look', stopReason: 'length', iterations: 0, toolCalls: [] })
+    expect(simulator().requests).toHaveLength(1)
+  })
+
   it('runs the functions that the model asks for, two rounds, and answers with the totals', async () => {
     play([
       {

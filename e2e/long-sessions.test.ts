@@ -107,6 +107,28 @@ describe('a long session', () => {
     expect((await chat('And now?', sessionId)).body.content).toBe('I do.')
   })
 
+  it.each([
+    ['beside the words', { n_ctx: 4_096 }],
+    ['nowhere', {}],
+  ])('is cut at once by the next question, where the provider says its context %s', async (said, beside) => {
+    const sessionId = randomUUID()
+    const model = `sim/small-${Object.keys(beside).length}`
+    const ask = (message: string) => system.api<ChatReply>('POST', '/v1/chat', { message, sessionId, model })
+    await append(sessionId, 25, 'padding '.repeat(250))
+    const message = 'the request exceeds the available context size. try increasing the context size'
+    const rewritten = () => JSON.stringify({ error: { code: 400, type: 'invalid_request_error', message, ...beside } })
+    let sent = 0
+    simulator.play((request) => {
+      sent += 1
+      return size(request) > 12_000 ? { form: 'whole', rewritten } : { text: 'I do.' }
+    })
+    expect((await ask('Do you remember?')).body).toMatchObject({ content: 'I do.' })
+    expect(sent, said).toBeLessThanOrEqual(5)
+    sent = 0
+    expect((await ask('And now?')).body).toMatchObject({ content: 'I do.' })
+    expect(sent).toBe(1)
+  })
+
   it('says that it does not fit where it cannot be shortened any more', async () => {
     simulator.play({ fault: { kind: 'status', status: 400, message: 'prompt is too long: 9000 tokens > 10 maximum' } })
     const { status, body } = await chat('Hello?', randomUUID())

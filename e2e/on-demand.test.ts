@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -116,6 +116,25 @@ describe('a worker on demand', () => {
       )
       .toBe('up')
     expect(await calculate()).toMatchObject({ value: '391' })
+  })
+
+  it('that is awake has what config.yaml says of it once the engine is restarted, which a mistake in it forbids', async () => {
+    const { pending, url } = await start({ entries: [{ name: 'toolbox', config: { allow_private: [] } }] })
+    expect((await call('fn::http_request', { url })).code).toBeDefined()
+    const before = (await toolbox())!.pid
+    const file = join(system!.root, 'config.yaml')
+    const config = await readFile(file, 'utf8')
+    await writeFile(file, config.replace('"iii-pubsub"', '"iii-pubsubb"'))
+    const refused = await system!.agentos('restart', 'engine')
+    expect([refused.code, refused.text]).toEqual([1, expect.stringContaining('lists iii-pubsubb')])
+    expect((await call('fn::http_request', { url })).code).toBeDefined()
+    await writeFile(file, config.replace('"allow_private":[]', `"allow_private":["${new URL(url).host}"]`))
+    expect(await system!.agentos('restart', 'engine')).toMatchObject({ code: 0 })
+    await expect.poll(async () => (await toolbox())?.pid !== before && (await toolbox())?.state, WAIT).toBe('up')
+    const answer = call('fn::http_request', { url })
+    await expect.poll(() => pending.length, WAIT).toBe(1)
+    pending[0]!.end('reached')
+    expect(await answer).toMatchObject({ status: 200 })
   })
 
   it('that cannot start is held, refuses at once, and serves when it is repaired and released', async () => {

@@ -123,6 +123,13 @@ describe('an agent is told what a client of OpenAI’s API says', () => {
     [{ presence_penalty: 1 }, 'presence_penalty'],
     [{ verbosity: 'low' }, 'verbosity'],
     [{ logprobs: true }, 'logprobs'],
+    [{ metadata: { ticket: '7' } }, 'metadata'],
+    [{ messages: [{ role: 'user', content: 'a', name: 'Eva' }] }, 'messages.0.name'],
+    [{ stop: [''] }, 'stop.0'],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://a.com/b' } }] }] },
+      'messages',
+    ],
     [
       {
         messages: [

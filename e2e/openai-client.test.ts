@@ -109,7 +109,7 @@ describe.each(FORMATS)('what a model of %s writes', (format) => {
       ]
     : []
 
-  it.each([['long numbers', exact], ...loose])(
+  it.each([['long numbers', exact], ['a key that schemas drop', '{"__proto__":{"x":1}}'], ...loose])(
     'reaches the client as it stands, and comes back so: %s',
     async (_, written) => {
       simulators[format].play([{ toolCalls: [{ id: 'call_1', name: 'weather', arguments: written }] }])

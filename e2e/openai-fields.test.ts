@@ -93,6 +93,11 @@ const FIELDS: { [F in Field]-?: [value: Params[F], outcome: Outcome][] } = {
   web_search_options: [[{ search_context_size: 'low' }, 'refused']],
 }
 
+const showing = (url: string) => ({ role: 'user', content: [{ type: 'image_url', image_url: { url } }] })
+
+const said = (content: string | null) => ({ role: 'assistant', content, refusal: null })
+const result = (tool_call_id: string) => ({ role: 'tool', tool_call_id, content: 'seen' })
+
 let openai: Simulator
 let anthropic: Simulator
 let system: System
@@ -175,6 +180,24 @@ describe('a field of the official client', () => {
     },
   )
 
+  it.each([
+    ['the client’s own, not ours of the same sound', { reasoning: { effort: 'low' } }, 'reasoning'],
+    ['the client’s own, not ours of the same sound', { toolChoice: 'auto' }, 'toolChoice'],
+    [
+      'a tool that is not there',
+      { tools: [look], tool_choice: { type: 'function', function: { name: 'zzz' } } },
+      'tool_choice',
+    ],
+    ['two tools of one name', { tools: [look, look] }, 'tools'],
+    ['a stop of no letter', { stop: [''] }, 'stop.0'],
+    ['an image by plain http', { messages: [showing('http://example.com/a.png')] }, 'messages.0'],
+  ])('is named as the client wrote it: %s', async (_what, more, param) => {
+    const { reply, body } = await ask(more)
+    expect(reply).toMatchObject({ status: 400, param })
+    expect((reply as Error).message).toMatch(new RegExp(`^400 ${param}: .{15,}`))
+    expect(body).toBeUndefined()
+  })
+
   it('parallel_tool_calls leaves beside tools, and allowed_tools leaves those that are allowed', async () => {
     const other: OpenAI.ChatCompletionTool = { type: 'function', function: { name: 'other' } }
     const tools = [look, other]
@@ -192,6 +215,91 @@ describe('a field of the official client', () => {
       allowed_tools: { mode: 'auto', tools: [{ type: 'function', function: { name: 'nobody' } }] },
     }
     expect((await ask({ tools, tool_choice: stray })).reply).toMatchObject({ status: 400, param: 'tool_choice' })
+  })
+})
+
+describe('a field one level down', () => {
+  const calling = { id: 'c1', type: 'function', function: { name: 'look', arguments: '{}' } }
+
+  it.each([
+    [{ tools: [{ ...look, function: { ...look.function, foo: 1 } }] }, 'tools.0.function.foo'],
+    [{ tools: [{ ...look, cache_control: { type: 'ephemeral' } }] }, 'tools.0.cache_control'],
+    [{ stream_options: { foo: 1 } }, 'stream_options.foo'],
+    [{ response_format: { type: 'json_object', foo: 1 } }, 'response_format.foo'],
+    [{ messages: [{ role: 'user', content: 'a', foo: 1 }] }, 'messages.0.foo'],
+    [
+      {
+        messages: [
+          { ...said('a'), audio: { id: 'x' } },
+          { role: 'user', content: 'b' },
+        ],
+      },
+      'messages.0.audio',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'text', text: 'a', cache_control: { type: 'ephemeral' } }] }] },
+      'messages.0.content.0.cache_control',
+    ],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: IMAGE, foo: 1 } }] }] },
+      'messages.0.content.0.image_url.foo',
+    ],
+    [
+      { messages: [{ role: 'assistant', tool_calls: [{ ...calling, foo: 1 }] }, result('c1')], tools: [look] },
+      'messages.0.tool_calls.0.foo',
+    ],
+    [
+      {
+        messages: [
+          { role: 'system', content: 'a', name: 'Eva' },
+          { role: 'user', content: 'b' },
+        ],
+      },
+      'messages.0.name',
+    ],
+    [
+      {
+        messages: [
+          { role: 'assistant', tool_calls: [calling] },
+          { ...result('c1'), name: 'other' },
+        ],
+        tools: [look],
+      },
+      'messages.1.name',
+    ],
+  ])('that nobody knows is refused by its path: %j', async (more, param) => {
+    const { reply, body } = await ask(more)
+    expect(reply).toMatchObject({ status: 400, code: 'unsupported_feature', param })
+    expect((reply as Error).message).toMatch(new RegExp(`${param}: .{15,}`))
+    expect(body).toBeUndefined()
+  })
+
+  it('may be what an answer has and a request does not need: it comes back', async () => {
+    const brought = { ...said('seen'), annotations: [], audio: null, parsed: null, reasoning_content: 'hm' }
+    const called = { ...said(null), tool_calls: [{ ...calling, index: 0 }] }
+    const messages = [
+      { role: 'user', content: 'Look' },
+      called,
+      { ...result('c1'), name: 'look' },
+      brought,
+      { role: 'user', content: 'and?' },
+    ]
+    expect((await ask({ messages, tools: [look] })).reply).toMatchObject({ object: 'chat.completion' })
+  })
+
+  it('tells who speaks, where the provider’s format says that; each speaker has a message', async () => {
+    const messages = [
+      { role: 'user', content: 'I am here.', name: 'Eva' },
+      { role: 'user', content: 'So am I.', name: 'Ada' },
+      { role: 'assistant', content: 'Hello.', name: 'Host' },
+      { role: 'user', content: 'Who?', name: 'Eva' },
+    ]
+    const { reply, body } = await ask({ messages })
+    expect(reply).toMatchObject({ object: 'chat.completion' })
+    expect(body?.messages).toEqual(messages)
+    const refused = await ask({ messages }, 'two/claude-test')
+    expect(refused.reply).toMatchObject({ status: 400, code: 'unsupported_feature', param: 'messages.0.name' })
+    expect(refused.body).toBeUndefined()
   })
 })
 
@@ -234,7 +342,10 @@ describe('a part of a message', () => {
     })
     expect(body).toMatchObject({ messages: [{ content: [{ image_url: { detail: 'low' } }] }] })
     const uploaded = { role: 'user', content: [{ type: 'file', file: { file_id: 'file-1' } }] }
-    expect((await ask({ messages: [uploaded] })).reply).toMatchObject({ code: 'unsupported_feature', param: 'file' })
+    expect((await ask({ messages: [uploaded] })).reply).toMatchObject({
+      code: 'unsupported_feature',
+      param: 'messages.0.content.0.file.file_id',
+    })
   })
 })
 

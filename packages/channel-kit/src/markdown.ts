@@ -1,3 +1,4 @@
+import { visibleText } from '@agentos/sdk'
 import type { RichText, Span, Style } from './rich-text.ts'
 
 /** Inline marks, the longer before the shorter that it begins with. */
@@ -21,11 +22,11 @@ const MAX_PLACES = 40
 
 /**
  * Reads the Markdown that models write: emphasis, code, links, headings (as bold lines), quotes and lists (as bullets).
- * What is not closed stands as it was written, so that half of an answer can be read too. Everything else is text.
+ * What is not closed stands as it was written, so that half of an answer can be read too. Everything else is text, and all of it is made visible before it is read.
  */
 export function readMarkdown(markdown: string): RichText {
   const writer = new Writer()
-  const lines = markdown.replaceAll('\r\n', '\n').split('\n')
+  const lines = visibleText(markdown).split('\n')
   let index = 0
   while (index < lines.length) {
     if (index > 0) writer.write('\n')

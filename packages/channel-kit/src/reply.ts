@@ -1,3 +1,4 @@
+import { VisibleStream } from '@agentos/sdk'
 import { readMarkdown } from './markdown.ts'
 import type { Outbox } from './outbox.ts'
 import type { Button, Content } from './outbox-entry.ts'
@@ -22,6 +23,9 @@ export class Reply {
   /** Between two looks at an answer that comes in, in milliseconds; `undefined` shows only whole ones. */
   private readonly everyMs: number | undefined
   private text = ''
+  /** As much of it as can be shown: not half of a character, nor a joiner whose neighbour is still to come. */
+  private shownText = ''
+  private visibleStream = new VisibleStream()
   private lastShown = performance.now()
   private shows = false
   private showing: Promise<void> = Promise.resolve()
@@ -45,12 +49,13 @@ export class Reply {
 
   add(delta: string): void {
     this.text += delta
+    this.shownText += this.visibleStream.push(delta)
     const now = performance.now()
-    if (this.everyMs === undefined || this.text.trim() === '' || now - this.lastShown < this.everyMs) return
+    if (this.everyMs === undefined || this.shownText.trim() === '' || now - this.lastShown < this.everyMs) return
     this.lastShown = now
     this.shows = true
     // Only the beginning: how many messages there will be is known at the end.
-    const [first] = splitText(readMarkdown(this.text), this.limit)
+    const [first] = splitText(readMarkdown(this.shownText), this.limit)
     this.showing = this.showing
       .then(() => this.put(0, { rich: first ?? plain(words.noAnswer) }, false))
       // What could not be shown early is shown in the end.
@@ -59,7 +64,8 @@ export class Reply {
 
   /** The agent turns to something else: what it wrote so far was not its answer. */
   begin(): void {
-    this.text = ''
+    this.text = this.shownText = ''
+    this.visibleStream = new VisibleStream()
   }
 
   /** On disk when this resolves, to the ids of the entries. */

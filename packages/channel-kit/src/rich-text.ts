@@ -1,3 +1,5 @@
+import { visibleText } from '@agentos/sdk'
+
 /** What a stretch of text looks like. `code` is inline, `pre` a block. */
 export type Style = 'bold' | 'italic' | 'strike' | 'code' | 'pre' | 'quote' | 'link'
 
@@ -12,7 +14,10 @@ export interface Span {
   language?: string
 }
 
-/** A text and what it looks like, in no service's markup: each channel writes it in its own. */
+/**
+ * A text and what it looks like, in no service's markup: each channel writes it in its own. It is made by `readMarkdown` and
+ * `plain` alone, which make visible what would act, hide or turn it round, whoever wrote it.
+ */
 export interface RichText {
   text: string
   /** By start, the outer before the inner. */
@@ -20,7 +25,7 @@ export interface RichText {
 }
 
 export function plain(text: string): RichText {
-  return { text, spans: [] }
+  return { text: visibleText(text), spans: [] }
 }
 
 /** The spans as a tree: what a writer of markup with start and end tags walks. */

@@ -1,5 +1,8 @@
 import type { RichText, Span } from './rich-text.ts'
 
+/** What one sees as one character: a letter with its marks, emoji that are joined. */
+const CHARACTERS = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+
 /**
  * Cuts a text into pieces of at most `limit` UTF-16 units (which is never more than as many characters): between
  * paragraphs where that leaves at least half, else between lines, else between words, never within a character. A span
@@ -23,8 +26,10 @@ function cutAt(text: string, start: number, limit: number): number {
     const found = window.lastIndexOf(separator, limit)
     if (found >= limit / 2) return start + found
   }
+  const within = CHARACTERS.segment(window).containing(limit)?.index ?? limit
+  if (within >= limit / 2) return start + within
+  // A character of so many marks is cut, but not between the halves of one outside of the basic plane.
   const end = start + limit
-  // Between the halves of a character outside of the basic plane, or before what belongs to the character before.
   const code = text.charCodeAt(end)
   const splitsPair = code >= 0xdc00 && code <= 0xdfff
   return splitsPair ? end - 1 : end

@@ -44,7 +44,7 @@ function isTour({ file, line }: Place): boolean {
 
 /** What stands behind each mention of our command, up to where the sentence goes on. */
 const AFTER_CLONE = /npm run (?:-s )?agentos(?: --)? ([^`'";,)\\\n]+)/g
-const ON_THE_PATH = /(?<!npm run (?:-s )?|[\w:/.@$-])agentos ((?!--)[a-z-][^`'";,)\\\n]*)/g
+const ON_THE_PATH = /(?<!npm run (?:-s )?|(?<!\\)[\w:/.@$-])agentos ((?!--)[a-z-][^`'";,)\\\n]*)/g
 
 const mentions = (pattern: RegExp, from: Place[]) =>
   from.flatMap((place) =>

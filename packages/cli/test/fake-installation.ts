@@ -10,7 +10,9 @@ import type { SupervisorStatus } from '../src/supervisor/status-file.ts'
 const ENGINE = `
 import { createServer } from 'node:http'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
-const [, http, manager] = /(\\d+)[^]*?(\\d+)/.exec(readFileSync(process.env.AGENTOS_CONFIG, 'utf8'))
+const config = readFileSync(process.env.AGENTOS_CONFIG, 'utf8')
+const [, http, manager] = /(\\d+)[^]*?(\\d+)/.exec(config)
+const settings = JSON.parse(/# settings (.*)/.exec(config)?.[1] ?? '{}')
 writeFileSync(process.env.AGENTOS_DATA + '/greeting', process.env.GREETING ?? '')
 const workers = new Map()
 const alive = (pid) => { try { process.kill(pid, 0); return true } catch { return false } }
@@ -37,7 +39,7 @@ createServer((request, response) => {
   }
   const answer = answers[request.url]
   response.writeHead(answer ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(answer ?? {}))
-}).listen(Number(http), '127.0.0.1', () => process.send({ type: 'up' }))
+}).listen(Number(http), '127.0.0.1', () => process.send({ type: 'up', settings }))
 process.on('message', ({ type, states, fingerprints }) => {
   if (type === 'workers') writeFileSync(process.env.AGENTOS_DATA + '/states', JSON.stringify(states))
   else writeFileSync(process.env.AGENTOS_DATA + '/fingerprints', JSON.stringify({ fingerprints, env: process.env }))
@@ -99,7 +101,7 @@ export class FakeInstallation {
       'up.ts',
       `import { printError } from ${JSON.stringify(source('output.ts'))}
 import { up } from ${JSON.stringify(source('supervisor/up.ts'))}
-try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryHeldMs: 1_000 }) } catch (error) { printError(error, false); process.exitCode = 1 }
+try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryHeldMs: Number(process.env.RETRY_HELD_MS) }) } catch (error) { printError(error, false); process.exitCode = 1 }
 `,
     )
     return installation
@@ -130,16 +132,19 @@ try { process.exitCode = await up(${JSON.stringify(paths)}, { dev: false, retryH
   /** A process that is not the supervisor's. */
   spawnScript(file: string): number {
     const env = { III_URL: 'ws://127.0.0.1:9', AGENTOS_DATA: this.data }
-    const source = `setInterval(() => {}, 1000) // ${join(this.home, file)}`
+    return this.spawnSource(`setInterval(() => {}, 1000) // ${join(this.home, file)}`, env)
+  }
+
+  spawnSource(source: string, env: Record<string, string> = {}): number {
     const child = spawn(process.execPath, ['-e', source], { env, stdio: 'ignore' })
     this.children.push(child)
     return child.pid as number
   }
 
-  /** Starts the supervisor. Resolves with its exit code when it ends. */
-  up(): { child: ChildProcess; exit: Promise<number | null> } {
+  /** Starts the supervisor, which tries a held engine again after `retryHeldMs`. Resolves with its exit code when it ends. */
+  up(retryHeldMs = 1_000): { child: ChildProcess; exit: Promise<number | null> } {
     const child = spawn(process.execPath, [join(this.home, 'up.ts')], {
-      env: { ...process.env, HOST_SECRET: 'of the host' },
+      env: { ...process.env, HOST_SECRET: 'of the host', RETRY_HELD_MS: String(retryHeldMs) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.children.push(child)

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KnownSecrets, type SecretFingerprint } from '@agentos/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -163,6 +163,68 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(await exit).toBe(0)
   })
 
+  it('starts those anew with the engine whose settings in config.yaml changed, and nobody else', async () => {
+    installation = await FakeInstallation.create({ memory: undefined, realm: undefined, security: undefined })
+    const config = readFileSync(join(installation.home, 'config.yaml'), 'utf8')
+    const write = (settings: object) =>
+      installation.write('config.yaml', `${config}# settings ${JSON.stringify(settings)}\n`)
+    write({ memory: 'a', realm: 'a' })
+    const { child, exit } = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    const pids = () => ['memory', 'realm', 'security'].map((name) => processOf(name)?.pid)
+    const before = pids()
+    write({ realm: 'b' })
+    expect((await installation.agentos('restart', 'engine')).text).toContain('workers whose settings changed')
+    await vi.waitFor(() => {
+      expect(installation.output).toContain('memory is up')
+      expect(installation.output).toContain('realm is up')
+    }, WAIT)
+    await vi.waitFor(() => expect(processOf('realm')).toMatchObject({ state: 'up', restarts: 1 }), WAIT)
+    const after = pids()
+    expect(after.map((pid, index) => pid === before[index])).toEqual([false, false, true])
+    // Also where the engine ended by itself; and with the same settings nobody.
+    process.kill(processOf('engine')?.pid as number, 'SIGKILL')
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'up', restarts: 2 }), WAIT)
+    expect(pids()).toEqual(after)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('ends nothing for a config.yaml that the engine would refuse, and says what is wrong with it', async () => {
+    const { child, exit } = await started({ memory: undefined })
+    const { pid } = processOf('engine')!
+    const config = readFileSync(join(installation.home, 'config.yaml'), 'utf8')
+    installation.write('config.yaml', `${config}  - { name: iii-pubsubb }\n`)
+    const refused = await installation.agentos('restart', 'engine')
+    expect([refused.code, refused.text]).toEqual([1, expect.stringContaining('lists iii-pubsubb, which is neither')])
+    // Somebody asks on the page.
+    await installation.order('restart', 'engine')
+    await vi.waitFor(() => expect(installation.output).toContain('engine is not restarted: '), WAIT)
+    expect(installation.output).toContain('lists iii-pubsubb')
+    expect(processOf('engine')).toMatchObject({ pid, state: 'up', restarts: 0 })
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
+  it('starts a held engine at once when its owner says so, and says who else has to wait for it', async () => {
+    installation = await FakeInstallation.create({ memory: undefined })
+    const { child, exit } = installation.up(600_000)
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    const engine = readFileSync(join(installation.home, 'dist/engine.mjs'), 'utf8')
+    installation.write('dist/engine.mjs', 'throw new Error("no such column")')
+    process.kill(processOf('engine')?.pid as number, 'SIGKILL')
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'held' }), WAIT)
+    expect(installation.output).toContain('or at once by npm run agentos -- restart engine')
+    installation.write('dist/engine.mjs', engine)
+    const worker = await installation.agentos('restart', 'memory')
+    expect([worker.code, worker.text]).toEqual([1, expect.stringContaining('npm run agentos -- restart engine')])
+    const restarted = await installation.agentos('restart', 'engine')
+    expect([restarted.code, restarted.text]).toEqual([0, expect.stringContaining('engine is started anew')])
+    await vi.waitFor(() => expect(processOf('engine')).toMatchObject({ state: 'up' }), WAIT)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
   it('starts an on-demand worker when it is needed, ends it when it is idle, and starts it again after that', async () => {
     installation = await FakeInstallation.create({ memory: undefined }, undefined, { start: 'on-demand' })
     const { child, exit } = installation.up()
@@ -276,6 +338,21 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(await exit).toBe(0)
   })
 
+  it('is stopped by a command that waits for the supervisor itself, not only for its lock', async () => {
+    installation = await FakeInstallation.create({})
+    const lock = join(installation.data, 'agentos.pid')
+    installation.write('data/gate', '')
+    const stub = installation.spawnSource(`process.on('SIGTERM', () => {
+      require('node:fs').rmSync(${JSON.stringify(lock)})
+      setTimeout(() => process.exit(), 1000)
+    }); setInterval(() => {}, 1000); require('node:fs').rmSync(${JSON.stringify(join(installation.data, 'gate'))})`)
+    await vi.waitFor(() => expect(existsSync(join(installation.data, 'gate'))).toBe(false), WAIT)
+    const command = commandOf(stub)
+    installation.write('data/agentos.pid', JSON.stringify({ pid: stub, command, address: 'http://127.0.0.1:1/' }))
+    expect((await installation.agentos('stop')).code).toBe(0)
+    expect(commandOf(stub)).not.toBe(command)
+  })
+
   it('says that nobody restarts when its supervisor was killed, and is stopped by a command all the same', async () => {
     const { child, exit } = await started({ memory: undefined })
     const pids = installation.status().processes.map((process) => process.pid as number)
@@ -285,6 +362,8 @@ describe('agentos up', { timeout: 90_000 }, () => {
     const status = await installation.agentos('status')
     expect(status.code).toBe(1)
     expect(status.text).toContain(`nobody restarts what ends: the supervisor (process ${child.pid}) is gone`)
+    expect(status.text).toMatch(/^! unsupervised /)
+    expect(JSON.parse((await installation.agentos('--json', 'status')).text)).toMatchObject({ ready: false })
     const { code, text } = await installation.agentos('stop')
     expect([code, text]).toEqual([0, 'Nobody supervised what still ran. It is ended: engine, memory.\n'])
     expect(pids.map(commandOf)).toEqual([undefined, undefined])

@@ -42,14 +42,21 @@ export const ToolCall = () =>
     id: z.string().min(1),
     arguments: z.record(z.string(), z.unknown()),
     /**
-     * The arguments as the model wrote them, where `arguments` printed is another text: broken, spaced otherwise, or with a
-     * number that has more digits than `arguments` can hold. This is what goes to a client, and back to the model.
+     * The arguments as the model wrote them, where `arguments` printed is another text: broken, spaced otherwise, with a
+     * number that has more digits than `arguments` can hold, or with a key `__proto__`, which schemas drop. This is what
+     * goes to a client, and back to the model.
      */
     argumentsText: z.string().optional(),
     problem: ToolCallProblem().optional(),
     /** Opaque; some providers want it back with the call. Keep it as it is. */
     signature: z.string().optional(),
   })
+
+/** `argumentsText` of a call whose arguments, parsed from `text`, are `args`; undefined where they say it themselves. */
+export function argumentsTextOf(text: string, args: Record<string, unknown>): string | undefined {
+  if (text.trim() === '') return undefined
+  return text === JSON.stringify(args) && !text.includes('"__proto__"') ? undefined : text
+}
 
 export const ToolCallPart = () => ToolCall().extend({ type: z.literal('toolCall') })
 
@@ -87,6 +94,8 @@ export const Message = () =>
   z.strictObject({
     role: z.enum(['system', 'user', 'assistant', 'tool']),
     content: z.union([z.string(), z.array(Part())]),
+    /** Who speaks, where several are the user or the assistant; only OpenAI's chat format has it, others refuse it. */
+    name: z.string().min(1).optional(),
   })
 
 export type Part = z.output<ReturnType<typeof Part>>

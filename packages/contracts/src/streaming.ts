@@ -46,18 +46,24 @@ const FunctionCall = () =>
     function: z.looseObject({ name: z.string().min(1), arguments: z.string() }),
   })
 
+/** Who speaks, where several have one role. */
+const Name = () => z.string().nullish()
+
 /** A message of OpenAI's chat completions API. */
 export const OpenAiMessage = () =>
   z.discriminatedUnion('role', [
-    z.looseObject({ role: z.enum(['system', 'developer']), content: SystemContent() }),
-    z.looseObject({ role: z.literal('user'), content: UserContent() }),
+    z.looseObject({ role: z.enum(['system', 'developer']), content: SystemContent(), name: Name() }),
+    z.looseObject({ role: z.literal('user'), content: UserContent(), name: Name() }),
     z.looseObject({
       role: z.literal('assistant'),
       content: AssistantContent().nullish(),
       refusal: z.string().nullish(),
+      /** Not OpenAI's, but what other servers call the thoughts that they give and want back; so do we. */
+      reasoning_content: z.string().nullish(),
       tool_calls: z.array(FunctionCall()).nullish(),
+      name: Name(),
     }),
-    z.looseObject({ role: z.literal('tool'), tool_call_id: z.string().min(1), content: ToolContent() }),
+    z.looseObject({ role: z.literal('tool'), tool_call_id: z.string().min(1), content: ToolContent(), name: Name() }),
   ])
 
 const OpenAiTool = () =>
@@ -88,7 +94,7 @@ const OpenAiToolChoice = () =>
 
 /**
  * The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. No field is left out in
- * silence: what is not carried to the model or the agent is refused by its name, and so are fields that nobody knows.
+ * silence: what is not carried to the model or the agent is refused by its path, and so are fields that nobody knows.
  */
 export const CompletionRequest = () =>
   z.looseObject({

@@ -111,17 +111,17 @@ export function checkEntries(entries: readonly ConfigEntry[], installed?: Readon
 }
 
 /**
- * The newer generation of the layout keeps settings in `config/<module>.yaml`. They are not read here, so where there
+ * The newer generation of the layout keeps settings in `config/<module>.yaml`, those of workers too. They are not read here, so where there
  * are such files the start is refused.
  */
-export function refuseNewerLayout(folder: string): void {
+export function refuseNewerLayout(folder: string, installed?: ReadonlySet<string>): void {
   const files = filesOf(folder).filter((file) => {
     const name = /^(.+)\.ya?ml$/.exec(file)?.[1]
-    return name !== undefined && (isModule(name) || LATER.has(name))
+    return name !== undefined && (isModule(name) || LATER.has(name) || installed?.has(name))
   })
   if (files.length === 0) return
   throw new ConfigError(
-    `${files.map((file) => `config/${file}`).join(', ')}: settings in a folder are not read; move them under \`config:\` of the module's entry in config.yaml`,
+    `${files.map((file) => `config/${file}`).join(', ')}: settings in a folder are not read; move them under \`config:\` of the entry of that name in config.yaml`,
   )
 }
 

@@ -84,6 +84,11 @@ describe('config.yaml', () => {
     ['telemetry for somebody', entry('iii-telemetry', 'enabled: true'), /nothing is sent/],
     ['a container', 'workers: [{ name: memory, image: "ghcr.io/a/b:1" }]', /memory, at image/],
     ['a worker that is not installed', 'workers: [{ name: memry }]', /memry.*nor an installed worker/],
+    [
+      'processes of a worker that is not installed',
+      'agentos: { workers: { memry: { instances: 2 } } }',
+      /agentos\.workers\.memry/,
+    ],
     ['several mistakes at once', 'workers: [{ name: memry }, { name: iii-exec }]', /memry.*iii-exec/],
   ])('with %s is refused, and says where', (_name, text, said) => {
     expect(() => parseConfig(text, {}, new Set(['memory', 'llm-router']))).toThrow(said)
@@ -112,5 +117,9 @@ describe('config.yaml', () => {
     expect(loadConfig(join(folder, 'config.yaml'), {}).http).toBeDefined()
     writeFileSync(join(folder, 'config', 'http.yaml'), 'port: 1')
     expect(() => loadConfig(join(folder, 'config.yaml'), {})).toThrow('config/http.yaml')
+    rmSync(join(folder, 'config', 'http.yaml'))
+    writeFileSync(join(folder, 'config', 'llm-router.yml'), 'defaultModel: m')
+    const installed = new Set(['llm-router'])
+    expect(() => loadConfig(join(folder, 'config.yaml'), {}, installed)).toThrow('config/llm-router.yml')
   })
 })

@@ -88,6 +88,8 @@ const Listener = z.looseObject({
   port: z.coerce.number().int().min(0).max(65_535),
 })
 
+export { ConfigError }
+
 export interface EngineConfig {
   manager: { host: string; port: number }
   /** `undefined` where the file lists no HTTP. */
@@ -118,7 +120,7 @@ export function expandVariables(text: string, env: NodeJS.ProcessEnv): string {
  * may be about. Throws a `ConfigError` for what is not there, and for a `config/` folder of the newer iii layout.
  */
 export function loadConfig(path: string, env: NodeJS.ProcessEnv, installed?: ReadonlySet<string>): EngineConfig {
-  refuseNewerLayout(join(dirname(path), 'config'))
+  refuseNewerLayout(join(dirname(path), 'config'), installed)
   let text: string
   try {
     text = readFileSync(path, 'utf8')
@@ -140,6 +142,7 @@ export function parseConfig(text: string, env: NodeJS.ProcessEnv, installed?: Re
   const file = check(File, document, 'config.yaml')
   const entries = [...file.modules, ...file.workers]
   checkEntries(entries, installed)
+  checkWorkers(file.agentos.workers, installed)
   const find = (...names: string[]): z.output<typeof Entry> | undefined =>
     entries.find((entry) => names.includes(entry.name))
   const http = find('iii-http', 'http')
@@ -155,6 +158,14 @@ export function parseConfig(text: string, env: NodeJS.ProcessEnv, installed?: Re
     queues: queue && namedQueues(check(QueueFile, queue.config ?? {}, 'iii-queue')),
     agentos: sampling === undefined ? file.agentos : withSampling(file.agentos, sampling),
     workers: new Map(entries.filter((entry) => !isModule(entry.name)).map((entry) => [entry.name, entry.config])),
+  }
+}
+
+/** Entries beside `idle_ms` and `silent_ms` are about workers that are there. */
+function checkWorkers(workers: object, installed?: ReadonlySet<string>): void {
+  const unknown = Object.keys(workers).find((name) => !name.includes('_') && installed && !installed.has(name))
+  if (unknown !== undefined) {
+    throw new ConfigError(`config.yaml, at agentos.workers.${unknown}: no worker of this name is installed`)
   }
 }
 

@@ -8,7 +8,7 @@ import { loadConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { readDescriptors } from './descriptors.ts'
 import { startEngine } from './engine.ts'
-import { learnFromSupervisor, listenToSupervisor } from './supervisor-channel.ts'
+import { digestsOf, SupervisorChannel } from './supervisor-channel.ts'
 
 /** Of its log, while whoever reads it is slow; what is more is left out. */
 const WAITING_LOG_BYTES = 4 * 1024 * 1024
@@ -21,7 +21,7 @@ const secrets = new KnownSecrets()
 
 /** The engine as a process: settings from the environment, JSON lines on stderr, an orderly end on SIGTERM. */
 async function main(env: NodeJS.ProcessEnv): Promise<void> {
-  learnFromSupervisor(secrets)
+  const supervisor = new SupervisorChannel(secrets)
   const here = dirname(fileURLToPath(import.meta.url))
   // Bundled it lies in `dist`; from source it takes from there what is built.
   const bundled = existsSync(join(here, 'store-thread.mjs'))
@@ -58,7 +58,8 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   })
   log.info({ workers: engine.workerPort, http: engine.http?.url, data: dataDir }, 'The engine is up')
   // Whoever started it as a child with a channel learns the ports, which may have been chosen by the system.
-  listenToSupervisor(engine.core)?.({ type: 'up', workerPort: engine.workerPort, http: engine.http?.url })
+  const { workerPort, http } = engine
+  supervisor.up(engine.core, { workerPort, http: http?.url, settings: digestsOf(config.workers) })
 
   let stopping = false
   const stop = (signal: string): void => {

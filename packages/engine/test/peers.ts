@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import type { EngineFrame, FunctionDescriptor, Principal, Spliced, WorkerDescriptor } from '@agentos/protocol'
+import type {
+  EngineFrame,
+  FunctionDescriptor,
+  KnownSecrets,
+  Principal,
+  Spliced,
+  WorkerDescriptor,
+} from '@agentos/protocol'
 import { Catalogue } from '../src/core/catalogue.ts'
 import type { Connection } from '../src/core/connection.ts'
 import { DEFAULT_REALM, SYSTEM_REALM } from '../src/core/context.ts'
@@ -46,7 +53,12 @@ export class Peer implements Link {
   }
 
   tell(frame: object): void {
-    this.core.receive(this.connection, Buffer.from(JSON.stringify(frame)))
+    this.tellText(JSON.stringify(frame))
+  }
+
+  /** Bytes of a frame as they are. */
+  tellText(text: string): void {
+    this.core.receive(this.connection, Buffer.from(text))
   }
 
   register(id: string, more: object = {}): void {
@@ -108,6 +120,7 @@ export function startCore(
     /** Those of an engine before, to go on with what it left. */
     time?: ManualTime
     disk?: MemoryDisk
+    secrets?: KnownSecrets
   } = {},
 ) {
   const time = options.time ?? new ManualTime(Date.parse('2026-11-22T16:00:00Z'))
@@ -125,6 +138,7 @@ export function startCore(
     },
     limits: { ...options.limits },
     catalogue: new Catalogue(options.workers ?? []),
+    ...(options.secrets ? { secrets: options.secrets } : {}),
   })
   core.start([createEngineModule(core), ...(options.modules ?? [])])
   const guest = (): Peer => new Peer(core, { kind: 'guest', id: 'guest' })

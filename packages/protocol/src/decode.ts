@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { type Addressee, addresseeOf, UUID } from './addressee.ts'
 import type {
   Action,
   ErrorBody,
@@ -37,14 +38,17 @@ const NULL = Buffer.from('null')
 
 /**
  * Reads one frame that a worker sent. Unknown types, malformed frames and frames with a duplicate key of the envelope
- * are `undefined`, never an exception; `refused` is told the reason, for the log.
+ * are `undefined`, never an exception; `refused` is told the reason, and who waits for the frame where it says that.
  */
-export function decodeFrame(bytes: Buffer, refused?: (reason: string) => void): Decoded | undefined {
+export function decodeFrame(
+  bytes: Buffer,
+  refused?: (reason: string, addressee: Addressee | undefined) => void,
+): Decoded | undefined {
   try {
     return bytes.length < SPLICE_BYTES ? decodeSmall(bytes) : decodeLarge(bytes)
   } catch (error) {
     if (!(error instanceof Malformed)) throw error
-    refused?.(error.message)
+    refused?.(error.message, addresseeOf(bytes))
     return undefined
   }
 }
@@ -273,8 +277,6 @@ function errorBody(fields: Fields): ErrorBody | undefined {
     ...pick('details', any(body, 'details')),
   }
 }
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 function uuid(value: unknown): string {
   if (typeof value !== 'string' || !UUID.test(value)) throw new Malformed('invocation_id is not a UUID')

@@ -1,3 +1,4 @@
+export type { Addressee } from './addressee.ts'
 export { canonicalJson } from './canonical-json.ts'
 export * from './decode.ts'
 export * from './descriptor.ts'

@@ -42,23 +42,19 @@ describe('a text that somebody else wrote', () => {
     expect(visibleText('a\r\nb')).toBe('a\nb')
   })
 
-  const text = fc.string({
-    unit: fc.constantFrom(
-      ...'a7 \n\r\t"\\',
-      '\u001b',
-      '\u202e',
-      '\u200c',
-      '\u200d',
-      '\ufe0f',
-      '👩',
-      '🏽',
-      '\ud83d',
-      '\udc69',
-      'م',
-      'न',
-      '\u{e0041}',
-    ),
-  })
+  /** What decides about what stands beside it, halves of it, and whatever else there is. */
+  const unit = fc.oneof(
+    { weight: 6, arbitrary: fc.constantFrom('👩', '❤', '🏽', '\u200d', '\ufe0f') },
+    { weight: 3, arbitrary: fc.constantFrom('م', 'न', '\u{1ee00}', '\u17b4', '\u180b', '\u200c', '\u200d') },
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom(...'a7 \n\r\t"\\', '\u001b', '\u202e', '\u20e3', '\ud83d', '\udc69', '\u{e0041}'),
+    },
+    { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 1 }) },
+  )
+  const text = fc.array(unit).map((units) => units.join(''))
+  /** A text, and how many UTF-16 units each of its pieces has. */
+  const cut = fc.record({ whole: text, sizes: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1 }) })
 
   it('stays the same JSON, and what is visible stays as it is', () => {
     fc.assert(
@@ -68,17 +64,39 @@ describe('a text that somebody else wrote', () => {
         expect(visibleText(visibleText(given))).toBe(visibleText(given))
         expect(visibleLine(given)).not.toMatch(/[\p{Cc}\u202e]/u)
       }),
+      { numRuns: 2_000 },
     )
   })
 
-  it('is shown in pieces as it is in one', () => {
+  it.each([
+    ['joined emoji', 'hi 👨‍👩‍👧 end'],
+    ['a form after a tone of skin', '🏽\ufe0f\u200d❤ end'],
+    ['a letter that is not seen', '\u17b4\u200d\u17b5 \u1820\u180b\u200d\u1820 end'],
+  ])('is the same in pieces of one unit, and when it is made visible again: %s', (_what, given) => {
+    const shown = visibleText(given)
+    expect(inPieces(given, [1])).toBe(shown)
+    expect(visibleText(shown)).toBe(shown)
+    expect(shown).toContain(' end')
+  })
+
+  it('is shown in pieces as it is in one, wherever it is cut', () => {
     fc.assert(
-      fc.property(fc.array(text), (pieces) => {
-        const stream = new VisibleStream()
-        const shown = pieces.map((piece) => stream.push(piece)).join('') + stream.end()
-        expect(shown).toBe(visibleText(pieces.join('')))
+      fc.property(cut, ({ whole, sizes }) => {
+        expect(inPieces(whole, sizes)).toBe(visibleText(whole))
       }),
-      { numRuns: 1_000 },
+      { numRuns: 2_000 },
     )
   })
 })
+
+/** What a stream shows of a text that comes in pieces of these sizes, in turns. */
+function inPieces(whole: string, sizes: number[]): string {
+  const stream = new VisibleStream()
+  let shown = ''
+  for (let at = 0, turn = 0; at < whole.length; turn += 1) {
+    const size = sizes[turn % sizes.length]!
+    shown += stream.push(whole.slice(at, at + size))
+    at += size
+  }
+  return shown + stream.end()
+}

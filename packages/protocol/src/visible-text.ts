@@ -7,18 +7,21 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]
 /** Joins two emoji to one, or asks for the colourful form of one. */
 const EMOJI_JOINER = '\u200d'
 const EMOJI_FORM = '\ufe0f'
-const EMOJI_BEFORE = /(?:\p{Extended_Pictographic}|\p{Emoji_Modifier})\ufe0f?$/u
+const EMOJI_BEFORE = /(?:\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})$/u
 const PICTOGRAPH_BEFORE = /\p{Extended_Pictographic}$/u
 const PICTOGRAPH_AFTER = /^\p{Extended_Pictographic}/u
 const KEYCAP = /^\u20e3/
 /** Scripts that spell with joiners: within their words these are letters like others. */
 const SPELT = '\\p{scx=Arab}\\p{scx=Syrc}\\p{scx=Mong}\\p{scx=Deva}\\p{scx=Beng}\\p{scx=Guru}\\p{scx=Gujr}\\p{scx=Orya}'
 const SPELT_TOO = '\\p{scx=Taml}\\p{scx=Telu}\\p{scx=Knda}\\p{scx=Mlym}\\p{scx=Sinh}\\p{scx=Khmr}\\p{scx=Mymr}'
-const LETTER = `(?=[\\p{L}\\p{M}])[${SPELT}${SPELT_TOO}]`
+/** One that is shown itself: what stands beside a joiner decides about it, the second time too. */
+const LETTER = `(?=[\\p{L}\\p{M}])(?!\\p{Default_Ignorable_Code_Point})[${SPELT}${SPELT_TOO}]`
 const LETTER_BEFORE = new RegExp(`${LETTER}$`, 'u')
 const LETTER_AFTER = new RegExp(`^${LETTER}`, 'u')
 /** UTF-16 units to each side that decide about a joiner. */
 const REACH = 3
+/** The end of a text that is shown one way or the other by what comes next: a line's end, a joiner, half of a character. */
+const UNDECIDED = /(?:\r|(?:\u200c|\u200d|\ufe0f)?[\ud800-\udbff]?)$/
 
 /**
  * A text of somebody else's as a person may read it on a terminal, in a chat or on a page: what would act, hide or turn
@@ -41,14 +44,14 @@ export function visibleLine(text: string): string {
 
 /** Makes a text visible that comes in pieces, as if it had come as one. */
 export class VisibleStream {
-  /** What was given out last, and what waits for its other half. */
+  /** What was given out last, and what waits for its other half or its neighbour. */
   private before = ''
   private held = ''
 
   /** What can be shown of all that has come. */
   push(piece: string): string {
     const whole = this.held + piece
-    this.held = /(?:\r|\u200c|\u200d|\ufe0f|[\ud800-\udbff])$/.exec(whole)?.[0] ?? ''
+    this.held = UNDECIDED.exec(whole)?.[0] ?? ''
     return this.show(whole.slice(0, whole.length - this.held.length))
   }
 

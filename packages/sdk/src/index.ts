@@ -7,7 +7,7 @@ export type {
   Principal,
   WorkerDescriptor,
 } from '@agentos/protocol'
-export { canonicalJson, expandHome, openAiError, visibleLine, visibleText } from '@agentos/protocol'
+export { canonicalJson, expandHome, openAiError, VisibleStream, visibleLine, visibleText } from '@agentos/protocol'
 export type {
   Channel,
   EnqueueResult,

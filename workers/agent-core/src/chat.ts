@@ -10,7 +10,9 @@ import { createDefaultIfMissing } from './agents.ts'
 import { answerOptions } from './answer-options.ts'
 import { ChatTotals } from './chat-totals.ts'
 import { EventStream } from './event-stream.ts'
-import { afterOverflow } from './history/history.ts'
+import { roomAfter, within } from './history/history.ts'
+import type { ModelPreference, ModelRooms } from './history/model-rooms.ts'
+import { tokensOf } from './history/token-estimate.ts'
 import { type OfferedTool, type Preparation, prepare } from './preparation.ts'
 import type { SessionQueue } from './session-queue.ts'
 import { SessionTurn } from './session-turn.ts'
@@ -24,9 +26,13 @@ type Stop = z.output<ReturnType<typeof StopReason>>
 const MAX_ROUNDS = 50
 const DEFAULT_TIMEOUT_MS = 280_000
 const DEFAULT_MAX_TOKENS = 500_000
+/** So often one request is shortened: a conversation of 32,000 tokens to 2,000. */
+const MAX_SHORTENED = 4
 
 export interface ChatServices {
   sessions: SessionQueue
+  /** What the models take. */
+  rooms: ModelRooms
 }
 
 /**
@@ -43,7 +49,7 @@ export async function chat(input: ChatInput, ctx: DurableContext, services: Chat
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
   const turn = new SessionTurn(services.sessions, `${ctx.realm}/${agent.id}/${sessionId}`, ctx)
   try {
-    return await new ChatTurn(ctx, input, { agent, created, sessionId }, turn).run()
+    return await new ChatTurn(ctx, input, { agent, created, sessionId }, turn, services.rooms).run()
   } finally {
     turn.leave()
   }
@@ -58,18 +64,22 @@ class ChatTurn {
   private readonly created: boolean
   private readonly sessionId: string
   private readonly turn: SessionTurn
+  private readonly rooms: ModelRooms
   private readonly totals = new ChatTotals()
   private readonly events: EventStream
   private readonly watch: Stopwatch
   private messages: Message[] = []
   private rounds = 0
-  private defaultModel: string | null = null
+  /** Where this model refused, or is known to refuse, more: estimated tokens of a request. */
+  private room: number | undefined
+  private preference: ModelPreference = {}
 
   constructor(
     ctx: DurableContext,
     input: ChatInput,
     { agent, created, sessionId }: { agent: Agent; created: boolean; sessionId: string },
     turn: SessionTurn,
+    rooms: ModelRooms,
   ) {
     this.ctx = ctx
     this.input = input
@@ -77,6 +87,7 @@ class ChatTurn {
     this.created = created
     this.sessionId = sessionId
     this.turn = turn
+    this.rooms = rooms
     this.events = new EventStream(ctx, input.stream || undefined)
     this.watch = new Stopwatch(ctx)
   }
@@ -88,8 +99,13 @@ class ChatTurn {
     ctx.onSuspend((waiting) => this.interim(waiting))
     await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
     const user: Message = { role: 'user', content: input.content ?? input.message }
-    const prepared = await ctx.step('prepare', (plain) => prepare(plain, input, agent, sessionId))
-    this.defaultModel = prepared.defaultModel
+    const prepared = await ctx.step('prepare', async (plain) => {
+      const preparation = await prepare(plain, input, agent, sessionId)
+      const room = this.rooms.of(routePreference(input, agent, preparation.defaultModel))
+      return { ...preparation, ...(room === undefined ? {} : { room }) }
+    })
+    this.preference = routePreference(input, agent, prepared.defaultModel)
+    this.room = prepared.room
     this.messages = [...prepared.history, user]
     await this.append([user])
     const runner = new ToolRunner({
@@ -135,29 +151,34 @@ class ChatTurn {
     }
   }
 
-  /** Asked once more with a shorter conversation where the model cannot take it whole. */
+  /** Asked again with a shorter conversation where the model cannot take it whole; what it takes is remembered. */
   private async answer(prepared: Preparation): Promise<Completion> {
-    try {
-      return await this.ask(prepared)
-    } catch (error) {
-      const shorter = afterOverflow(error, this.messages, prepared)
-      if (!shorter) throw error
-      this.messages = shorter
-      return this.ask(prepared)
+    if (this.room !== undefined) this.messages = within(this.messages, this.room, prepared)
+    for (let shortened = 0; ; shortened += 1) {
+      try {
+        return await this.ask(prepared)
+      } catch (error) {
+        const room = roomAfter(error, this.messages, prepared)
+        if (room === undefined || shortened >= MAX_SHORTENED) throw error
+        const shorter = within(this.messages, room, prepared)
+        if (tokensOf(...shorter) >= tokensOf(...this.messages)) throw error
+        this.messages = shorter
+        this.room = room
+        this.rooms.learn(this.preference, room)
+      }
     }
   }
 
   private async ask({ system, tools }: Preparation): Promise<Completion> {
     await this.takeTurn()
     const { ctx, input, agent, sessionId } = this
-    const preference = routePreference(input, agent, this.defaultModel)
     return ctx.call(
       complete,
       {
         messages: this.messages,
         system,
         ...(tools.length > 0 ? { tools: tools.map(forModel) } : {}),
-        ...preference,
+        ...this.preference,
         ...answerOptions(input, agent),
         ...(this.events.ref ? { stream: { ...this.events.ref, direction: 'write' as const } } : {}),
         agentId: agent.id,
@@ -240,7 +261,7 @@ export function routePreference(
   request: { provider?: string | null | undefined; model?: string | null | undefined },
   agent: Pick<Agent, 'model'>,
   realmDefault: string | null = null,
-): { provider?: string; model?: string } {
+): ModelPreference {
   const given = (value: string | null | undefined): string | undefined =>
     value && value !== 'agentos-default' ? value : undefined
   const pair = (provider: string | undefined, model: string | undefined) => ({

@@ -25,9 +25,10 @@ import {
 import { cancelChat } from './cancel.ts'
 import { chat } from './chat.ts'
 import { checkHealth } from './health.ts'
+import { ModelRooms } from './history/model-rooms.ts'
 import { SessionQueue } from './session-queue.ts'
 
-const services = { sessions: new SessionQueue() }
+const services = { sessions: new SessionQueue(), rooms: new ModelRooms() }
 
 export const worker = defineWorker({
   name: 'agent-core',

@@ -90,12 +90,27 @@ export async function readStream(
   }
 }
 
-/** Gives an event to its reader. Empty ones and null keep a connection awake, `[DONE]` ends the stream of some APIs. */
-export function feed(reader: StreamReader, { data }: ServerEvent): void {
+/**
+ * Gives an event to its reader. Empty ones and null keep a connection awake, `[DONE]` ends the stream of some APIs.
+ * Throws a `ProviderFailure` where it is an error by its name, or holds nothing but one, whatever the format.
+ */
+export function feed(reader: StreamReader, { event: name, data }: ServerEvent): void {
   const text = data.trim()
   if (reader.over || text === '' || text === 'null') return
-  if (text === '[DONE]') reader.done()
-  else understood(() => reader.event(parseEvent(text), () => parseExact(text)))
+  if (text === '[DONE]') return reader.done()
+  if (name === 'error') throw new ProviderFailure(parsedOr(text))
+  const event = parseEvent(text)
+  const isAnswer = [event.choices, event.candidates].some((list) => Array.isArray(list) && list.length > 0)
+  if (!isAnswer && saysError(event)) throw new ProviderFailure(event)
+  understood(() => reader.event(event, () => parseExact(text)))
+}
+
+function parsedOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
 }
 
 function answerOf(format: Format, translation: Translation, text: string): Answer {

@@ -1,5 +1,6 @@
 import type { Exhausted } from '@agentos/contracts/ledger'
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
+import { argumentsTextOf } from '@agentos/contracts/message'
 import { newCallId, unusedCallId } from './call-ids.ts'
 import { type Counts, countsOf, merged, usageOf } from './counts.ts'
 import { estimateOutput } from './estimate.ts'
@@ -8,6 +9,9 @@ import type { ToolNames } from './tool-names.ts'
 
 /** Stands for the id of a call that has no name. */
 const UNNAMED = 'unnamed'
+
+/** Reasons to stop that come in the middle of what a model meant to say. */
+const CUT_OFF = new Set<StopReason>(['length', 'content_filter', 'interrupted'])
 
 /** A model's answer in neutral form. */
 export interface Answer {
@@ -46,6 +50,8 @@ export class AnswerBuilder {
   private readonly used: Set<string>
   private readonly emit: (frame: StreamFrame) => void
   private readonly parts: Part[] = []
+  /** From the first call on that is none where the answer turns out to be cut off. */
+  private readonly held: StreamFrame[] = []
   private openPart: 'text' | 'reasoning' | undefined
   private stopReason: StopReason = 'stop'
   private stopDetail: string | undefined
@@ -70,7 +76,7 @@ export class AnswerBuilder {
     if (this.openPart === 'text' && last?.type === 'text') last.text += text
     else this.parts.push({ type: 'text', text })
     this.openPart = 'text'
-    this.emit({ type: 'text', text })
+    this.tell({ type: 'text', text })
   }
 
   reasoning(text: string): void {
@@ -79,7 +85,7 @@ export class AnswerBuilder {
     if (this.openPart === 'reasoning' && last?.type === 'reasoning') last.text += text
     else this.parts.push({ type: 'reasoning', text })
     this.openPart = 'reasoning'
-    this.emit({ type: 'reasoning', text })
+    this.tell({ type: 'reasoning', text })
   }
 
   /** Ends the reasoning that is open, or adds one without text. */
@@ -98,7 +104,7 @@ export class AnswerBuilder {
 
   /**
    * `args` is JSON text, or an object, whose numbers are best kept by `parseExact`; what is neither, and a name that is none,
-   * is reported in the call's `problem`. An id that is none, or that another call has, is replaced: each result has to find its call.
+   * is reported in the call's `problem`. Where the answer was cut off, such a call, or one without arguments, is none. An id that is none, or that another call has, is replaced: each result has to find its call.
    */
   toolCall(givenId: unknown, name: unknown, args: unknown, signature?: string): void {
     const isNamed = typeof name === 'string' && name !== ''
@@ -116,7 +122,8 @@ export class AnswerBuilder {
         raw: text.slice(0, 2_000),
       }
     }
-    if (text.trim() !== '' && text !== JSON.stringify(part.arguments)) part.argumentsText = text
+    const written = argumentsTextOf(text, part.arguments)
+    if (written !== undefined) part.argumentsText = written
     if (!part.problem && !(isNamed && this.offered.has(id))) {
       const message = isNamed
         ? `There is no function ${id}; call one of those that were offered.`
@@ -126,7 +133,8 @@ export class AnswerBuilder {
     if (signature !== undefined) part.signature = signature
     this.parts.push(part)
     this.openPart = undefined
-    this.emit(part)
+    if (isWhole(part)) this.tell(part)
+    else this.held.push(part)
   }
 
   get isEmpty(): boolean {
@@ -147,7 +155,10 @@ export class AnswerBuilder {
   }
 
   finish(): Answer {
-    const { parts, counts, inputEstimate, stopReason, stopDetail } = this
+    const { counts, inputEstimate, stopReason, stopDetail } = this
+    const isKept = (part: Part | StreamFrame) => !CUT_OFF.has(stopReason) || part.type !== 'toolCall' || isWhole(part)
+    const parts = this.parts.filter(isKept)
+    for (const frame of this.held.splice(0)) if (isKept(frame)) this.emit(frame)
     const called = parts.some((part) => part.type === 'toolCall')
     // Some say `stop` where they call, and some speak of calls where there are none.
     const isCall = stopReason === 'stop' || stopReason === 'tool_calls'
@@ -155,9 +166,20 @@ export class AnswerBuilder {
       parts,
       stopReason: isCall ? (called ? 'tool_calls' : 'stop') : stopReason,
       ...(stopDetail === undefined ? {} : { stopDetail }),
-      usage: usageOf(counts, { input: inputEstimate, output: estimateOutput(parts) }),
+      // What is no call was written all the same.
+      usage: usageOf(counts, { input: inputEstimate, output: estimateOutput(this.parts) }),
     }
   }
+
+  private tell(frame: StreamFrame): void {
+    if (this.held.length > 0) this.held.push(frame)
+    else this.emit(frame)
+  }
+}
+
+/** Whether all of its arguments have surely come: what is empty may not have begun. */
+function isWhole({ arguments: args, problem }: ToolCallPart): boolean {
+  return problem?.code !== 'invalid_json' && Object.keys(args).length > 0
 }
 
 /** Models that call a function without arguments often send none at all. */
@@ -172,4 +194,9 @@ function parseObject(text: string): unknown {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The objects of a list: some servers leave null in the place of what they have taken back. */
+export function objectsOf<T extends object>(list: readonly T[] | null | undefined): T[] {
+  return (list ?? []).filter((one) => isObject(one))
 }

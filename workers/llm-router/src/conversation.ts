@@ -13,6 +13,8 @@ const ALLOWED: Record<Message['role'], readonly Part['type'][]> = {
 export interface Turn {
   role: Exclude<Message['role'], 'system'>
   parts: Part[]
+  /** Who of those that have this role. */
+  name?: string
 }
 
 export interface Conversation {
@@ -38,6 +40,9 @@ export function conversationOf(input: CompletionInput): Conversation {
     const misfit = parts.find((part) => !ALLOWED[message.role].includes(part.type))
     if (misfit) throw invalid(index, `a ${message.role} message cannot hold a ${misfit.type} part`)
     for (const part of parts) if (part.type === 'image') checkImage(index, part)
+    if (message.name !== undefined && message.role !== 'user' && message.role !== 'assistant') {
+      throw invalid(index, `a ${message.role} message has no name; only those of users and assistants have`)
+    }
     if (message.role === 'system') {
       system.push(parts.flatMap((part) => (isSaid(part) && part.type === 'text' ? [part.text] : [])).join('\n'))
     } else if (message.role === 'tool') {
@@ -50,23 +55,26 @@ export function conversationOf(input: CompletionInput): Conversation {
     } else {
       if (pairs.waiting.length > 0) throw unanswered(index, pairs)
       const opened = message.role === 'assistant' ? pairs.open(parts) : parts
-      addTurn(turns, message.role, opened.filter(isSaid))
+      addTurn(turns, message.role, opened.filter(isSaid), message.name)
     }
   }
   const last = input.messages.findLast(({ role }) => role !== 'system')
   if (last?.role === 'user' && turns.at(-1)?.role === 'assistant') {
     addTurn(turns, 'user', [{ type: 'text', text: NOTHING_SAID }])
   }
-  if (turns.length === 0) throw new AgentError('invalid_input', 'messages holds nothing for the model to answer')
+  if (turns.length === 0)
+    throw new AgentError('invalid_input', 'messages: they hold nothing for the model to answer', {
+      details: { param: 'messages' },
+    })
   if (pairs.waiting.length > 0) throw unanswered(input.messages.length - 1, pairs)
   return { system: system.filter((text) => text.trim() !== '').join('\n\n'), turns }
 }
 
-/** Neighbours of one role are one turn. */
-export function addTurn(turns: Turn[], role: Turn['role'], parts: Part[]): void {
+/** Neighbours of one role are one turn, unless their names tell them apart. */
+export function addTurn(turns: Turn[], role: Turn['role'], parts: Part[], name?: string): void {
   const last = turns.at(-1)
-  if (last?.role === role) last.parts.push(...parts)
-  else if (parts.length > 0) turns.push({ role, parts: [...parts] })
+  if (last?.role === role && last.name === name) last.parts.push(...parts)
+  else if (parts.length > 0) turns.push({ role, parts: [...parts], ...(name === undefined ? {} : { name }) })
 }
 
 function isSaid(part: Part): boolean {
@@ -96,5 +104,6 @@ function checkImage(index: number, { data, url }: { data?: string | undefined; u
 }
 
 function invalid(index: number, message: string): AgentError {
-  return new AgentError('invalid_input', `messages[${index}]: ${message}`, { details: { path: ['messages', index] } })
+  const param = `messages.${index}`
+  return new AgentError('invalid_input', `${param}: ${message}`, { details: { param } })
 }

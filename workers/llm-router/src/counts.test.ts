@@ -50,6 +50,26 @@ describe('what a provider counts', () => {
       { prompt_tokens: 40, completion_tokens: 2, total_tokens: 49, completion_tokens_details: { reasoning_tokens: 7 } },
       { input: 40, output: 9, total: 49, reasoning: 7 },
     ],
+    [
+      'reasoning that is more than the output that should hold it',
+      { prompt_tokens: 40, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 1_000 } },
+      { input: 40, output: 1_005, total: 1_045, reasoning: 1_000 },
+    ],
+    [
+      'a total that is more than its parts',
+      { prompt_tokens: 10, completion_tokens: 5, total_tokens: 1_015 },
+      { input: 10, output: 1_005, total: 1_015 },
+    ],
+    [
+      'a total that holds reasoning beside the output, and more',
+      {
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        total_tokens: 1_020,
+        completion_tokens_details: { reasoning_tokens: 1_000 },
+      },
+      { input: 10, output: 1_010, total: 1_020, reasoning: 1_000 },
+    ],
     ['text', { prompt_tokens: '40', completion_tokens: '9' }, { input: 40, output: 9, total: 49 }],
     ['fractions', { prompt_tokens: 39.2, completion_tokens: 8.5 }, { input: 40, output: 9, total: 49 }],
     ['a total and the input', { prompt_tokens: 40, total_tokens: 49 }, { input: 40, output: 9, total: 49 }],
@@ -151,5 +171,34 @@ describe('what a provider counts', () => {
       }),
       { numRuns: 1_000 },
     )
+  })
+})
+
+describe('counts that come in pieces', () => {
+  const started = { input_tokens: 150, cache_read_input_tokens: 100 }
+
+  it.each<[string, object, object]>([
+    ['without the cache', { input_tokens: 150, output_tokens: 9 }, { input: 250, cached: 100 }],
+    ['with it', { input_tokens: 150, cache_read_input_tokens: 100, output_tokens: 9 }, { input: 250, cached: 100 }],
+    [
+      'with less of it',
+      { input_tokens: 150, cache_read_input_tokens: 60, output_tokens: 9 },
+      { input: 210, cached: 60 },
+    ],
+    ['with more input', { input_tokens: 180, output_tokens: 9 }, { input: 280, cached: 100 }],
+    ['of the output alone', { output_tokens: 9 }, { input: 250, cached: 100 }],
+  ])('hold the cache that an earlier one told: the last %s', (_, last, expected) => {
+    const counts = merged(countsOf(started), countsOf(last))
+    expect(usageOf(counts, { input: () => 0, output: 1 })).toMatchObject({ ...expected, output: 9 })
+  })
+
+  it('are one count where each holds all so far', () => {
+    const counts = [40, 40].map((prompt_tokens) =>
+      countsOf({ prompt_tokens, completion_tokens: 9, prompt_tokens_details: { cached_tokens: 30 } }),
+    )
+    expect(usageOf(merged(counts[0]!, counts[1]!), { input: () => 0, output: 1 })).toMatchObject({
+      input: 40,
+      cached: 30,
+    })
   })
 })

@@ -5,8 +5,10 @@ const MOST = 1_000_000_000
 
 /** What a provider counted, as far as it can be believed; each is a whole number that is not negative. */
 export interface Counts {
-  /** All of the input, with what came from the cache and what went there. */
+  /** All of the input, with what came from the cache and what went there, unless it leaves that out. */
   input?: number
+  /** 1 where the input leaves out the cache. A later piece need not name the cache again. */
+  leavesOutCache?: number
   output?: number
   total?: number
   cached?: number
@@ -34,7 +36,8 @@ export function countsOf(usage: unknown): Counts {
   const reasoning = most(outputDetails.reasoning_tokens, raw.thoughtsTokenCount)
   const total = most(raw.total_tokens, raw.totalTokenCount, raw.totalTokens)
   return withoutUnknown({
-    input: inputOf(raw, cached, cacheWrite),
+    input: inputOf(raw),
+    leavesOutCache: leavesOutCache(raw) ? 1 : undefined,
     output: outputOf(raw, reasoning, total),
     total,
     cached,
@@ -54,9 +57,10 @@ export function merged(before: Counts, later: Counts): Counts {
  * says otherwise, the estimate stands for it, and the usage is marked.
  */
 export function usageOf(counts: Counts, estimated: { input: () => number; output: number }): Usage {
-  const { total = 0, cached = 0, cacheWrite = 0, reasoning = 0 } = counts
+  const { total = 0, cached = 0, cacheWrite = 0, reasoning = 0, leavesOutCache: isWithout } = counts
   const hasOutput = estimated.output > 0
-  let input = counts.input || undefined
+  const named = counts.input
+  let input = (isWithout && named !== undefined ? named + cached + cacheWrite : named) || undefined
   let output = counts.output === 0 && hasOutput ? undefined : counts.output
   // What both together leave to one of them is known.
   if (input === undefined && output !== undefined && total > output) input = total - output
@@ -67,6 +71,8 @@ export function usageOf(counts: Counts, estimated: { input: () => number; output
   output ??= Math.max(estimated.output, reasoning)
   // Only a count that leaves them out can be smaller than what it should hold.
   if (cached + cacheWrite > input) input += cached + cacheWrite
+  // What a total has above its parts was written, as far as anybody can tell: nothing is booked too low.
+  output = Math.max(output, total - input)
   return {
     input,
     output,
@@ -78,21 +84,25 @@ export function usageOf(counts: Counts, estimated: { input: () => number; output
   }
 }
 
-function inputOf(raw: Raw, cached = 0, cacheWrite = 0): number | undefined {
+function inputOf(raw: Raw): number | undefined {
   const whole = most(raw.prompt_tokens, raw.promptTokenCount, raw.prompt_eval_count)
   if (whole) return whole + (count(raw.toolUsePromptTokenCount) ?? 0)
-  const named = most(raw.input_tokens, raw.inputTokens)
-  // Anthropic's, and those of its likes, leave out what the cache gave or took; they are told by their names.
-  const isWithout = [raw.cache_read_input_tokens, raw.cache_creation_input_tokens, raw.cacheReadInputTokens].some(count)
-  return named !== undefined && isWithout ? named + cached + cacheWrite : named
+  return most(raw.input_tokens, raw.inputTokens)
+}
+
+/** Anthropic's, and those of its likes, do; they are told by their names. */
+function leavesOutCache(raw: Raw): boolean {
+  if (most(raw.prompt_tokens, raw.promptTokenCount, raw.prompt_eval_count)) return false
+  return [raw.cache_read_input_tokens, raw.cache_creation_input_tokens, raw.cacheReadInputTokens].some(count)
 }
 
 function outputOf(raw: Raw, reasoning: number | undefined, total: number | undefined): number | undefined {
   const candidates = count(raw.candidatesTokenCount)
   if (candidates !== undefined) return candidates + (reasoning ?? 0)
   const output = most(raw.completion_tokens, raw.output_tokens, raw.outputTokens, raw.eval_count)
-  // Some count what was thought beside the output; then only the total holds both.
-  const isBeside = output !== undefined && reasoning && total === (inputOf(raw) ?? 0) + output + reasoning
+  // Some count what was thought beside the output; then the total holds both, or the output could not hold it.
+  if (output === undefined || !reasoning) return output
+  const isBeside = reasoning > output || total === (inputOf(raw) ?? 0) + output + reasoning
   return isBeside ? output + reasoning : output
 }
 

@@ -17,12 +17,14 @@ const BEFORE = '(What was said before this is not shown.)'
 const GO_ON = 'Continue.'
 
 /**
- * The turns of a conversation as an API takes them: roles take turns, no turn is empty, no reasoning stands at the end of
+ * The turns of a conversation as an API takes them: roles take turns (names of one role may), no turn is empty, no reasoning stands at the end of
  * one, and the user begins and ends where that is demanded. Nothing that was said, called or answered is left out.
  */
 export function validTurns(turns: readonly Turn[], demands: Demands): Turn[] {
   const valid: Turn[] = []
-  for (const { role, parts } of turns) addTurn(valid, role, role === 'assistant' ? withReasons(parts, demands) : parts)
+  for (const { role, parts, name } of turns) {
+    addTurn(valid, role, role === 'assistant' ? withReasons(parts, demands) : parts, name)
+  }
   if (demands.userFirst && valid[0]?.role === 'assistant') valid.unshift(userSays(BEFORE))
   const last = valid.at(-1)
   if (last?.role === 'assistant') {

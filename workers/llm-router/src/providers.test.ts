@@ -352,12 +352,34 @@ describe.each(FORMATS)('$format', (simulated) => {
     },
   )
 
-  it.each([false, true])('says that an answer was cut off though it holds a call (streamed: %s)', async (stream) => {
-    const toolCalls = [{ name: 'weather__now', arguments: '{"city": "Os' }]
-    const { ask } = await connect({ toolCalls, stop: 'length' })
-    const { parts, stopReason } = await ask({ tools: [WEATHER] }, { stream })
-    expect(parts).toMatchObject([{ type: 'toolCall', problem: { code: 'invalid_json' } }])
-    expect(stopReason).toBe('length')
+  describe.each([false, true])('an answer that was cut off (streamed: %s)', (stream) => {
+    const whole = { name: 'weather__now', arguments: { city: 'Oslo' } }
+
+    it.each([
+      ['length', 'length', ''],
+      ['length', 'length', '{"city": "Os'],
+      ['insufficient_system_resource', 'interrupted', ''],
+      ['content_filter', 'content_filter', {}],
+    ] as const)('by %s holds no call whose arguments were not whole', async (finish, expected, args) => {
+      const toolCalls = [whole, { name: 'weather__now', arguments: args }]
+      const { ask } = await connect({ text: 'I look.', toolCalls, finish })
+      const { parts, stopReason, frames } = await ask({ tools: [WEATHER] }, { stream })
+      expect(stopReason).toBe(expected)
+      expect(parts).toMatchObject([
+        { type: 'text', text: 'I look.' },
+        { type: 'toolCall', arguments: { city: 'Oslo' } },
+      ])
+      expect(frames.filter(({ type }) => type === 'toolCall')).toEqual(stream ? parts.slice(1) : [])
+    })
+
+    it('by nothing keeps a call without arguments', async () => {
+      const toolCalls = [{ name: 'weather__now', arguments: '' }, whole]
+      const { ask } = await connect({ toolCalls })
+      const { parts, frames, stopReason } = await ask({ tools: [WEATHER] }, { stream })
+      expect(parts).toMatchObject([{ arguments: {} }, { arguments: { city: 'Oslo' } }])
+      expect(stopReason).toBe('tool_calls')
+      expect(frames).toEqual(stream ? parts : [])
+    })
   })
 
   it('does not speak of calls where there are none', async () => {

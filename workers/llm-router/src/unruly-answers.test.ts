@@ -86,6 +86,9 @@ describe.each(FORMATS)('$format', (simulated) => {
     ['a list', [{ error: { code: 503, message: 'The model is loading', status: 'UNAVAILABLE' } }]],
     ['of another kind', { object: 'error', message: 'The model is loading', code: 50305 }],
     ['of a framework', { detail: 'The model is loading' }],
+    ['a list under its name', { errors: [{ message: 'The model is loading' }] }],
+    ['a list of words', { error: ['The model is loading'] }],
+    ['a status of its own', { base_resp: { status_code: 1013, status_msg: 'The model is loading' } }],
     ['with its own code', { code: 'Loading', message: 'The model is loading', request_id: '7' }],
   ])('says what the provider says where an answer of status 200 is an error: %s', async (_, body) => {
     for (const stream of [false, true]) {
@@ -93,6 +96,21 @@ describe.each(FORMATS)('$format', (simulated) => {
       expect(error.message).toContain('The model is loading')
       expect(error.code).toBe('upstream_error')
     }
+  })
+
+  it.each([
+    ['as vLLM has it', 'data: {"object":"error","message":"CUDA out of memory","code":500}'],
+    ['as an event of its own', 'event: error\ndata: {"message":"CUDA out of memory"}'],
+    ['as text in an event of its own', 'event: error\ndata: CUDA out of memory'],
+    ['in a list', 'data: {"errors":[{"message":"CUDA out of memory"}]}'],
+    ['in a status', 'data: {"base_resp":{"status_code":1013,"status_msg":"CUDA out of memory"}}'],
+  ])('says what the provider says behind the text of a stream: %s', async (_, line) => {
+    const seen: StreamFrame[] = []
+    const rewritten = (body: string) => `${half(body)}${line}\n\n`
+    const error = await failure(ask({ text: 'one two three four five six', rewritten }, true, seen))
+    expect(error.message).toContain('CUDA out of memory')
+    expect(error.code).toBe('upstream_error')
+    expect(textOf(seen)).toContain('one')
   })
 
   it.each<[string, object]>([
@@ -123,4 +141,84 @@ describe.each(FORMATS)('$format', (simulated) => {
       expect(error.code).toBe('upstream_error')
     }
   })
+})
+
+describe('a list that holds null', () => {
+  const CALL = { id: '1', type: 'function', function: { name: 'weather__now', arguments: '{"city":"Oslo"}' } }
+  const BLOCK = { type: 'tool_use', id: '1', name: 'weather__now', input: { city: 'Oslo' } }
+  const ITEM = { type: 'function_call', call_id: '1', name: 'weather__now', arguments: '{"city":"Oslo"}' }
+  const PART = { functionCall: { name: 'weather__now', args: { city: 'Oslo' } } }
+  const events = (...list: object[]) => list.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')
+  const BODIES: Record<string, { whole: object; streamed: string }> = {
+    'openai-chat': {
+      whole: { choices: [{ message: { content: [null], tool_calls: [null, CALL] }, finish_reason: 'tool_calls' }] },
+      streamed: events({
+        choices: [{ delta: { content: [null], tool_calls: [null, CALL] }, finish_reason: 'tool_calls' }],
+      }),
+    },
+    'openai-responses': {
+      whole: { status: 'completed', output: [null, { type: 'message', content: [null] }, ITEM] },
+      streamed: events(
+        { type: 'response.output_item.done', item: null },
+        { type: 'response.output_item.done', item: { type: 'message', content: [null] } },
+        { type: 'response.output_item.done', item: { type: 'reasoning', summary: [null] } },
+        { type: 'response.output_item.done', item: ITEM },
+        { type: 'response.completed', response: { status: 'completed' } },
+      ),
+    },
+    anthropic: {
+      whole: { content: [null, BLOCK], stop_reason: 'tool_use' },
+      streamed: events(
+        { type: 'content_block_start', index: 0, content_block: null },
+        { type: 'content_block_delta', index: 0, delta: null },
+        { type: 'content_block_stop', index: 0 },
+        { type: 'content_block_start', index: 1, content_block: BLOCK },
+        { type: 'content_block_stop', index: 1 },
+        { type: 'message_delta', delta: { stop_reason: 'tool_use' } },
+        { type: 'message_stop' },
+      ),
+    },
+    gemini: {
+      whole: { candidates: [{ content: { parts: [null, PART] }, finishReason: 'STOP' }] },
+      streamed: events({ candidates: [{ content: { parts: [null, PART] }, finishReason: 'STOP' }] }),
+    },
+  }
+
+  it.each(FORMATS)('loses that alone: $format', async (simulated) => {
+    const provider = await connectTo(simulated, ANSWER)
+    const { whole, streamed } = BODIES[simulated.format]!
+    try {
+      for (const [form, body] of [
+        ['whole', JSON.stringify(whole)],
+        ['streamed', streamed],
+      ] as const) {
+        provider.simulator.play({ text: 'never', form, rewritten: () => body })
+        const { parts } = await provider.ask({ tools: [WEATHER] }, { stream: form === 'streamed' })
+        const calls = parts.filter((part) => part.type === 'toolCall' && !part.problem)
+        expect(calls).toMatchObject([{ id: 'weather::now', arguments: { city: 'Oslo' } }])
+      }
+    } finally {
+      await provider.close()
+    }
+  })
+})
+
+it.each(FORMATS)('keeps the numbers of arguments that come as an object: $format', async (simulated) => {
+  const provider = await connectTo(simulated, ANSWER)
+  const toolCalls = [{ name: 'weather__now', arguments: '{"id": 7}' }]
+  // Where arguments are text, they are made the object that some servers send.
+  const rewritten = (body: string) =>
+    body.replaceAll(/"arguments":"\{\\"id\\":\s?7\}"|"(?:args|input)":\{"id":7\}/g, (found) =>
+      found.replace(/:.*/, ':{"id":12345678901234567890}'),
+    )
+  try {
+    for (const stream of [false, true]) {
+      provider.simulator.play({ toolCalls, rewritten })
+      const { parts } = await provider.ask({ tools: [WEATHER] }, { stream })
+      if (stream && ['openai-chat', 'anthropic'].includes(simulated.format)) continue
+      expect(parts).toMatchObject([{ argumentsText: '{"id":12345678901234567890}' }])
+    }
+  } finally {
+    await provider.close()
+  }
 })

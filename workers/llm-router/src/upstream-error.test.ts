@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { fromResponse } from './upstream-error.ts'
+import { fromResponse, fromStream } from './upstream-error.ts'
 
 const codeOf = (status: number, message: string) =>
   fromResponse({ provider: 'p', model: 'm' }, status, {}, JSON.stringify({ error: { message } }), []).code
@@ -19,6 +19,17 @@ describe('a context that is full', () => {
     'Trying to keep the first 9000 tokens when context overflows. However, the model is loaded with context length of only 4096 tokens.',
   ])('%s', (message) => {
     expect(codeOf(400, message)).toBe('context_overflow')
+  })
+
+  it.each<object>([
+    { error: { code: 400, message: 'too big', type: 'exceed_context_size_error', n_prompt_tokens: 9000, n_ctx: 4096 } },
+    { error: 'context length exceeded', details: [{ limits: { max_context_length: '4096' } }] },
+    [{ error: { message: 'context window', metadata: { contextWindow: 4096, maxModelLen: 8192 } } }],
+  ])('is told with its size, wherever that stands: %j', (body) => {
+    const choice = { provider: 'p', model: 'm' }
+    for (const error of [fromResponse(choice, 413, {}, JSON.stringify(body), []), fromStream(choice, body, [])]) {
+      expect(error.details).toMatchObject({ contextTokens: 4_096 })
+    }
   })
 
   it('is no limit of tokens per minute, and no other mistake', () => {

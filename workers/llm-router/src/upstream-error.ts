@@ -31,6 +31,8 @@ export interface UpstreamFacts {
   /** What the provider calls it. */
   kind?: string
   retryAfterMs?: number
+  /** Of the model, where a refusal as too long says it beside its words. */
+  contextTokens?: number
 }
 
 /** A failure of a provider, typed; details name provider and model, status and the provider's own message. */
@@ -72,6 +74,7 @@ interface ProviderError {
   /** Its code, type or status, as one text. */
   kind: string
   retryAfterMs: number | undefined
+  contextTokens?: number | undefined
 }
 
 /** An answer that is no success, as a typed error. `secrets` are cut out of the provider's message. */
@@ -90,6 +93,7 @@ export function fromResponse(
     status,
     ...(error.kind === '' ? {} : { kind: error.kind }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...contextOf(error),
   })
 }
 
@@ -103,7 +107,8 @@ export function fromStream(choice: ModelChoice, body: unknown, secrets: readonly
   const error = readErrorValue(JSON.parse(withoutSecrets(JSON.stringify(body ?? null), secrets)))
   const message = shortened(error.message || 'the provider reported an error')
   const status = statusOf(error.kind, body)
-  return upstreamError(codeOf(status, error), choice, message, error.kind === '' ? {} : { kind: error.kind })
+  const facts = { ...(error.kind === '' ? {} : { kind: error.kind }), ...contextOf(error) }
+  return upstreamError(codeOf(status, error), choice, message, facts)
 }
 
 function codeOf(status: number, { message, kind }: ProviderError): UpstreamCode {
@@ -143,19 +148,56 @@ function readError(body: string): ProviderError {
   }
 }
 
+/** What is wrong, out of what stands around it. */
+function errorIn(value: unknown): unknown {
+  const outer = first(value) as Record<string, unknown> | null | undefined
+  // MiniMax's, which also comes with what is no error.
+  const status = outer?.base_resp as { status_code?: unknown } | null | undefined
+  return first(outer?.error ?? outer?.errors ?? (status?.status_code ? status : outer))
+}
+
+function first(value: unknown): unknown {
+  return Array.isArray(value) ? value[0] : value
+}
+
 function readErrorValue(value: unknown): ProviderError {
-  const outer = (Array.isArray(value) ? value[0] : value) as Record<string, unknown> | null | undefined
-  const inner = outer?.error ?? outer
-  if (typeof inner === 'string') return { message: inner, kind: '', retryAfterMs: undefined }
+  const inner = errorIn(value)
+  const contextTokens = contextIn(value)
+  if (typeof inner === 'string') return { message: inner, kind: '', retryAfterMs: undefined, contextTokens }
   const fields = (typeof inner === 'object' && inner !== null ? inner : {}) as Record<string, unknown>
   const words = [fields.type, fields.code, fields.status, ...reasons(fields.details)]
   // `detail` and `msg` are those of frameworks in front of a model.
-  const message = [fields.message, fields.detail, fields.msg].find((text) => typeof text === 'string')
+  const message = [fields.message, fields.detail, fields.msg, fields.status_msg].find(
+    (text) => typeof text === 'string',
+  )
   return {
     message: (message as string | undefined) ?? '',
     kind: [...new Set(words.filter((word) => typeof word === 'string'))].join(' '),
     retryAfterMs: retryDelay(fields.details),
+    contextTokens,
   }
+}
+
+/** The names that servers have for how much a model takes, without case, `_` and `-`. */
+const CONTEXT =
+  /^(nctx|(max)?(model)?context(window|length|size|limit)?|maxcontexttokens|maxmodellen(gth)?|modelmaxlen(gth)?|max(input|prompt)(tokens|length)|(input|prompt)tokenlimit)$/
+/** No model takes less; a smaller number means something else. */
+const LEAST_CONTEXT = 256
+
+/** The least of the sizes that an error names as a model's context, wherever they stand. */
+function contextIn(value: unknown, depth = 0): number | undefined {
+  if (typeof value !== 'object' || value === null || depth > 8) return undefined
+  const sizes = Object.entries(value).flatMap(([name, one]) => {
+    const isText = typeof one === 'string' && /^\d+$/.test(one)
+    if (typeof one !== 'number' && !isText) return contextIn(one, depth + 1) ?? []
+    const isSize = CONTEXT.test(name.toLowerCase().replaceAll(/[_-]/g, '')) && Number(one) >= LEAST_CONTEXT
+    return isSize ? Number(one) : []
+  })
+  return sizes.length > 0 ? Math.min(...sizes) : undefined
+}
+
+function contextOf({ contextTokens }: ProviderError): Pick<UpstreamFacts, 'contextTokens'> {
+  return contextTokens === undefined ? {} : { contextTokens }
 }
 
 function reasons(details: unknown): unknown[] {
@@ -175,8 +217,8 @@ function retryDelay(details: unknown): number | undefined {
 /** The status that an error of status 200 would have had. */
 function statusOf(kind: string, body: unknown): number {
   if (/overloaded|unavailable|server_error|internal|api_error/i.test(kind)) return 500
-  const outer = (Array.isArray(body) ? body[0] : body) as { error?: unknown; code?: unknown } | null | undefined
-  const { code, status } = (outer?.error ?? outer ?? {}) as { code?: unknown; status?: unknown }
+  const outer = first(body) as { code?: unknown } | null | undefined
+  const { code, status } = (errorIn(body) ?? {}) as { code?: unknown; status?: unknown }
   const named = [code, status, outer?.code].map(Number).find((number) => number >= 400 && number < 600)
   return named ?? (/invalid_request/i.test(kind) ? 400 : 500)
 }

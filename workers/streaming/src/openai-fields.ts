@@ -1,5 +1,7 @@
 import { CompletionRequest } from '@agentos/contracts/streaming'
-import { AgentError } from '@agentos/sdk'
+import * as z from 'zod'
+import { callNames } from './openai-request.ts'
+import { unsupported } from './unsupported.ts'
 
 /** Fields of the API that have no part in the answer: they are taken, and nothing is lost by it. */
 const NO_PART_IN_THE_ANSWER = new Set([
@@ -35,18 +37,31 @@ const NOT_FOR_AGENTS: Record<string, { reason: string; asksNothing?: readonly un
   seed: { reason: 'an agent asks its model several times, with what it found in between' },
   frequency_penalty: { reason: 'an agent does not hand it on to its model', asksNothing: [0] },
   presence_penalty: { reason: 'an agent does not hand it on to its model', asksNothing: [0] },
+  metadata: { reason: 'an agent does not hand it on to the calls of its model' },
   verbosity: {
     reason: 'an agent does not hand it on to its model; say it in a system message',
     asksNothing: ['medium'],
   },
 }
 
-const KNOWN = new Set(Object.keys(CompletionRequest().shape))
+/** What an answer has beside its content: clients bring it back, and no model is told of it. */
+const COMES_BACK = new Set([
+  'messages.annotations',
+  'messages.parsed',
+  'messages.tool_calls.index',
+  'messages.tool_calls.function.parsed_arguments',
+])
 
-/** A field that is not served, by its name and with the reason. */
-export function unsupported(field: string, reason: string): AgentError {
-  return new AgentError('unsupported_feature', `${field}: ${reason}`, { details: { param: field } })
+/** Fields one level down and more, without the numbers of their paths, and why they are not carried. */
+const NOT_CARRIED: Record<string, string> = {
+  'messages.audio': 'it cannot be carried on here; leave it out',
+  'messages.function_call': 'this is the older form; send tool_calls',
+  'messages.content.file.file_id': 'files cannot be uploaded here; send the content as file_data',
+  'messages.content.cache_control': 'what is kept in a provider’s cache cannot be marked here; leave it out',
 }
+
+const schema = CompletionRequest()
+const KNOWN = new Set(Object.keys(schema.shape))
 
 /** Refuses what would silently be left out. */
 export function assertSupported(request: CompletionRequest, runs: 'agent' | 'model'): void {
@@ -62,10 +77,42 @@ export function assertSupported(request: CompletionRequest, runs: 'agent' | 'mod
       throw unsupported(name, 'this field is not known here; leave it out')
     }
   }
-  for (const message of request.messages) {
-    for (const name of ['audio', 'function_call']) {
-      if (!asksNothing(message[name]))
-        throw unsupported(`messages.${name}`, 'it cannot be carried on here; leave it out')
+  for (const [path, value] of strangers(schema, request)) {
+    const kind = path.replaceAll(/\.\d+(?=\.)/g, '')
+    if (!path.includes('.') || asksNothing(value) || COMES_BACK.has(kind)) continue
+    throw unsupported(path, NOT_CARRIED[kind] ?? 'this field is not known here; leave it out')
+  }
+  assertNames(request.messages, runs)
+}
+
+/** Who speaks is told to a model, of users and assistants. The name in a tool's message is that of its function. */
+function assertNames(messages: CompletionRequest['messages'], runs: 'agent' | 'model'): void {
+  const called = callNames(messages)
+  for (const [index, message] of messages.entries()) {
+    const { role, name } = message
+    if (!name || (role === 'tool' && name === called.get(message.tool_call_id))) continue
+    const refuse = (reason: string) => unsupported(`messages.${index}.name`, `${reason}; leave it out`)
+    if (role === 'tool') throw refuse('the call that this answers is of another function')
+    if (runs === 'agent') throw refuse('an agent hears one user, and does not hand it on to its model')
+    if (role !== 'user' && role !== 'assistant') throw refuse('what the system says is one text, without speakers')
+  }
+}
+
+/** What `value` has and `schema` does not describe, at any depth: its path and what stands there. */
+function* strangers(schema: z.core.$ZodType, value: unknown, path = ''): Generator<[path: string, value: unknown]> {
+  if (value === undefined || value === null) return
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
+    yield* strangers(schema.unwrap(), value, path)
+  } else if (schema instanceof z.ZodUnion) {
+    const fitting = schema.options.find((option) => z.safeParse(option, value).success)
+    if (fitting) yield* strangers(fitting, value, path)
+  } else if (schema instanceof z.ZodArray && Array.isArray(value)) {
+    for (const [index, item] of value.entries()) yield* strangers(schema.element, item, `${path}${index}.`)
+  } else if (schema instanceof z.ZodObject) {
+    for (const [name, field] of Object.entries(value)) {
+      const known: z.core.$ZodType | undefined = Object.hasOwn(schema.shape, name) ? schema.shape[name] : undefined
+      if (known) yield* strangers(known, field, `${path}${name}.`)
+      else yield [`${path}${name}`, field]
     }
   }
 }

@@ -1,8 +1,16 @@
 import type { complete } from '@agentos/contracts/llm-router'
-import type { FilePart, ImagePart, Message, Part, TextPart, ToolCall } from '@agentos/contracts/message'
+import {
+  argumentsTextOf,
+  type FilePart,
+  type ImagePart,
+  type Message,
+  type Part,
+  type TextPart,
+  type ToolCall,
+} from '@agentos/contracts/message'
 import type { CompletionRequest } from '@agentos/contracts/streaming'
 import { AgentError, type InputOf } from '@agentos/sdk'
-import { unsupported } from './openai-fields.ts'
+import { unsupported } from './unsupported.ts'
 
 type CompleteInput = InputOf<typeof complete>
 type OpenAiMessage = CompletionRequest['messages'][number]
@@ -71,6 +79,7 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
       return {
         role: 'user',
         content: typeof message.content === 'string' ? message.content : message.content.map(partOf),
+        ...nameOf(message),
       }
     case 'assistant': {
       // A refusal is what the assistant said.
@@ -83,8 +92,14 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
           ...argumentsOf(call.function.arguments),
         }),
       )
-      if (calls.length === 0) return { role: 'assistant', content: text }
-      return { role: 'assistant', content: [...(text ? [{ type: 'text' as const, text }] : []), ...calls] }
+      const thought = message.reasoning_content ?? ''
+      if (calls.length === 0 && thought === '') return { role: 'assistant', content: text, ...nameOf(message) }
+      const parts: Part[] = [
+        ...(thought ? [{ type: 'reasoning' as const, text: thought }] : []),
+        ...(text ? [{ type: 'text' as const, text }] : []),
+        ...calls,
+      ]
+      return { role: 'assistant', content: parts, ...nameOf(message) }
     }
     case 'tool': {
       const { content, tool_call_id: callId } = message
@@ -98,7 +113,12 @@ function toMessage(message: OpenAiMessage, names: ReadonlyMap<string, string>): 
   }
 }
 
-function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
+function nameOf({ name }: OpenAiMessage): { name?: string } {
+  return name ? { name } : {}
+}
+
+/** Names of the functions that were called, by the ids of the calls. */
+export function callNames(messages: readonly OpenAiMessage[]): Map<string, string> {
   const names = new Map<string, string>()
   for (const message of messages) {
     if (message.role !== 'assistant') continue
@@ -112,8 +132,9 @@ function argumentsOf(json: string): Pick<ToolCall, 'arguments' | 'argumentsText'
   try {
     const value: unknown = JSON.parse(json || '{}')
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      const isAsPrinted = json.trim() === '' || json === JSON.stringify(value)
-      return { arguments: value as Record<string, unknown>, ...(isAsPrinted ? {} : { argumentsText: json }) }
+      const args = value as Record<string, unknown>
+      const written = argumentsTextOf(json, args)
+      return { arguments: args, ...(written === undefined ? {} : { argumentsText: written }) }
     }
   } catch {
     // Kept as text below.

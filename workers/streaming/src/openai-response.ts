@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { chat } from '@agentos/contracts/agent-core'
 import type { Exhausted } from '@agentos/contracts/ledger'
 import type { StreamFrame, ToolCall } from '@agentos/contracts/llm-router'
 import type { ChatCompletion } from '@agentos/contracts/streaming'
-import { isErrorBody, type OpenAiError, openAiError } from '@agentos/sdk'
+import { InvocationError, isErrorBody, type OpenAiError, openAiError } from '@agentos/sdk'
 
 /** What an agent's or a model's answer has in common. */
 export interface Answer {
@@ -153,16 +154,41 @@ export function errorReply(error: unknown): OpenAiError {
   if (code === 'not_found' || code === 'model_not_found') {
     return openAiError({ code: 'model_not_found', message, details: { param: 'model' } })
   }
-  const field = typeof details === 'object' && details !== null && 'param' in details ? String(details.param) : ''
-  const name = NAMES[field]
-  if (name === undefined) return openAiError({ code, message, details })
-  const said = message.startsWith(`${field}: `) ? `${name}${message.slice(field.length)}` : message
-  return openAiError({ code, message: said, details: { param: name } })
+  const field = error instanceof InvocationError ? fieldOf(error) : undefined
+  if (field === undefined) return openAiError({ code, message, details })
+  const name = clientsName(field.name, (error as InvocationError).function_id === chat.id)
+  return openAiError({
+    code,
+    message: field.says === undefined ? message : `${name}: ${field.says}`,
+    details: { param: name },
+  })
+}
+
+/** The field that the router or the agent refused, in its own words, and what it said about it. */
+function fieldOf({
+  details,
+  reason,
+  function_id,
+}: InvocationError): { name: string; says: string | undefined } | undefined {
+  const { param, issues } = (details ?? {}) as { param?: unknown; issues?: { path: string; message: string }[] }
+  if (typeof param === 'string') {
+    return { name: param, says: reason.startsWith(`${param}: `) ? reason.slice(param.length + 2) : undefined }
+  }
+  const issue = reason.startsWith(`${function_id}: `) ? issues?.[0] : undefined
+  return issue && { name: issue.path, says: issue.message }
+}
+
+function clientsName(field: string, ofAgent: boolean): string {
+  const [head = '', ...rest] = field.split('.')
+  // An agent's messages are others than those of the client, which stand in its history.
+  if (ofAgent && ['messages', 'history', 'message', 'content'].includes(head)) return 'messages'
+  return [NAMES[head] ?? head, ...rest].join('.')
 }
 
 /** What the client calls a field that the router or the agent refuses. */
 const NAMES: Record<string, string> = {
   maxTokens: 'max_completion_tokens',
+  maxOutputTokens: 'max_completion_tokens',
   topP: 'top_p',
   frequencyPenalty: 'frequency_penalty',
   presencePenalty: 'presence_penalty',

@@ -36,7 +36,7 @@ export function addApprovals(program: Command): void {
       if (json) return printJson(requests)
       if (requests.length === 0) return print(options.all ? 'No agent asked for anything.' : 'Nothing waits for you.')
       print(requests.map((request) => describe(request, Date.now())).join('\n\n'))
-      if (requests.some(({ status }) => status === 'pending')) print('\nagentos approvals approve|deny <id>')
+      if (requests.some(({ status }) => status === 'pending')) print('\nnpm run agentos -- approvals approve|deny <id>')
     })
   for (const [name, description] of [
     ['approve', 'let the agent make exactly this call, once'],

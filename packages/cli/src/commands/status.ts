@@ -122,15 +122,15 @@ export function addStatus(program: Command): void {
         throw error
       })
       const list = mergeStatus(said?.workers ?? [], supervisor?.processes ?? [])
-      const isReady = said?.isReady ?? false
-      const phase = said?.phase ?? `engine is ${engine?.state}`
       const functions = said?.functions ?? null
       const setBack = said?.clockSetBack ?? null
       const storeTrouble = said?.trouble ?? null
       const last = supervisor || process.env.AGENTOS_API_URL ? undefined : readStatus(paths.data)
       // An engine that was started by hand has nobody who restarts, and was meant to.
       const supervisorLost = said && last && !last.stopping && last.address === `${api.base}/` ? last.pid : null
-      if (supervisorLost !== null) process.exitCode = 1
+      // What is asleep or ends stays so.
+      const isReady = (said?.isReady ?? false) && supervisorLost === null
+      const phase = supervisorLost !== null ? 'unsupervised' : (said?.phase ?? `engine is ${engine?.state}`)
       if (!isReady || list.some((worker) => ['held', 'unbuilt', 'silent'].includes(worker.state))) process.exitCode = 1
       if (json) {
         printJson({
@@ -178,10 +178,12 @@ const COLOURS: Record<string, 'green' | 'red' | 'dim'> = {
 function noteOn({ name, state, reason, retryAt }: WorkerStatus): string {
   if (state === 'up' || state === 'unbuilt') return ''
   if (state === 'asleep') return 'starts at the next call'
+  const restart = `npm run agentos -- restart ${name.replace(/\..*/, '')}`
   if (retryAt !== undefined) {
-    return `${reason ?? ''}; tried again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`
+    const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))
+    return `${reason ?? ''}; tried again in ${seconds} s, or at once by ${restart}`
   }
-  if (state === 'held') return `${reason ?? ''}; npm run agentos -- restart ${name.replace(/\..*/, '')} starts it again`
+  if (state === 'held') return `${reason ?? ''}; ${restart} starts it again`
   return reason ?? ''
 }
 

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { print, printJson } from '../output.ts'
 import { resolvePaths } from '../paths.ts'
 import { Refusal } from '../refusal.ts'
-import { runningSupervisor, takeLock } from '../supervisor/lock.ts'
+import { isRunning, type LockFile, runningSupervisor, takeLock } from '../supervisor/lock.ts'
 import { sweepOrphans } from '../supervisor/orphans.ts'
 import type { GlobalOptions } from './connect.ts'
 
@@ -26,7 +26,7 @@ export function addStop(program: Command): void {
     })
 }
 
-async function stopSupervisor(data: string, holder: { pid: number; address: string }): Promise<string[]> {
+async function stopSupervisor(data: string, holder: LockFile): Promise<string[]> {
   const { pid, address } = holder
   if (!address.startsWith('http')) {
     throw new Refusal('busy', 'This is not stopped', `Process ${pid} restores or repairs the records of ${data}.`, [
@@ -39,7 +39,8 @@ async function stopSupervisor(data: string, holder: { pid: number; address: stri
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw notAllowed(pid, error)
   }
   const deadline = Date.now() + LONGEST_MS
-  while (runningSupervisor(data)?.pid === pid) {
+  // It gives its lock back before it ends, and until then has files of the data folder open.
+  while (isRunning(holder)) {
     if (Date.now() > deadline) {
       throw new Refusal('still_stopping', 'It has not ended yet', `Process ${pid} was told to stop a minute ago.`, [
         `kill ${pid} a second time ends it at once, without waiting for calls in flight.`,

@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { Refusal } from '../refusal.ts'
 import { commandOf, isAlive } from './process-table.ts'
 
-interface LockFile {
+/** Tells the supervisor to start the engine anew: for when the engine, which else passes it on, does not answer. */
+export const RESTART_ENGINE = 'SIGUSR2'
+
+export interface LockFile {
   pid: number
   /** Command line of the holder: tells it from a stranger that got its number after a restart of the machine. */
   command: string
@@ -25,7 +28,7 @@ export function takeLock(data: string, address: string): () => void {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     const holder = readLock(path)
-    if (holder && isHeldBy(holder)) throw alreadyRunning(data, holder)
+    if (holder && isRunning(holder)) throw alreadyRunning(data, holder)
     clearStale(path)
   }
 }
@@ -33,10 +36,11 @@ export function takeLock(data: string, address: string): () => void {
 /** The running supervisor of a data folder, if there is one. */
 export function runningSupervisor(data: string): LockFile | undefined {
   const holder = readLock(join(data, 'agentos.pid'))
-  return holder && isHeldBy(holder) ? holder : undefined
+  return holder && isRunning(holder) ? holder : undefined
 }
 
-const isHeldBy = (holder: LockFile): boolean =>
+/** Its process is there still, with or without the lock. */
+export const isRunning = (holder: LockFile): boolean =>
   isAlive(holder.pid) && (holder.command === '' || commandOf(holder.pid) === holder.command)
 
 function readLock(path: string): LockFile | undefined {

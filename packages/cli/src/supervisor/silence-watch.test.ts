@@ -19,7 +19,7 @@ it('a process that stays silent is ended after the limit, the silence before it 
   expect(process.silentSince).toBe(Date.now() - 5_000)
   vi.advanceTimersByTime(24_999)
   expect(ended).toEqual([])
-  vi.advanceTimersByTime(1)
+  vi.advanceTimersByTime(2)
   expect(ended).toEqual([
     'answered no heartbeat for 30 s: a handler blocks its event loop, an endless loop for example',
   ])
@@ -42,7 +42,17 @@ it('a process that does not come to a new engine is ended; the one that was star
   watch.expect(stuck.process)
   watch.expect(replaced.process)
   replaced.process.pid = 8
-  vi.advanceTimersByTime(30_000)
+  vi.advanceTimersByTime(30_001)
   expect(stuck.ended).toEqual([expect.stringMatching(/^did not connect to the engine for 30 s/)])
   expect(replaced.ended).toEqual([])
+})
+
+it('a process that was heard while the supervisor itself stood still is not ended', () => {
+  const watch = new SilenceWatch(30_000)
+  const { process, ended } = running()
+  // Time is over, and what the engine said meanwhile has not been read yet.
+  setTimeout(() => setImmediate(() => watch.heard(process)), 30_000)
+  watch.expect(process)
+  vi.advanceTimersByTime(60_000)
+  expect(ended).toEqual([])
 })

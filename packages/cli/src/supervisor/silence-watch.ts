@@ -46,6 +46,8 @@ export class SilenceWatch {
       if (process.pid !== pid) return
       process.condemn(`${what} for ${this.limitMs / 1000} s: ${why}, an endless loop for example`, GRACE_MS)
     }
-    this.timers.set(process, setTimeout(end, Math.max(0, ms)).unref())
+    // Where this process itself stood still, what the engine said meanwhile is read first.
+    const timer = setTimeout(() => setImmediate(() => this.timers.get(process) === timer && end()), Math.max(0, ms))
+    this.timers.set(process, timer.unref())
   }
 }

@@ -5,6 +5,7 @@ import type { SupervisedState, ToEngine, ToSupervisor, WorkerDescriptor } from '
 import type { Logger } from 'pino'
 import type { Api } from '../api.ts'
 import { addressOf } from '../config.ts'
+import { assertEngineTakes } from '../config-check.ts'
 import { Refusal } from '../refusal.ts'
 import { engineSpec, instancesOf, type LaunchContext, memoryCapMb, workerSpec } from './launch.ts'
 import { ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
@@ -44,6 +45,8 @@ export class Supervisor {
   private readonly turns = new StartTurns(Math.min(4, Math.max(2, availableParallelism())))
   private readonly silence: SilenceWatch
   private engine!: ManagedProcess
+  /** What the engine that is up gives workers; they have it from their start on. */
+  private settings: Record<string, string> | undefined
   private readonly startedAt = Date.now()
   private stopping = false
   /** The start is over: from now on events are told one by one. */
@@ -254,6 +257,7 @@ export class Supervisor {
         if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
         this.engine.markUp()
         for (const process of this.running()) this.silence.expect(process)
+        void this.renewChanged(message.settings)
         return this.publish()
       case 'connected':
         return this.recognise(message.pid)
@@ -266,7 +270,7 @@ export class Supervisor {
       case 'idle':
         return this.order(message.worker, 'sleep')
       case 'restart':
-        return this.renew(message.worker)
+        return void this.renew(message.worker)
       case 'kill':
         return this.workers.get(message.worker)?.kill()
       case 'problem':
@@ -298,25 +302,45 @@ export class Supervisor {
     void worker[what]().then(() => this.publish())
   }
 
-  /** At its owner's wish: a worker, or the engine, with `.env` and config.yaml as they are now. */
-  private renew(name: string): void {
+  /**
+   * At its owner's wish: a worker, or the engine, with `.env` and config.yaml as they are now. Where these cannot be used
+   * it runs on and a line says why.
+   */
+  async renew(name: string): Promise<void> {
     const { log, view, reload } = this.options
-    const worker = this.workers.get(name)
-    if (!worker && name !== 'engine') return
     log.info({ worker: name, order: 'restart' }, `${name}: restart`)
     try {
       const context = reload()
-      const done = worker
-        ? worker.restart(
-            DRAIN_MS,
-            worker.processes.map((_, index) => workerSpec(context, worker.descriptor, index + 1)),
-          )
-        : this.engine.restart(DRAIN_MS + 1000, this.engineSpec(context))
-      void done.then(() => this.publish())
+      const worker = this.workers.get(name)
+      if (worker) await worker.restart(DRAIN_MS, this.workerSpecs(worker, context))
+      else if (name === 'engine') await this.renewEngine(context)
+      this.publish()
     } catch (error) {
       log.error({ worker: name, err: error }, `${name} is not restarted`)
       view.event('fail', `${name} is not restarted: ${(error as Error).message}`)
     }
+  }
+
+  /** Workers that run keep the settings of their start: those that changed with the engine's are started anew in turn. */
+  private async renewChanged(settings: Record<string, string>): Promise<void> {
+    const before = this.settings
+    this.settings = settings
+    if (before === undefined) return
+    for (const worker of [...this.workers.values()]) {
+      if (!worker.wanted || this.stopping || before[worker.name] === settings[worker.name]) continue
+      this.options.view.event('done', `${worker.name} is started anew: its settings in config.yaml changed`)
+      await this.renew(worker.name)
+    }
+  }
+
+  private async renewEngine(context: LaunchContext): Promise<void> {
+    const spec = this.engineSpec(context)
+    await assertEngineTakes(context.paths, spec.env)
+    if (!this.stopping) await this.engine?.restart(DRAIN_MS + 1000, spec)
+  }
+
+  private workerSpecs({ descriptor, processes }: SupervisedWorker, context: LaunchContext): ProcessSpec[] {
+    return processes.map((_, index) => workerSpec(context, descriptor, index + 1))
   }
 
   private engineSpec(context: LaunchContext): ProcessSpec {
@@ -344,7 +368,7 @@ export class Supervisor {
       const again =
         event.delayMs === undefined
           ? `. To start it again: npm run agentos -- restart ${name.replace(/\..*/, '')}`
-          : `; it is tried again in ${event.delayMs / 1000} s`
+          : `; it is tried again in ${event.delayMs / 1000} s, or at once by npm run agentos -- restart ${name}`
       view.event('fail', `${held}${again}. Its log: npm run agentos -- logs ${name}`)
     }
     this.publish()

@@ -12,7 +12,7 @@ import { prepareDataFolder } from './data-folder.ts'
 import { Development, describeAll } from './develop.ts'
 import { readInstalled } from './installed.ts'
 import type { LaunchContext } from './launch.ts'
-import { takeLock } from './lock.ts'
+import { RESTART_ENGINE, takeLock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import { sweepOrphans } from './orphans.ts'
 import { assertPortsFree } from './ports.ts'
@@ -96,6 +96,8 @@ async function supervise(
     },
     () => supervisor.kill(),
   )
+  const restartEngine = () => void supervisor.renew('engine')
+  process.on(RESTART_ENGINE, restartEngine)
   let development: Development | undefined
   let ended = false
   const started = supervisor.start(descriptors).then(async () => {
@@ -113,6 +115,7 @@ async function supervise(
   await supervisor.stop()
   await settled
   stopListening()
+  process.off(RESTART_ENGINE, restartEngine)
   if (problem) throw problem
   view.done('stopped; no process is left')
   return 0

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { KnownSecrets } from '@agentos/protocol'
 import { describe, expect, it } from 'vitest'
 import { installed, startCore } from '../../test/peers.ts'
 
@@ -30,9 +31,41 @@ describe('a call', () => {
     expect(caller.received.filter((received) => received.type === 'invocationresult')).toHaveLength(1)
   })
 
+  it('that threw says in which function, and of which installed worker', () => {
+    const { guest, worker } = startCore({ workers: [installed('w', [{ id: 'w::f' }])] })
+    const [plain, own, caller] = [guest(), worker('w'), guest()]
+    plain.register('evil::fn')
+    own.register('w::f')
+    const failed = (peer: typeof plain, functionId: string, more: object) => {
+      const id = caller.call(functionId)
+      peer.fail(peer.served.at(-1)!, 'invocation_failed', more)
+      const frame = caller.received.find((each) => each.type === 'invocationresult' && each.invocation_id === id)
+      return (frame as { error?: { details?: unknown } }).error?.details
+    }
+    expect(failed(plain, 'evil::fn', {})).toEqual({ functionId: 'evil::fn' })
+    expect(failed(own, 'w::f', { details: { functionId: 'w::f' } })).toEqual({ functionId: 'w::f', worker: 'w' })
+    // What it passes on of another's failure stays that.
+    expect(failed(own, 'w::f', { details: { functionId: 'evil::fn' } })).toEqual({ functionId: 'evil::fn' })
+    expect(failed(plain, 'evil::fn', { details: 'text' })).toBe('text')
+  })
+
   it('of a function that nobody has is function_not_found', () => {
     const caller = startCore().guest()
     expect(caller.code(caller.call('nobody::there'))).toBe('function_not_found')
+  })
+
+  it.each([
+    ['as a function', (secret: string) => [`no::such_${secret}`]],
+    ['as a queue', (secret: string) => ['f', { action: { type: 'enqueue', queue: secret } }]],
+  ] as const)('that names a known secret %s is refused without repeating it', (_, call) => {
+    const secret = 'a-token-that-nobody-may-read-0123456789'
+    const secrets = new KnownSecrets()
+    secrets.learn(secret)
+    const caller = startCore({ secrets }).guest()
+    const [id, more] = call(secret)
+    const error = caller.result(caller.call(id as string, more as object | undefined))?.error
+    expect(error?.message).toMatch(/not found$/)
+    expect(JSON.stringify(error)).not.toContain(secret)
   })
 
   it('over the bound of its realm is refused, and what is refused frees no place', () => {

@@ -3,6 +3,7 @@ import {
   type ErrorBody,
   encodeInvoke,
   type InvokeHead,
+  type KnownSecrets,
   payloadValue,
   type WireContext,
 } from '@agentos/protocol'
@@ -63,6 +64,7 @@ export class Calls {
   private readonly supervision: Supervision
   private readonly realms: Realms
   readonly gate: Gate
+  private readonly secrets: KnownSecrets
   private readonly table = new Map<string, Call>()
   private readonly perRealm = new Map<string, number>()
   private readonly waiting = new WaitingCalls()
@@ -82,7 +84,9 @@ export class Calls {
     authority: Authority
     spans: SpanFeed
     supervision: Supervision
+    secrets: KnownSecrets
   }) {
+    this.secrets = parts.secrets
     this.ports = parts.ports
     this.limits = parts.limits
     this.catalogue = parts.catalogue
@@ -139,7 +143,7 @@ export class Calls {
     const call = connection.serving.get(invocationId)
     if (!call) return this.countLate()
     if (refused && call.refusals < MOST_REFUSALS) return this.sendElsewhere(call)
-    this.end(call, result, 'answered')
+    this.end(call, result.ok ? result : { ...result, error: thrownIn(call, connection, result.error) }, 'answered')
   }
 
   /** A result for a call that has ended, or that this connection was never given. */
@@ -395,6 +399,9 @@ export class Calls {
     }
     const declared = this.catalogue.declared(functionId)?.worker
     if (declared && this.supervision.stateOf(declared) === 'held') return this.supervision.heldError(declared).toBody()
+    if (declared && this.supervision.lost) {
+      return this.supervision.lostError(`The worker ${declared} of ${functionId} is not running`).toBody()
+    }
     const worker = declared ?? 'that served it'
     return {
       code: 'worker_unavailable',
@@ -636,7 +643,8 @@ export class Calls {
     else this.failed += 1
     if (call.attempt.number > 1) this.spans.record(attemptSpan(call, result, this.ports))
     this.spans.record(callSpan(call, result, this.ports))
-    call.request.onResult(result)
+    // A message may repeat what the caller sent.
+    call.request.onResult(result.ok ? result : { ...result, error: this.secrets.value(result.error) })
   }
 
   private leaveRealm(realm: string): void {
@@ -665,3 +673,15 @@ function bodyOf(error: unknown): ErrorBody {
   if (error instanceof EngineError) return error.toBody()
   return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
 }
+
+/** An error that a handler threw, with its function, and the installed worker whose log has the stack. */
+function thrownIn({ request }: Call, { grant: { worker } }: Connection, error: ErrorBody): ErrorBody {
+  const { code, details = {} } = error
+  if (code !== 'invocation_failed' || !isRecord(details)) return error
+  const { functionId = request.functionId } = details
+  const isOwn = functionId === request.functionId && worker !== undefined
+  return { ...error, details: { ...details, functionId, ...(isOwn ? { worker } : {}) } }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,4 +1,5 @@
 import {
+  type Addressee,
   type CancelInvocationFrame,
   type DecodedFrame,
   decodeFrame,
@@ -81,7 +82,7 @@ export class Core implements ModuleHost {
   readonly declared: DeclaredTriggers
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
-  private readonly secrets: KnownSecrets
+  readonly secrets: KnownSecrets
   private readonly listeners: ((event: CoreEvent) => void)[] = []
   private accept: ((request: EnqueueRequest) => void) | undefined
   private takeStep: ((request: StepRequest) => CallHandle['cancel'] | undefined) | undefined
@@ -185,13 +186,28 @@ export class Core implements ModuleHost {
   /** One message of a connection. Malformed ones are dropped with a warning, as the protocol wants. */
   receive(connection: Connection, bytes: Buffer): void {
     if (!connection.open) return this.receiveLate(bytes)
-    const decoded = decodeFrame(bytes, (reason) => {
+    const decoded = decodeFrame(bytes, (reason, addressee) => {
       this.dropped(connection, { reason }, 'Dropped a malformed frame')
+      if (addressee) this.answerDropped(connection, reason, addressee)
     })
     if (!decoded) return
     this.frameBytes = bytes.length
     connection.framesReceived += 1
     this.handle(connection, decoded.frame, decoded.payload)
+  }
+
+  /** Whoever waits for a frame that cannot be read hears of that at once. */
+  private answerDropped(connection: Connection, reason: string, addressee: Addressee): void {
+    const { type, invocation_id: id, function_id: functionId = '' } = addressee
+    const why = this.secrets.text(reason)
+    if (type === 'invocationresult') {
+      const message = `The worker's result cannot be read: ${why}`
+      return this.calls.complete(connection, id, { ok: false, error: { code: 'serialization_error', message } })
+    }
+    if (isUsed(connection, id)) return
+    connection.answered.add(id)
+    const error = { code: 'invalid_input', message: `The call cannot be read: ${why}` }
+    this.tell(connection, encodeResult({ invocation_id: id, function_id: functionId, error }))
   }
 
   /** What a fenced connection still says changes nothing; results among it are counted. */
@@ -247,9 +263,7 @@ export class Core implements ModuleHost {
   private invokeFrame(connection: Connection, frame: InvokeHead, payload: Payload | undefined): void {
     const callerId = frame.invocation_id
     const wantsResult = callerId !== undefined && frame.action?.type !== 'void'
-    const used = (id: string): boolean =>
-      connection.calling.has(id) || connection.steps.has(id) || connection.answered.has(id)
-    if (wantsResult && used(callerId)) {
+    if (wantsResult && isUsed(connection, callerId)) {
       // The same frame twice, or two calls that nobody could tell apart: the first one is answered.
       return this.dropped(connection, { invocation_id: callerId }, 'Dropped a call: its id was used before')
     }
@@ -299,7 +313,7 @@ export class Core implements ModuleHost {
       }
     } catch (error) {
       const body = error instanceof EngineError ? error.toBody() : { code: 'internal', message: String(error) }
-      return answer({ ok: false, error: body })
+      return answer({ ok: false, error: this.secrets.value(body) })
     }
     const request: InvokeRequest = {
       functionId: frame.function_id,
@@ -427,8 +441,8 @@ export class Core implements ModuleHost {
       ...(worker === undefined ? {} : { worker }),
       grant: this.authority.triggerGrant(connection, worker),
     }
-    const unknown = worker === undefined ? undefined : this.declared.unknownKey(trigger)
-    if (unknown) return this.refuseTrigger(connection, frame, unknown.message)
+    const unknown = this.declared.unknownKey(trigger)
+    if (unknown && worker !== undefined) return this.refuseTrigger(connection, frame, unknown.message)
     if (existing?.workerId !== undefined) this.connections.get(existing.workerId)?.triggers.delete(frame.id)
     connection.triggers.add(frame.id)
     connection.account('trigger', frame.id, this.frameBytes)
@@ -436,11 +450,20 @@ export class Core implements ModuleHost {
     this.declared.settle(frame.id)
     if (outcome.state === 'forward') this.forwardTrigger(outcome.provider, trigger)
     if (outcome.state === 'parked') this.declared.waits(trigger)
+    if (worker === undefined) this.warnOfTrigger(trigger, outcome.state === 'parked', unknown?.message)
     if (outcome.state === 'failed') {
       connection.triggers.delete(frame.id)
       connection.account('trigger', frame.id, 0)
       this.refuseTrigger(connection, frame, outcome.message)
     }
+  }
+
+  /** The protocol has types that come later and keys for others: it stands, and whoever misspelt one finds this. */
+  private warnOfTrigger(trigger: TriggerBinding, isParked: boolean, unknownKey: string | undefined): void {
+    const said = isParked ? `${this.declared.noSuchType(trigger.type)}; it is bound when that comes` : unknownKey
+    if (said === undefined) return
+    const { id, type, functionId } = trigger
+    this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
   private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {
@@ -585,6 +608,11 @@ export class Core implements ModuleHost {
   emit(event: CoreEvent): void {
     for (const listener of this.listeners) listener(event)
   }
+}
+
+/** Whether a call under this id was taken from the connection. */
+function isUsed({ calling, steps, answered }: Connection, id: string): boolean {
+  return calling.has(id) || steps.has(id) || answered.has(id)
 }
 
 function isContractRoute(frame: RegisterTriggerFrame): boolean {

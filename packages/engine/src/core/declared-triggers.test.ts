@@ -44,6 +44,20 @@ describe('what a manifest binds and what does not stand', () => {
   })
 })
 
+describe('what a client without a manifest binds', () => {
+  it.each([
+    ['a type that nobody provides yet', 'nonsense', {}, 'nothing provides the trigger type nonsense'],
+    ['a key that nobody reads', 'subscribe', { topic: 'a', topik: 'b' }, 'subscribe has no topik'],
+  ])('stands with %s, and the log says so', (_what, trigger_type, config, said) => {
+    const { guest, warnings } = start()
+    const peer = guest()
+    peer.register('mine::f')
+    peer.tell({ type: 'registertrigger', id: 't1', trigger_type, function_id: 'mine::f', config })
+    expect(failures(peer)).toEqual([])
+    expect(warnings).toEqual([expect.stringContaining(said)])
+  })
+})
+
 describe('what an installed worker’s own code binds', () => {
   const bind = (type: string, config: unknown) => ({
     type: 'registertrigger',

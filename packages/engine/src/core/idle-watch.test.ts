@@ -178,8 +178,10 @@ describe('engine::workers::restart', () => {
     const { core, guest, owner } = startCore({ workers: [installed('w', [])] })
     const restart = (peer: ReturnType<typeof owner>, name: unknown) =>
       peer.code(peer.call('engine::workers::restart', { data: { name } }))
+    const error = (peer: ReturnType<typeof owner>, name: unknown) =>
+      peer.result(peer.call('engine::workers::restart', { data: { name } }))?.error
     expect(restart(guest(), 'w')).toBe('forbidden')
-    expect(restart(owner(), 'w')).toBe('worker_unavailable')
+    expect(error(owner(), 'w')).toMatchObject({ code: 'worker_unavailable', details: { supervisor: 'none' } })
     const told: ToSupervisor[] = []
     core.supervision.update({ w: 'held' }, (message) => void told.push(message))
     expect(restart(owner(), 'nobody')).toBe('NOT_FOUND')
@@ -190,6 +192,11 @@ describe('engine::workers::restart', () => {
       { type: 'restart', worker: 'w' },
       { type: 'restart', worker: 'engine' },
     ])
+    core.supervisorLost()
+    expect(error(owner(), 'w')).toMatchObject({
+      message: expect.stringContaining('is gone'),
+      details: { supervisor: 'gone' },
+    })
   })
 })
 

@@ -8,6 +8,8 @@ import { EngineError } from '@agentos/protocol'
 export class Supervision {
   private states: ReadonlyMap<string, SupervisedState> = new Map()
   private tell: ((message: ToSupervisor) => void) | undefined
+  /** There was one, and it ended without ending this process. */
+  lost = false
   /** Workers that a call waits for, until one of their processes connects. */
   private readonly needed = new Set<string>()
 
@@ -18,6 +20,7 @@ export class Supervision {
   /** The supervisor speaks for the first time, or again. */
   update(states: Record<string, SupervisedState>, tell: (message: ToSupervisor) => void): void {
     this.tell = tell
+    this.lost = false
     this.states = new Map(Object.entries(states))
     // Asked again where it fell asleep while the question was on its way; to ask twice is harmless.
     for (const worker of this.needed) if (this.stateOf(worker) === 'asleep') tell({ type: 'needed', worker })
@@ -25,6 +28,7 @@ export class Supervision {
 
   /** It is gone, and nobody starts or stops anything any more. */
   end(): void {
+    this.lost ||= this.present
     this.tell = undefined
     this.states = new Map()
     this.needed.clear()
@@ -55,6 +59,15 @@ export class Supervision {
       'worker_unavailable',
       `The worker ${worker} is held after ending too often; npm run agentos -- status says why, and npm run agentos -- restart ${worker} starts it again`,
       { details: { worker, state: 'held' } },
+    )
+  }
+
+  /** `what` cannot be, since nobody starts or ends processes any more. */
+  lostError(what: string): EngineError {
+    return new EngineError(
+      'worker_unavailable',
+      `${what}: the supervisor that started this engine is gone. npm run agentos -- stop, then npm start`,
+      { details: { supervisor: 'gone' } },
     )
   }
 
@@ -94,9 +107,11 @@ export class Supervision {
 
   private order(message: ToSupervisor): void {
     if (this.tell) return this.tell(message)
+    if (this.lost) throw this.lostError(`Nobody can ${message.type} workers`)
     throw new EngineError(
       'worker_unavailable',
       `No supervisor started this engine, so it cannot ${message.type} workers: do it with the process yourself`,
+      { details: { supervisor: 'none' } },
     )
   }
 }

@@ -127,6 +127,10 @@ export function enterRealm<G extends Pick<Grant, 'principal' | 'realm'>>(
   if (grant.principal.kind !== 'owner') {
     return { ok: false, code: 'forbidden', message: 'Only the owner names a realm with X-AgentOS-Realm' }
   }
+  if (named.trim() === '') {
+    const message = 'X-AgentOS-Realm is empty: give the id of a realm, or leave the header out for your own'
+    return { ok: false, code: 'invalid_input', message }
+  }
   const realm = realmNamed(named)
   if (!REALM_NAME.test(realm)) {
     return { ok: false, code: 'invalid_input', message: 'X-AgentOS-Realm is not the id of a realm' }

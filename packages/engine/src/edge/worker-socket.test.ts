@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startCore } from '../../test/peers.ts'
+import type { Grant } from '../core/connection.ts'
 import { DEFAULT_REALM } from '../core/context.ts'
+import { type Entered, enterRealm } from './identity.ts'
 import { GUEST } from './tokens.ts'
 import { WorkerSocketServer } from './worker-socket.ts'
 
@@ -18,20 +20,23 @@ afterEach(async () => {
 })
 
 /** The port of an engine whose clock stands still, so that nobody is ever silent for too long. */
-async function listening(bufferedBytes = 4 * MIB) {
+async function listening(
+  bufferedBytes = 4 * MIB,
+  identify: () => Entered<Grant> = () => ({ ok: true, identity: GUEST }),
+) {
   const { core, warnings } = startCore({ limits: { bufferedBytes } })
   const server = new WorkerSocketServer({
     core,
     channels: { check: () => 404, attach: () => undefined },
     host: '127.0.0.1',
     port: 0,
-    identify: () => ({ ok: true, identity: GUEST }),
+    identify,
     welcome: () => true,
     ingest: () => undefined,
   })
   const port = await server.listen()
   cleanUps.push(() => server.close())
-  return { core, warnings, connect: () => connected(port) }
+  return { core, warnings, port, connect: () => connected(port) }
 }
 
 /** A client after its greeting. */
@@ -65,6 +70,26 @@ async function connected(port: number) {
     },
   }
 }
+
+describe('a client that is refused', () => {
+  it('is told that the realm which it names is empty', () => {
+    const owner = { principal: { kind: 'owner', id: 'owner' }, realm: 'default' } as const
+    expect(enterRealm(owner, '')).toMatchObject({ ok: false, message: expect.stringContaining('is empty') })
+    expect(enterRealm(owner, ' a b')).toMatchObject({ ok: false, message: expect.stringContaining('not the id') })
+  })
+
+  it('hears why in a frame and in the end of its connection, and the log has it', async () => {
+    const message = 'X-AgentOS-Realm is empty'
+    const { warnings, port } = await listening(4 * MIB, () => ({ ok: false, code: 'invalid_input', message }))
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`)
+    const first = once(socket, 'message')
+    const closed = once(socket, 'close')
+    expect(JSON.parse(String((await first)[0]))).toMatchObject({ error: { code: 'AUTH_ERROR', message } })
+    const [code, reason] = await closed
+    expect([code, String(reason)]).toEqual([1008, message])
+    expect(warnings).toContain('A client was refused')
+  })
+})
 
 describe('a client that reads slowly', () => {
   it('is let go past the limit, and hears why behind whole results once it reads on', { timeout: 60_000 }, async () => {

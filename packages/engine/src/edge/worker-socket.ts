@@ -40,6 +40,8 @@ const TURN_BYTES = 256 * 1024
 const FENCED_MS = 120_000
 /** Closes the connection of a process that was frozen and is back: it connects anew. */
 const MISSED_HEARTBEAT = 4001
+/** Closes the connection of a client that is not let in; its reason may have 123 bytes. */
+const POLICY_VIOLATION = 1008
 /** How long whoever broke the protocol may take to read why the connection ends; what it still sends is thrown away. */
 const LAST_WORD_MS = 1_000
 
@@ -151,8 +153,10 @@ export class WorkerSocketServer {
   private admit(ws: WebSocket, request: IncomingMessage): Grant | undefined {
     const entered = this.options.identify(request)
     if (entered.ok) return entered.identity
-    ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message: entered.message } }))
-    ws.close()
+    const { message } = entered
+    this.options.core.ports.log.warn({ address: request.socket.remoteAddress, reason: message }, 'A client was refused')
+    ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message } }))
+    ws.close(POLICY_VIOLATION, message)
     return undefined
   }
 

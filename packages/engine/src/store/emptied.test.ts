@@ -119,6 +119,30 @@ describe('a folder that was used and whose records are gone', () => {
     ['the log of a later start was deleted', killedLater, (place) => remove(place, '-wal')],
     ['the database was deleted after an orderly end', stopped, (place) => remove(place, '')],
     ['the database is of zero length after an orderly end', stopped, (place) => empty(place, '')],
+    [
+      'every file was deleted, and an empty journal is there',
+      killed,
+      (place) => {
+        remove(place, '', '-wal', '-synced')
+        empty(place, '-journal')
+      },
+    ],
+    [
+      'the database is of zero length, with a journal of another one',
+      killed,
+      (place) => {
+        empty(place, '')
+        writeFileSync(join(place, 'store.sqlite-journal'), Buffer.alloc(512))
+      },
+    ],
+    [
+      'the log was deleted after a kill, and an empty journal is there',
+      killed,
+      (place) => {
+        remove(place, '-wal')
+        empty(place, '-journal')
+      },
+    ],
     ['every file of the store was deleted', killed, (place) => remove(place, '', '-wal', '-synced')],
     [
       'the format was deleted with the database',

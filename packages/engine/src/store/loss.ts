@@ -18,9 +18,9 @@ export function knownOf(folder: string, mark: Mark | undefined): Known {
   return { used: wasUsed(folder), seq: mark?.seq ?? 0 }
 }
 
-/** Whether there is no database at all: no file, or an empty one. A journal belongs to one that was just being made. */
+/** Whether there is no database at all: no file, or an empty one. */
 export function isAbsent(path: string): boolean {
-  return (!existsSync(path) || statSync(path).size === 0) && !existsSync(`${path}-journal`)
+  return !existsSync(path) || statSync(path).size === 0
 }
 
 /** Says what is missing where there is no database, although there was one. */

@@ -29,8 +29,10 @@ export function openRecords(folder: string, warnings: string[]): RecordDatabase 
   const known = knownOf(folder, mark)
   if (isAbsent(path)) assertComplete(lossWithout(path, known), path)
   checkLog(path, mark, warnings)
-  // A journal is there only where the power went while the file was being made: it has to be rolled back first.
-  if (existsSync(path) && !existsSync(`${path}-journal`)) checkContent(path, known, warnings)
+  if (existsSync(path)) {
+    rollBack(path)
+    checkContent(path, known, warnings)
+  }
   if (known.used) claimDataFolder(folder)
   const records = new RecordDatabase(path)
   if (!known.used) {
@@ -67,6 +69,18 @@ function checkLog(storePath: string, mark: Mark | undefined, warnings: string[])
       ? `${path} ends in a commit that did not reach the disk whole, at byte ${log.offset}; nothing shows that it was ever synced, and it is dropped`
       : `${path} ends in an unfinished commit at byte ${log.offset}; it was never acknowledged and is dropped`,
   )
+}
+
+/** A journal is there only where the power went while the file was being made; an empty one says nothing. */
+function rollBack(path: string): void {
+  const journal = `${path}-journal`
+  if (!existsSync(journal) || statSync(journal).size === 0) return
+  const db = new DatabaseSync(path)
+  try {
+    db.prepare('SELECT count(*) FROM sqlite_master').get()
+  } finally {
+    db.close()
+  }
 }
 
 function checkContent(path: string, known: Known, warnings: string[]): void {

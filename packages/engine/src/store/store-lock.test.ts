@@ -49,6 +49,22 @@ describe('a data folder with an open store', () => {
     await store.close()
   })
 
+  it.runIf(process.platform === 'linux')(
+    'is refused although its lock file was deleted, as often as it is tried',
+    async () => {
+      const first = await inAnotherProcess()
+      try {
+        rmSync(join(folder, 'store.lock'))
+        for (const _ of [1, 2]) {
+          await expect(open()).rejects.toMatchObject({ code: 'store_in_use', details: { pid: first.pid } })
+        }
+      } finally {
+        await first.kill()
+      }
+      await (await open()).close()
+    },
+  )
+
   it('is refused to a second store of the same process, and free after the first is closed', async () => {
     const first = await open()
     await expect(open()).rejects.toMatchObject({ code: 'store_in_use' })

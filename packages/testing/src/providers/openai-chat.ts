@@ -42,6 +42,7 @@ const Message = z.discriminatedUnion('role', [
     role: z.literal('assistant'),
     content: Text.nullish(),
     refusal: z.string().nullish(),
+    name: z.string().optional(),
     tool_calls: z.array(ToolCall).min(1).optional(),
   }),
   z.strictObject({ role: z.literal('tool'), content: Text, tool_call_id: z.string() }),

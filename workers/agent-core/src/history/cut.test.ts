@@ -95,6 +95,26 @@ describe('a conversation that is cut', () => {
     expect(tokensOf(...cut)).toBeLessThan(1_000)
   })
 
+  it.each<[string, Record<string, unknown>]>([
+    ['one text', { path: 'a.txt', content: 'begin '.repeat(80_000) }],
+    ['many values', { numbers: Array.from({ length: 80_000 }, (_, n) => n) }],
+  ])('shortens the arguments of a call under way, with a mark: %s', (_, args) => {
+    const [asked, answered] = round('big')
+    const call = { type: 'toolCall', callId: 'big.0', id: 'file::write', arguments: args } as const
+    const messages = [
+      user('now'),
+      { ...asked!, content: [{ ...call, argumentsText: JSON.stringify(args) }] },
+      answered!,
+    ]
+    const cut = fitted(messages, 2_000, { running: true })
+    expect(isPaired(cut)).toBe(true)
+    expect(partsOf(cut[1]!)).toMatchObject([{ type: 'toolCall', callId: 'big.0', id: 'file::write' }])
+    expect(told(cut)).toContain('a part of this is left out here')
+    expect(told(cut)).toContain('big.0 xxx')
+    expect(tokensOf(...cut)).toBeLessThan(2_000)
+    if ('path' in args) expect(partsOf(cut[1]!)).toMatchObject([{ arguments: { path: 'a.txt' } }])
+  })
+
   it('has the last answered turn where later questions had no answer', () => {
     const failed = Array.from({ length: 20 }, (_, n) => user(`again ${n} ${'z'.repeat(3_000)}`))
     const cut = fitted([...turn('good'), ...failed], 2_000)

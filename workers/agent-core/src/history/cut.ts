@@ -1,5 +1,5 @@
 import type { Message } from '@agentos/contracts/message'
-import { callsNote, earlierNote, shortened, withNotes, withoutNote } from './left-out.ts'
+import { callsNote, earlierNote, shortened, withNotes, withoutNote, withShortCalls } from './left-out.ts'
 import { tokensOf } from './token-estimate.ts'
 
 /** Of the note that tells of the calls of a turn. */
@@ -93,10 +93,11 @@ class Cut {
   private keepLastRound(): void {
     const round = this.current?.findLast(({ isRound }) => isRound)
     if (!round) return
-    const [asked, ...answered] = round.messages
+    const [given, ...answered] = round.messages
+    const asked = withShortCalls(given!, Math.max(0, this.room - this.used) / 3)
     const results = answered.reduce((sum, { content }) => sum + content.length, 0)
-    const each = Math.max(0, this.room - this.used) / 2 / Math.max(1, results)
-    round.messages = [asked!, ...answered.map((message) => shortened(message, each))]
+    const each = Math.max(0, this.room - this.used - tokensOf(asked)) / 2 / Math.max(1, results)
+    round.messages = [asked, ...answered.map((message) => shortened(message, each))]
     this.keep(round)
   }
 

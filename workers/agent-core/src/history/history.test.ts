@@ -1,10 +1,12 @@
 import type { Message } from '@agentos/contracts/message'
 import { InvocationError } from '@agentos/sdk'
 import { describe, expect, it } from 'vitest'
-import { afterOverflow } from './history.ts'
+import { roomAfter, within } from './history.ts'
+import { ModelRooms } from './model-rooms.ts'
 import { tokensOf } from './token-estimate.ts'
 
-const overflow = (message: string, code = 'context_overflow') => new InvocationError({ code, message })
+const overflow = (message: string, code = 'context_overflow', details?: object) =>
+  new InvocationError({ code, message, ...(details ? { details } : {}) })
 const conversation: Message[] = [
   ...Array.from({ length: 40 }, (_, n): Message[] => [
     { role: 'user', content: `question ${n} ${'q'.repeat(600)}` },
@@ -13,7 +15,7 @@ const conversation: Message[] = [
   { role: 'user', content: 'and now?' },
 ]
 const around = { system: 's'.repeat(300), tools: [] }
-const left = (reason: string) => tokensOf(...afterOverflow(overflow(reason), conversation, around)!)
+const left = (error: Error) => tokensOf(...within(conversation, roomAfter(error, conversation, around)!, around))
 
 describe('after an overflow', () => {
   it.each([
@@ -28,22 +30,53 @@ describe('after an overflow', () => {
       9_000,
     ],
   ])('%s: it fits into what is named', (reason, context) => {
-    expect(left(reason)).toBeLessThan(context)
-    expect(left(reason)).toBeGreaterThan(context / 4)
+    expect(left(overflow(reason))).toBeLessThan(context)
+    expect(left(overflow(reason))).toBeGreaterThan(context / 4)
   })
 
-  it('is a third of what was sent where nothing is named, and half at most', () => {
-    expect(left('sim/m: request too large')).toBeLessThan(tokensOf(...conversation) / 2.5)
-    expect(left('sim/m: prompt is too long for 1,000,000 tokens')).toBeLessThan(tokensOf(...conversation) * 0.55)
+  it('it fits into the context that stands beside the words', () => {
+    const error = overflow('sim/m: too long', 'context_overflow', { contextTokens: 4_096 })
+    expect(left(error)).toBeLessThan(4_096)
+    expect(left(error)).toBeGreaterThan(1_000)
   })
+
+  it.each(['sim/m: request too large', 'sim/m: prompt is too long for 1,000,000 tokens'])(
+    'is half of what was sent at most: %s',
+    (reason) => {
+      expect(left(overflow(reason))).toBeLessThan(tokensOf(...conversation) * 0.55)
+      expect(left(overflow(reason))).toBeGreaterThan(tokensOf(...conversation) * 0.4)
+    },
+  )
 
   it('ends with the question as it was asked', () => {
-    expect(afterOverflow(overflow('2000 tokens'), conversation, around)!.at(-1)).toEqual(conversation.at(-1))
+    expect(within(conversation, 1_000, around).at(-1)).toEqual(conversation.at(-1))
   })
 
-  it('is given up where nothing can be left out, and for other errors', () => {
-    expect(afterOverflow(overflow('9000 > 8000'), conversation.slice(-1), around)).toBeUndefined()
-    expect(afterOverflow(overflow('no', 'rate_limited'), conversation, around)).toBeUndefined()
-    expect(afterOverflow(new Error('context_overflow'), conversation, around)).toBeUndefined()
+  it('stays as it is where it fits', () => {
+    const cut = within(conversation, 3_000, around)
+    expect(within(cut, 3_000, around)).toEqual(cut)
+  })
+
+  it('is not what another error says', () => {
+    expect(roomAfter(overflow('no', 'rate_limited'), conversation, around)).toBeUndefined()
+    expect(roomAfter(new Error('context_overflow'), conversation, around)).toBeUndefined()
+  })
+})
+
+describe('what is known of the context of a model', () => {
+  it('is the least that was learned, of that model alone', () => {
+    const rooms = new ModelRooms()
+    rooms.learn({ model: 'a' }, 4_000)
+    rooms.learn({ model: 'a' }, 2_000)
+    rooms.learn({ model: 'a' }, 3_000)
+    expect(rooms.of({ model: 'a' })).toBe(2_000)
+    expect(rooms.of({ model: 'b' })).toBeUndefined()
+    expect(rooms.of({ provider: 'p', model: 'a' })).toBeUndefined()
+  })
+
+  it('is forgotten, the oldest first, where there are very many', () => {
+    const rooms = new ModelRooms(2)
+    for (const model of ['a', 'b', 'c']) rooms.learn({ model }, 1_000)
+    expect(['a', 'b', 'c'].map((model) => rooms.of({ model }))).toEqual([undefined, 1_000, 1_000])
   })
 })

@@ -30,23 +30,33 @@ export async function readHistory(
   return { messages: fitted(messages, HISTORY_TOKENS, { earlier }), summary: session.summary?.content }
 }
 
+/** What is sent beside the conversation. */
+interface Around {
+  system: string
+  tools: readonly object[]
+}
+
 /**
- * What to ask instead where a model refused the conversation as too long: within the context that the refusal names, or
- * a third of what was sent. Undefined where the error is another one, or nothing can be left out any more.
+ * How much of a conversation that a model refused as too long it may take, in estimated tokens of the whole request:
+ * within the context that the refusal names, and half of the conversation at most. Undefined where the error is another.
  */
-export function afterOverflow(
-  error: unknown,
-  messages: readonly Message[],
-  { system, tools }: { system: string; tools: readonly object[] },
-): Message[] | undefined {
+export function roomAfter(error: unknown, messages: readonly Message[], around: Around): number | undefined {
   if (!(error instanceof InvocationError) || error.code !== 'context_overflow') return undefined
-  const sent = tokensOf(...messages)
-  const fixed = tokensIn(system) + tokensIn(JSON.stringify(tools))
-  const context = contextIn(error.reason)
-  const room = context === undefined ? (fixed + sent) / 3 - fixed : context * USABLE - fixed
+  const { contextTokens } = (error.details ?? {}) as { contextTokens?: unknown }
+  const context = typeof contextTokens === 'number' ? contextTokens : contextIn(error.reason)
   // Whatever we estimate, it was too long.
-  const shorter = fitted(messages, Math.max(LEAST_TOKENS, Math.min(room, sent / 2)), { running: true })
-  return tokensOf(...shorter) < sent ? shorter : undefined
+  const half = tokensAround(around) + tokensOf(...messages) / 2
+  return context === undefined ? half : Math.min(half, context * USABLE)
+}
+
+/** The conversation of a running turn, so that the whole request is within `room`, as far as that can be. */
+export function within(messages: readonly Message[], room: number, around: Around): Message[] {
+  const left = Math.max(LEAST_TOKENS, room - tokensAround(around))
+  return tokensOf(...messages) > left ? fitted(messages, left, { running: true }) : [...messages]
+}
+
+function tokensAround({ system, tools }: Around): number {
+  return tokensIn(system) + tokensIn(JSON.stringify(tools))
 }
 
 /** Providers name the context and what was asked for; the least of their numbers is no more than the context. */

@@ -1,4 +1,4 @@
-import type { ImagePart, Message, Part, TextPart, ToolResultPart } from '@agentos/contracts/message'
+import type { ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart } from '@agentos/contracts/message'
 import { charactersIn, tokensIn, tokensOf } from './token-estimate.ts'
 
 /** What is told of what is left out: so many questions or calls, the newest, and so much of each. */
@@ -65,6 +65,37 @@ export function shortened(message: Message, tokens: number): Message {
     ...message,
     content: parts.map((part) => (part.type === 'toolResult' ? result(part, tokens) : plain(part, tokens))),
   }
+}
+
+/** The message with about so many tokens in all of its calls at most: what of their arguments is too long is cut. */
+export function withShortCalls(message: Message, tokens: number): Message {
+  const parts = partsOf(message)
+  const each = tokens / Math.max(1, parts.filter(({ type }) => type === 'toolCall').length)
+  if (parts.every((part) => part.type !== 'toolCall' || isShort(part, each))) return message
+  return {
+    ...message,
+    content: parts.map((part) => (part.type === 'toolCall' ? withShortArguments(part, each) : part)),
+  }
+}
+
+function withShortArguments(call: ToolCallPart, tokens: number): ToolCallPart {
+  if (isShort(call, tokens)) return call
+  const { argumentsText, ...rest } = call
+  const inPlace = { ...rest, arguments: cutTexts(call.arguments, tokens / 4) as Record<string, unknown> }
+  if (isShort(inPlace, tokens)) return inPlace
+  // It is cut as JSON that becomes a text in JSON once more.
+  return { ...rest, arguments: { begins: cut(JSON.stringify(call.arguments), tokens / 2) } }
+}
+
+function isShort(call: ToolCallPart, tokens: number): boolean {
+  return tokensIn(JSON.stringify(call)) <= tokens
+}
+
+function cutTexts(value: unknown, tokens: number): unknown {
+  if (typeof value === 'string') return cut(value, tokens)
+  if (Array.isArray(value)) return value.map((one) => cutTexts(one, tokens))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, cutTexts(one, tokens)]))
 }
 
 function result(part: ToolResultPart, tokens: number): ToolResultPart {

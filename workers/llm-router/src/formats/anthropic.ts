@@ -1,6 +1,6 @@
 import type { FilePart, Part, Reasoning, StreamFrame, ToolResultPart } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject } from '../answer.ts'
+import { objectsOf } from '../answer.ts'
 import type { Turn } from '../conversation.ts'
 import { validTurns } from '../history.ts'
 import {
@@ -98,10 +98,12 @@ export const anthropic: Format = {
       stop_reason?: string | null
       usage?: unknown
     }
-    if (!Array.isArray(content) || !content.every(isObject)) return undefined
+    if (!Array.isArray(content)) return undefined
+    const blocks = objectsOf(content)
+    if (blocks.length === 0 && content.length > 0) return undefined
     const builder = translation.builder()
-    const calls = content.some(({ type }) => type === 'tool_use')
-    for (const block of calls ? (exact() as { content: Block[] }).content : content) addBlock(builder, block)
+    const calls = blocks.some(({ type }) => type === 'tool_use')
+    for (const block of calls ? objectsOf((exact() as { content: Block[] }).content) : blocks) addBlock(builder, block)
     builder.stopped(stop)
     builder.counted(usage)
     return builder.finish()

@@ -86,13 +86,14 @@ export function translate(
 ): Translation {
   const conversation = conversationOf(input)
   const offered = (input.tools ?? []).map((tool) => tool.id)
-  if (new Set(offered).size < offered.length) throw new AgentError('invalid_input', 'tools: two have the same id')
+  const twice = offered.find((id, index) => offered.indexOf(id) !== index)
+  if (twice !== undefined) throw invalid('tools', `two of them are called ${twice}`)
   const { toolChoice } = input
   if (toolChoice === 'required' && offered.length === 0) {
     throw cannotSay('toolChoice', 'no call can be forced without tools; send tools, or leave it out')
   }
   if (typeof toolChoice === 'object' && !offered.includes(toolChoice.id)) {
-    throw new AgentError('invalid_input', `toolChoice: ${toolChoice.id} is not among the tools`)
+    throw invalid('toolChoice', `${toolChoice.id} is not among the tools`)
   }
   const calls = conversation.turns.flatMap(({ parts }) => parts.filter((part) => part.type === 'toolCall'))
   const names = new ToolNames(
@@ -150,6 +151,10 @@ export function cannotSay(field: string, reason: string): AgentError {
   return new AgentError('unsupported_feature', `${field}: ${reason}`, { details: { param: field } })
 }
 
+function invalid(field: string, reason: string): AgentError {
+  return new AgentError('invalid_input', `${field}: ${reason}`, { details: { param: field } })
+}
+
 /** The value that says the same as no value at all, where a field has one. */
 const SAYS_NOTHING: Partial<CompletionInput> = {
   temperature: 1,
@@ -169,12 +174,15 @@ export function said<F extends keyof CompletionInput>(
   return idle || input[field] === SAYS_NOTHING[field] ? undefined : input[field]
 }
 
-/** Refuses the fields of this request for which `api` has no words. */
+/** Refuses the fields of this request for which `api` has no words, and speakers' names, which OpenAI's chat format alone has. */
 export function refuse(translation: Translation, api: string, fields: readonly (keyof CompletionInput)[]): void {
   for (const field of fields) {
     if (said(translation, field) === undefined) continue
     throw cannotSay(field, `${api} has no such field; leave it out, or ask a model of a provider that has it`)
   }
+  const named = translation.input.messages.findIndex(({ name }) => name !== undefined)
+  if (named < 0) return
+  throw cannotSay(`messages.${named}.name`, `${api} does not say who speaks; leave it out, and say it in the text`)
 }
 
 /** Temperature and the like, where the model takes them. */

@@ -1,5 +1,6 @@
 import type { FilePart, ImagePart, Part, Reasoning, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
+import { objectsOf } from '../answer.ts'
 import { validTurns } from '../history.ts'
 import {
   argumentsObject,
@@ -124,9 +125,9 @@ function addChunk(builder: AnswerBuilder, chunk: WireChunk, exact: () => unknown
   if (blockReason) throw new ContentRefused(blockReasonMessage ?? `the prompt was blocked: ${blockReason}`)
   builder.counted(chunk.usageMetadata)
   const candidate = chunk.candidates?.[0]
-  let parts = candidate?.content?.parts ?? []
+  let parts = objectsOf(candidate?.content?.parts)
   if (parts.some(({ functionCall }) => functionCall))
-    parts = (exact() as typeof chunk).candidates?.[0]?.content?.parts ?? []
+    parts = objectsOf((exact() as typeof chunk).candidates?.[0]?.content?.parts)
   for (const part of parts) {
     if (part.functionCall) {
       const { id, name, args } = part.functionCall

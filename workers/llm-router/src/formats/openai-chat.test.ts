@@ -116,6 +116,27 @@ describe('streamed tool calls', () => {
       [piece({ name: 'a__b', args: { n: 1 } }), piece({ index: 0, name: 'c__d', args: '{"n":2}' })],
     ],
     [
+      'another name begins a new call behind whole arguments, where ids and numbers are missing',
+      [
+        piece({ name: 'a__b', args: '' }),
+        piece({ args: '{"n":1}' }),
+        piece({ name: 'c__d', args: '' }),
+        piece({ args: '{"n":2}' }),
+      ],
+    ],
+    [
+      'so it does where all calls have one id',
+      [piece({ id: '1', name: 'a__b', args: '{"n":1}' }, { id: '1', name: 'c__d', args: '{"n":2}' })],
+    ],
+    [
+      'so it does where all calls have one id and one number',
+      [
+        piece({ index: 0, id: '1', name: 'a__b', args: '{"n":1}' }),
+        piece({ index: 0, id: '1', name: 'c__d', args: '{"n"' }),
+        piece({ index: 0, id: '1', name: 'c__d', args: ':2}' }),
+      ],
+    ],
+    [
       'an id may come late',
       [
         piece({ index: 0, name: 'a__b' }),
@@ -126,6 +147,18 @@ describe('streamed tool calls', () => {
   ])('are told apart: %s', (_, events) => {
     expect(calls(...events)).toEqual(both)
   })
+
+  it.each([[{}], [{ index: 0 }], [{ index: 0, id: '1' }]])(
+    'without arguments are one for each name, where they share %j',
+    (shared) => {
+      const named = (name: string) => piece({ ...shared, name, args: '' })
+      const expected = [
+        ['a::b', {}],
+        ['c::d', {}],
+      ]
+      expect(calls(named('a__b'), named('a__b'), named('c__d'), piece({ ...shared, args: '' }))).toEqual(expected)
+    },
+  )
 
   it('are pieces of one call where nothing but arguments comes', () => {
     expect(calls(piece({ name: 'a__b' }), piece({ args: '{"n"' }), piece({ args: ':1}' }))).toEqual([both[0]])

@@ -1,6 +1,6 @@
 import type { Part, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
-import { isObject } from '../answer.ts'
+import { isObject, objectsOf } from '../answer.ts'
 import { validTurns } from '../history.ts'
 import {
   argumentsText,
@@ -27,6 +27,12 @@ interface WireMessage {
   /** OpenRouter and Groq. */
   reasoning?: unknown
   tool_calls?: CallPiece[] | null
+}
+
+interface MessagePart {
+  type?: string
+  text?: string
+  thinking?: { text?: string }[]
 }
 
 interface WireChoice {
@@ -161,7 +167,7 @@ class ChatReader implements StreamReader {
 /** Some servers send arguments as an object; only of those the exact message is needed. */
 function callsOf({ tool_calls: calls }: WireMessage, exact: () => WireMessage | undefined): readonly CallPiece[] {
   const isText = (calls ?? []).every((call) => typeof (call?.function?.arguments ?? '') === 'string')
-  return (isText ? calls : exact()?.tool_calls) ?? []
+  return objectsOf(isText ? calls : exact()?.tool_calls)
 }
 
 function failWhereChoiceFailed(choice: WireChoice | null | undefined): void {
@@ -185,8 +191,9 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
   if (conversation.system !== '') messages.push({ role: 'system', content: conversation.system })
   const turns = validTurns(conversation.turns, { takes: () => traits.includes('reasoning-back') })
   const lastUser = turns.findLastIndex((turn) => turn.role === 'user')
-  for (const [index, { role, parts }] of turns.entries()) {
-    if (role === 'user') messages.push({ role, content: userContent(parts) })
+  for (const [index, { role, parts, name }] of turns.entries()) {
+    const speaker = name === undefined ? {} : { name }
+    if (role === 'user') messages.push({ role, content: userContent(parts), ...speaker })
     else if (role === 'assistant') {
       const calls = parts.flatMap((part) =>
         part.type === 'toolCall'
@@ -204,6 +211,7 @@ function messagesOf({ conversation, names, callId, traits }: Translation): unkno
       messages.push({
         role,
         content: text === '' && calls.length > 0 ? null : text,
+        ...speaker,
         ...(calls.length === 0 ? {} : { tool_calls: calls }),
         ...(traits.includes('reasoning-back') && reasoning !== '' && index > lastUser
           ? { reasoning_content: reasoning }
@@ -251,9 +259,14 @@ function addContent(builder: AnswerBuilder, message: WireMessage): void {
   if (typeof message.content === 'string') builder.text(message.content)
   else if (Array.isArray(message.content)) {
     // Mistral's reasoning models answer with parts.
-    for (const part of message.content as { type?: string; text?: string; thinking?: { text?: string }[] }[]) {
+    for (const part of objectsOf(message.content as MessagePart[])) {
       if (part.type === 'text') builder.text(part.text ?? '')
-      else if (part.type === 'thinking') builder.reasoning((part.thinking ?? []).map(({ text }) => text ?? '').join(''))
+      else if (part.type === 'thinking')
+        builder.reasoning(
+          objectsOf(part.thinking)
+            .map(({ text }) => text ?? '')
+            .join(''),
+        )
     }
   }
   if (typeof message.refusal === 'string') builder.text(message.refusal)

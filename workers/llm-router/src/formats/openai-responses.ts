@@ -1,5 +1,6 @@
 import type { Part, ReasoningPart, StreamFrame } from '@agentos/contracts/llm-router'
 import type { Answer, AnswerBuilder } from '../answer.ts'
+import { isObject, objectsOf } from '../answer.ts'
 import { validTurns } from '../history.ts'
 import {
   argumentsText,
@@ -25,7 +26,8 @@ interface OutputItem {
   id?: string
   call_id?: string
   name?: string
-  arguments?: string
+  /** Text; an object of some servers. */
+  arguments?: unknown
   encrypted_content?: string | null
   summary?: { text?: string }[]
   content?: { type?: string; text?: string; refusal?: string }[]
@@ -82,12 +84,15 @@ export const openAiResponses: Format = {
 
   auth: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
 
-  answer(body, translation) {
+  answer(body, translation, exact) {
     const response = body as WireResponse
     if (!Array.isArray(response.output)) return undefined
     if (response.status === 'failed') throw new ProviderFailure(response)
+    const given = objectsOf(response.output)
+    if (given.length === 0 && response.output.length > 0) return undefined
+    const items = given.some(hasObject) ? objectsOf((exact() as WireResponse).output) : given
     const builder = translation.builder()
-    for (const item of response.output) addItem(builder, item, { text: true, reasoning: true })
+    for (const item of items) addItem(builder, item, { text: true, reasoning: true })
     close(builder, response)
     return builder.finish()
   },
@@ -110,7 +115,7 @@ class ResponsesReader implements StreamReader {
 
   done(): void {}
 
-  event(given: Record<string, unknown>): void {
+  event(given: Record<string, unknown>, exact: () => unknown): void {
     const event = given as { type?: string; delta?: string; item?: OutputItem; response?: WireResponse }
     switch (event.type) {
       case 'response.output_text.delta':
@@ -124,7 +129,10 @@ class ResponsesReader implements StreamReader {
         this.builder.reasoning(event.delta ?? '')
         break
       case 'response.output_item.done':
-        addItem(this.builder, event.item ?? {}, { text: !this.seen.text, reasoning: !this.seen.reasoning })
+        addItem(this.builder, (hasObject(event.item) ? (exact() as typeof event).item : event.item) ?? {}, {
+          text: !this.seen.text,
+          reasoning: !this.seen.reasoning,
+        })
         this.seen = { text: false, reasoning: false }
         break
       case 'response.completed':
@@ -144,11 +152,21 @@ class ResponsesReader implements StreamReader {
   }
 }
 
+/** Only of arguments that are no text the exact item is needed. */
+function hasObject(item: OutputItem | null | undefined): boolean {
+  return isObject(item?.arguments)
+}
+
 function addItem(builder: AnswerBuilder, item: OutputItem, still: { text: boolean; reasoning: boolean }): void {
   if (item.type === 'message' && still.text) {
-    for (const part of item.content ?? []) builder.text(part.text ?? part.refusal ?? '')
+    for (const part of objectsOf(item.content)) builder.text(part.text ?? part.refusal ?? '')
   } else if (item.type === 'reasoning') {
-    if (still.reasoning) builder.reasoning((item.summary ?? []).map(({ text }) => text ?? '').join('\n\n'))
+    if (still.reasoning)
+      builder.reasoning(
+        objectsOf(item.summary)
+          .map(({ text }) => text ?? '')
+          .join('\n\n'),
+      )
     const signature = item.encrypted_content ? JSON.stringify([item.id, item.encrypted_content]) : undefined
     builder.endReasoning({ origin: ORIGIN, ...(signature === undefined ? {} : { signature }) })
   } else if (item.type === 'function_call') {

@@ -16,7 +16,7 @@ interface OpenCall {
 
 /**
  * Puts streamed calls together. OpenAI names a call once and numbers its pieces; other servers number all calls 0, leave the
- * number out, or repeat id and name in each piece.
+ * number out, or repeat id and name in each piece; a few give all calls one id, or none.
  */
 export class StreamedCalls {
   private calls: OpenCall[] = []
@@ -58,7 +58,11 @@ function begins(
   call: OpenCall,
   { id, name, args }: { id: string | undefined; name: string | undefined; args: string },
 ): boolean {
-  if (id !== undefined) return call.id !== undefined && call.id !== id
+  if (id !== undefined && call.id !== undefined && call.id !== id) return true
+  // Nobody renames a call; what stands before the other name is whole, or has no arguments.
+  const isRenamed = name !== undefined && call.name !== '' && call.name !== name
+  if (isRenamed && (call.args.trim() === '' || isWhole(call.args))) return true
+  if (id !== undefined) return false
   // Nothing but a name and whole arguments behind whole ones tells two calls without ids apart.
   return name !== undefined && args.trim() !== '' && isWhole(call.args)
 }

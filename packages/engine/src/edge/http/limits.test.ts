@@ -5,6 +5,13 @@ import { binding, descriptorOf, OWNER_TOKEN, rawRequest, startEdge, type TestEdg
 let system: TestEdge
 afterEach(() => system.close())
 
+/** Of an answer as it came over the socket. */
+function bodyOf(answer: string): unknown {
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  expect(head).toContain('content-type: application/problem+json')
+  return JSON.parse(body)
+}
+
 const descriptors = [descriptorOf([{ id: 'notes::wait', http: [binding('POST /v1/wait')] }])]
 
 async function hanging(settings: object): Promise<{ release: () => void }> {
@@ -78,7 +85,20 @@ describe('a request', () => {
           }),
       ),
     )
-    for (const answer of answers) expect(answer).toContain('408')
+    for (const answer of answers) {
+      expect(answer).toContain('408')
+      expect(bodyOf(answer)).toMatchObject({ status: 408, code: 'deadline_exceeded' })
+    }
+  })
+
+  it('with too long a head gets 431, and hears what to do', async () => {
+    system = await startEdge()
+    const head = `GET /v1/wait HTTP/1.1\r\nhost: 127.0.0.1:${system.port}\r\nx-long: ${'x'.repeat(100_000)}\r\n\r\n`
+    const socket = connect(system.port, '127.0.0.1', () => socket.write(head))
+    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())))
+    expect(answer).toContain('HTTP/1.1 431 ')
+    expect(bodyOf(answer)).toMatchObject({ status: 431, code: 'payload_too_large' })
+    socket.destroy()
   })
 
   it('that is not HTTP gets 400', async () => {
@@ -86,6 +106,7 @@ describe('a request', () => {
     const socket = connect(system.port, '127.0.0.1', () => socket.write('hello\r\n\r\n'))
     const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())))
     expect(answer).toContain('400 Bad Request')
+    expect(bodyOf(answer)).toMatchObject({ status: 400, code: 'invalid_input' })
     socket.destroy()
   })
 

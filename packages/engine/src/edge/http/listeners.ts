@@ -1,5 +1,6 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, maxHeaderSize, type RequestListener, type Server, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { problemOf } from './problem.ts'
 import type { HttpSettings } from './settings.ts'
 import { isLoopback } from './settings.ts'
 
@@ -83,8 +84,7 @@ export class Listeners {
     })
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy()
-      const line = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
-      socket.end(`HTTP/1.1 ${line}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+      socket.end(answerTo(CLIENT_ERRORS[error.code ?? ''] ?? NOT_HTTP), () => socket.destroy())
     })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -97,9 +97,38 @@ export class Listeners {
   }
 }
 
-const CLIENT_ERRORS: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+interface ClientError {
+  status: number
+  code: 'payload_too_large' | 'deadline_exceeded' | 'invalid_input'
+  message: string
+}
+
+const CLIENT_ERRORS: Record<string, ClientError> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    code: 'payload_too_large',
+    message: `The head of the request is longer than ${maxHeaderSize} bytes: send shorter headers, cookies and query`,
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    code: 'deadline_exceeded',
+    message: 'The request did not arrive whole in time: send it anew, head and body at once',
+  },
+}
+
+const NOT_HTTP: ClientError = { status: 400, code: 'invalid_input', message: 'This is no request of HTTP/1.1' }
+
+/** Of a request that never became one, so that no trace has it. */
+function answerTo({ status, code, message }: ClientError): string {
+  const { trace_id: _, ...problem } = problemOf({ code, message }, '', status)
+  const body = JSON.stringify(problem)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'connection: close',
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  return `${head.join('\r\n')}\r\n\r\n${body}`
 }
 
 function isMissingAddress(error: unknown): boolean {

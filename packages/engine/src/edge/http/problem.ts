@@ -26,7 +26,7 @@ export function problemOf(error: ErrorBody, traceId: string, status?: number): P
     detail: error.message,
     code: error.code,
     next: nextOf(error, traceId) ?? info.next,
-    retryable: info.class === 'retryable' && heldWorker(error) === undefined,
+    retryable: info.class === 'retryable' && !needsOwner(error),
     trace_id: traceId,
     ...(error.details === undefined ? {} : { details: error.details }),
   }
@@ -39,15 +39,32 @@ function nextOf(error: ErrorBody, traceId: string): string | undefined {
   if (held !== undefined) {
     return `It is started again by \`npm run agentos -- restart ${held}\`; \`npm run agentos -- status\` and \`npm run agentos -- logs ${held}\` say why it ended.`
   }
+  const missing = missingSupervisor(error)
+  if (missing === 'gone') return '`npm run agentos -- stop` ends what is left, and `npm start` starts all of it anew.'
+  if (missing === 'none')
+    return 'End the process and start it where it was started; `npm start` would do that by itself.'
   if (typeof details !== 'object' || details === null) return undefined
-  const { owner, functionId } = details as { owner?: unknown; functionId?: unknown }
+  const { owner, functionId, worker } = details as { owner?: unknown; functionId?: unknown; worker?: unknown }
   if (code === 'forbidden' && typeof owner === 'string') {
     return `Call one of the functions of ${owner}: \`npm run agentos -- functions ${owner}\` lists them.`
   }
   if (code === 'invocation_failed' && typeof functionId === 'string') {
-    return `${functionId} threw it: \`npm run agentos -- trace ${traceId}\` shows where, and \`npm run agentos -- logs <worker>\` of the worker that serves it has the stack.`
+    const log =
+      typeof worker === 'string' ? `\`npm run agentos -- logs ${worker}\`` : 'the output of the process that serves it'
+    return `${functionId} threw it: \`npm run agentos -- trace ${traceId}\` shows where, and ${log} has the stack.`
   }
   return undefined
+}
+
+/** Nobody helps by waiting: its owner has to do something first. */
+const needsOwner = (error: ErrorBody): boolean =>
+  heldWorker(error) !== undefined || missingSupervisor(error) !== undefined
+
+/** Where nobody starts workers: its supervisor is `gone`, or there was `none`. */
+function missingSupervisor({ code, details }: ErrorBody): 'gone' | 'none' | undefined {
+  if (code !== 'worker_unavailable' || typeof details !== 'object' || details === null) return undefined
+  const { supervisor } = details as { supervisor?: unknown }
+  return supervisor === 'gone' || supervisor === 'none' ? supervisor : undefined
 }
 
 /** The worker that has to be started by its owner before the same request can succeed. */
@@ -59,7 +76,7 @@ function heldWorker({ code, details }: ErrorBody): string | undefined {
 
 /** Value of `Retry-After` in seconds, for what is worth trying again. */
 export function retryAfter(error: ErrorBody, status: number): string | undefined {
-  if ((status !== 503 && status !== 429) || heldWorker(error) !== undefined) return undefined
+  if ((status !== 503 && status !== 429) || needsOwner(error)) return undefined
   const { details } = error
   const known =
     typeof details === 'object' && details !== null && 'retryAfterMs' in details ? Number(details.retryAfterMs) : NaN

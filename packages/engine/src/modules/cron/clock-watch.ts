@@ -1,9 +1,16 @@
 import type { Ports, Timer } from '../../core/ports.ts'
+import { DAY_MS } from './served-times.ts'
 
 /** A clock that was set is noticed within this time, in milliseconds. */
 export const NOTICED_MS = 30_000
 /** Corrections below this are what time services do all day. */
 const LEAST_MS = 1_000
+
+const BACK =
+  'The clock was set back; schedules go on from the new time, and what they served already is not fired again'
+const FAR_BACK =
+  'The clock was set back by more than a day; schedules go on from the new time, and what they served between ' +
+  'that and a day before the old time is fired again; nothing else is'
 
 /** Notices that the wall clock was set back, by the one that cannot be set, and tells of it in the log. */
 export class ClockWatch {
@@ -33,10 +40,7 @@ export class ClockWatch {
     // One jump, found by several.
     if (this.told && Math.abs(at - this.told.at) < NOTICED_MS && byMs <= this.told.byMs) return
     this.told = { at, byMs }
-    this.ports.log.warn(
-      { by_ms: byMs },
-      'The clock was set back; schedules go on from the new time, and what they served already is not fired again',
-    )
+    this.ports.log.warn({ by_ms: byMs }, byMs > DAY_MS ? FAR_BACK : BACK)
   }
 
   stop(): void {

@@ -28,6 +28,46 @@ describe('due times under a clock that is set back', () => {
     expect(times.next()).toBe(40 * DAY + HOUR)
   })
 
+  it('are fired again after a jump by more than a day between the new time and a day before the old, and no others', () => {
+    const times = new ServedTimes(hourly, undefined, 0)
+    const run = (from: number, to: number): number[] => {
+      const fired: number[] = []
+      for (let now = from; now <= to; now += HOUR / 2) {
+        const due = times.due(now)?.due
+        if (due === undefined) continue
+        times.serve(due)
+        fired.push(due)
+      }
+      return fired
+    }
+    const first = run(0, 40 * DAY)
+    times.follow(10 * DAY)
+    const second = run(10 * DAY, 25 * DAY)
+    expect(second.filter((due) => first.includes(due))).toEqual(second)
+    // Within a day, and then behind everything that was served under the clock before.
+    times.follow(24.5 * DAY)
+    expect(run(24.5 * DAY, 25 * DAY)).toEqual([])
+    times.follow(9 * DAY)
+    const third = run(9 * DAY, 42 * DAY)
+    const twice = third.filter((due) => first.includes(due))
+    expect(twice.every((due) => due < 39 * DAY)).toBe(true)
+    expect(third.filter((due) => due > 24 * DAY && due <= 25 * DAY)).toEqual([])
+    expect(third.filter((due) => due > 39 * DAY)).toEqual(
+      Array.from({ length: 48 }, (_, n) => 40 * DAY + (n + 1) * HOUR),
+    )
+    expect(new Set(third).size).toBe(third.length)
+  })
+
+  it('are known also behind the time to which it was set back, however long that was ago', () => {
+    const times = new ServedTimes(hourly, { last: 40 * DAY, from: 0 }, 40 * DAY)
+    times.follow(10 * DAY)
+    times.serve(10 * DAY + HOUR)
+    times.follow(9.5 * DAY)
+    expect(times.next()).toBe(10 * DAY + 2 * HOUR)
+    const again = new ServedTimes(hourly, times.stored, 9.5 * DAY)
+    expect(again.next()).toBe(10 * DAY + 2 * HOUR)
+  })
+
   it('are known of a clock that ran day by day only, too', () => {
     const times = new ServedTimes(hourly, undefined, 0)
     for (let day = 1; day <= 40; day += 1) {

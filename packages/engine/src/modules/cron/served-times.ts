@@ -1,6 +1,7 @@
 import type { Schedule } from './schedule.ts'
 
-const DAY_MS = 24 * 3_600_000
+/** A clock that was set back by more is not waited for. */
+export const DAY_MS = 24 * 3_600_000
 /** A shorter time in which nothing was served is one in which the machine was busy. */
 const GAP_MS = 5 * 60_000
 /** Spans that are remembered of either kind, the newest. */
@@ -23,17 +24,17 @@ export interface StoredTimes {
 /**
  * Which due times of a schedule are done, under a clock that may be set. They are served one after the other up to
  * `last`. Where the clock is set back behind that, it goes on from the new time, and knows what it has served already:
- * that is not served twice. Of a clock that was set back by more than a day only its last day is known from then on:
- * else a schedule would stand still for as long as the clock was set back.
+ * that is not served twice. Where it is set back by more than a day, what it served between the new time and its last
+ * day is forgotten, and served again: else a schedule would stand still for as long as the clock was set back.
  */
 export class ServedTimes {
   private readonly schedule: Schedule
   private latestServed: number
   /** Since when no due time was left out. */
   private from: number
-  /** What was served before that, and before the clock was set back by up to a day. */
+  /** What was served before that: all of it up to where the clock was set back by more than a day, and behind it. */
   private spans: Span[]
-  /** What was served by clocks that were set back by more. */
+  /** The last days of clocks that were set back by more. */
   private otherClocks: Span[]
 
   /** `stored` is as it was kept; a new schedule begins `now`. */
@@ -95,10 +96,8 @@ export class ServedTimes {
     this.remember()
     if (behind > DAY_MS) {
       const since = Math.max(...this.spans.map(({ to }) => to)) - DAY_MS
-      const lastDay = this.spans.filter(({ to }) => to > since)
-      const known = lastDay.map(({ from, to }) => ({ from: Math.max(from, since), to }))
-      this.otherClocks = [...this.otherClocks, ...known].slice(-MAX_SPANS)
-      this.spans = []
+      this.otherClocks = [...this.otherClocks, ...within(this.spans, since, Number.POSITIVE_INFINITY)].slice(-MAX_SPANS)
+      this.spans = within(this.spans, Number.NEGATIVE_INFINITY, now)
     }
     this.latestServed = now
     this.from = now
@@ -123,4 +122,10 @@ export class ServedTimes {
     const found = this.schedule.latest(after, until)
     return found ? found.skipped + 1 : 0
   }
+}
+
+/** The parts of the spans between these times. */
+function within(spans: readonly Span[], first: number, last: number): Span[] {
+  const parts = spans.map(({ from, to }) => ({ from: Math.max(from, first), to: Math.min(to, last) }))
+  return parts.filter(({ from, to }) => from <= to)
 }
