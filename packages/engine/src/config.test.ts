@@ -13,7 +13,7 @@ workers:
     config:
       port: 3111
       default_timeout: 1500
-      cors: { allowed_origins: ["*", "http://localhost:5173"] }
+      cors: { allowed_origins: ["http://localhost:5173"] }
   - name: iii-state
   - name: llm-router
     config: { defaultModel: "\${MODEL}" }
@@ -101,11 +101,18 @@ describe('config.yaml', () => {
   - { name: iii-pubsub, config: { adapter: { name: local } } }
   - { name: iii-queue, config: { adapter: { name: builtin, config: { store_method: in_memory } } } }
   - { name: iii-observability, config: { enabled: true, exporter: memory, sampling_ratio: 0.5 } }
-  - { name: iii-http, config: { cors: { allowed_origins: ["*"], allowed_methods: [get, POST] } } }
+  - { name: iii-http, config: { cors: { allowed_methods: [get, POST] } } }
 `
     const config = parseConfig(text, {})
     expect(config.agentos.traces.sampling).toBe(0.5)
     expect(config.http).toMatchObject({ crossOriginMethods: ['GET', 'POST'] })
+  })
+
+  it.each([
+    ['of the HTTP entry', 'workers: [{ name: iii-http, config: { cors: { allowed_origins: ["*"] } } }]'],
+    ['of the engine', 'agentos: { allowed_origins: ["*"] }'],
+  ])('welcomes no page from anywhere, and says what to write instead, %s', (_where, text) => {
+    expect(() => parseConfig(text, {})).toThrow(/allowed_origins.*name each origin that is welcome/s)
   })
 
   it('beside a folder of settings in the newer layout is refused, and names the files', () => {

@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
 import { ConfigError } from './config-error.ts'
-import { type HttpSettings, httpSettingsFrom } from './edge/http/settings.ts'
+import { type HttpSettings, httpSettingsFrom, ORIGIN } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
 
 const Limits = z.strictObject({
@@ -22,7 +22,7 @@ const Ours = z.strictObject({
   guests: z.boolean().default(true),
   guest_requests_per_minute: z.int().positive().default(6_000),
   allowed_hosts: z.array(z.string()).default([]),
-  allowed_origins: z.array(z.string()).default([]),
+  allowed_origins: z.array(ORIGIN).default([]),
   body_bytes: z
     .int()
     .positive()

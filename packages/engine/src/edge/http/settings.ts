@@ -57,6 +57,11 @@ export const DEFAULT_HTTP_SETTINGS: HttpSettings = {
   middleware: [],
 }
 
+/** Pages of another origin act with the visitor's cookie, so those that may are named one by one. */
+export const ORIGIN = z.string().refine((origin) => origin !== '*', {
+  error: 'is not taken: name each origin that is welcome, as in "http://localhost:5173"',
+})
+
 /** `config:` of an `iii-http` entry of config.yaml. */
 export const httpSettingsSchema = z.strictObject({
   port: z.int().min(0).max(65_535).optional(),
@@ -64,7 +69,7 @@ export const httpSettingsSchema = z.strictObject({
   default_timeout: z.int().positive().optional(),
   concurrency_request_limit: z.int().positive().optional(),
   cors: z
-    .strictObject({ allowed_origins: z.array(z.string()).optional(), allowed_methods: z.array(z.string()).optional() })
+    .strictObject({ allowed_origins: z.array(ORIGIN).optional(), allowed_methods: z.array(z.string()).optional() })
     .optional(),
   middleware: z
     .array(
@@ -78,8 +83,8 @@ export const httpSettingsSchema = z.strictObject({
 })
 
 /**
- * Settings of an `iii-http` entry of config.yaml. `*` as an origin is left out: origins that are welcome are named one
- * by one. Throws a `ZodError` for keys that are not known.
+ * Settings of an `iii-http` entry of config.yaml. Throws a `ZodError` for keys that are not known, and for `*` as an
+ * origin.
  */
 export function httpSettingsFrom(config: unknown): Partial<HttpSettings> {
   const entry = httpSettingsSchema.parse(config ?? {})
@@ -89,7 +94,7 @@ export function httpSettingsFrom(config: unknown): Partial<HttpSettings> {
   if (entry.default_timeout !== undefined) settings.defaultTimeoutMs = entry.default_timeout
   if (entry.concurrency_request_limit !== undefined) settings.concurrency = entry.concurrency_request_limit
   if (entry.cors?.allowed_origins) {
-    settings.allowedOrigins = entry.cors.allowed_origins.filter((origin) => origin !== '*')
+    settings.allowedOrigins = entry.cors.allowed_origins
   }
   const methods = entry.cors?.allowed_methods?.map((method) => method.toUpperCase()) ?? []
   if (methods.length > 0 && !methods.includes('*')) settings.crossOriginMethods = methods

@@ -77,6 +77,15 @@ describe('state values', () => {
     expect(host.error('state::update', users('a', { ops, expectedVersion: 1 })).code).toBe('version_conflict')
   })
 
+  it('compare versions and end in time where that is said in snake case', () => {
+    host.value('state::set', users('a', { value: 1, ttl_ms: 1_000 }))
+    expect(host.error('state::set', users('a', { value: 2, expected_version: 7 })).code).toBe('version_conflict')
+    expect(host.error('state::delete', users('a', { expected_version: 7 })).code).toBe('version_conflict')
+    expect(host.value('state::set', users('b', { value: 1, expected_version: 0 }))).toMatchObject({ version: 1 })
+    host.time.advance(1_000)
+    expect(host.value('state::get', users('a'))).toBeUndefined()
+  })
+
   it('are gone after their time', () => {
     host.value('state::set', users('a', { value: 1, ttlMs: 1_000 }))
     const ops = [{ type: 'increment', path: '', by: 1 }]

@@ -17,7 +17,8 @@ export interface StateModuleOptions {
 }
 
 const TARGET = { scope: STRING, key: STRING }
-const WRITE = { 'expectedVersion?': integer(0), 'relaxed?': BOOLEAN }
+const WRITE = { 'expectedVersion?': integer(0), 'expected_version?': integer(0), 'relaxed?': BOOLEAN }
+const LIFETIME = { 'ttlMs?': integer(1), 'ttl_ms?': integer(1) }
 const WRITTEN = object({ old_value: ANY, new_value: ANY, 'version?': integer(1) })
 const CHANGE = object({ ...TARGET, 'value?': ANY, deleted: BOOLEAN, version: integer(0), seq: integer(0) })
 const OP = object({ type: oneOf(...OP_TYPES), 'path?': ANY, 'value?': ANY, 'by?': { type: 'integer' } })
@@ -44,7 +45,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           summary: 'Write a value under a scope and key',
           effects: 'write',
           keyed: true,
-          request_format: object({ ...TARGET, value: ANY, ...WRITE, 'ttlMs?': integer(1) }),
+          request_format: object({ ...TARGET, value: ANY, ...WRITE, ...LIFETIME }),
           response_format: WRITTEN,
         },
         (input, call) => writes.set(input, call),
@@ -78,7 +79,7 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
           summary: 'Change a value in place by a list of operations, at once for all',
           effects: 'write',
           keyed: true,
-          request_format: object({ ...TARGET, ops: arrayOf(OP), ...WRITE, 'ttlMs?': integer(1) }),
+          request_format: object({ ...TARGET, ops: arrayOf(OP), ...WRITE, ...LIFETIME }),
           response_format: WRITTEN,
         },
         (input, call) => writes.update(input, call),

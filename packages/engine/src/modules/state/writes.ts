@@ -9,7 +9,7 @@ import type { Scopes } from './scopes.ts'
 import { applyOps } from './update.ts'
 import { readOps } from './update-op.ts'
 
-const MAX_TTL_MS = 100 * 365 * 24 * 3_600_000
+const TTL_BOUNDS = { min: 1, max: 100 * 365 * 24 * 3_600_000 }
 /** Writes that one call may bring. */
 const MAX_WRITES = 100
 /** A change is only made again when the disk refused a write that it was built on. */
@@ -246,7 +246,7 @@ export class StateWrites {
   }
 
   private expires(input: Input): number | undefined {
-    const ttlMs = input.optionalInteger('ttlMs', { min: 1, max: MAX_TTL_MS })
+    const ttlMs = input.optionalInteger('ttlMs', TTL_BOUNDS) ?? input.optionalInteger('ttl_ms', TTL_BOUNDS)
     return ttlMs === undefined ? undefined : this.host.ports.clock.now() + ttlMs
   }
 
@@ -279,7 +279,9 @@ export function failWith(call: BuiltinCall, error: ErrorBody): void {
 }
 
 function expected(input: Input): { expectedVersion?: number } {
-  const version = input.optionalInteger('expectedVersion', { min: 0, max: Number.MAX_SAFE_INTEGER })
+  const bounds = { min: 0, max: Number.MAX_SAFE_INTEGER }
+  // Other fields of the protocol are written in snake case, and a condition that is not read is a write that overwrites.
+  const version = input.optionalInteger('expectedVersion', bounds) ?? input.optionalInteger('expected_version', bounds)
   return version === undefined ? {} : { expectedVersion: version }
 }
 
