@@ -158,7 +158,7 @@ describe('budgets on a running engine', () => {
     const long = { messages: [{ role: 'user' as const, content: 'hi' }], model: 'bank/dear', maxTokens: 8_000 }
     const done = await system.client().call(llm.complete, { ...long, agentId: 'poor' })
     expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: { ...FIVE_CENTS, leftMicroUsd: 50_000 } })
-    expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) has $0.05 left')
+    expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) had $0.05 left for this answer')
     expect(told).toBeGreaterThan(4_900)
     expect(done.cost.microUsd).toBeLessThanOrEqual(50_000)
     expect(done.cost.microUsd).toBeGreaterThan(49_000)

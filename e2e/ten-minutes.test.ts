@@ -157,7 +157,9 @@ describe('the first ten minutes of the README', { retry: 0 }, () => {
 
   it('4: an answer ends where five cents do, and the next one is refused', async () => {
     const { out } = await run(4)
-    expect(out).toContain('budget_exceeded: The budget of the session novel ($0.05 per month) has $0.05 left')
+    expect(out).toContain(
+      'budget_exceeded: The budget of the session novel ($0.05 per month) had $0.05 left for this answer',
+    )
     expect(out).toContain('stopped: budget_exceeded')
     expect(out).toContain('The money left in a budget does not pay for this call')
     expect(provider.requests).toHaveLength(1)
@@ -252,7 +254,9 @@ describe('a reader without a key, with a model on this host', { retry: 0 }, () =
     const host = await Supervised.start({ workers: ALL_WORKERS, entries, env })
     try {
       const { out } = await new ReadmeShell(host).run(setUp! + steps[3]!)
-      expect(out).toContain('budget_exceeded: The budget of the session novel ($0.05 per month) has $0.05 left')
+      expect(out).toContain(
+        'budget_exceeded: The budget of the session novel ($0.05 per month) had $0.05 left for this answer',
+      )
       expect(out).toMatch(/ollama\/qwen3:4b · .* · \$0\.0\d+ · stopped: budget_exceeded/)
       expect(out).toContain('The money left in a budget does not pay for this call')
       expect(ollama.requests).toHaveLength(1)

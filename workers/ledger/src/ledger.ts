@@ -412,7 +412,7 @@ function exhaustedOf(accounts: readonly Account[]): Exhausted | null {
   if (!account) return null
   const { budget } = account
   const left = Math.max(0, leftIn(account))
-  const message = `${nameOf(budget)} has ${dollars(left)} left, and that pays for no more of this answer`
+  const message = `${nameOf(budget)} had ${dollars(left)} left for this answer, and that paid for no more of it`
   return { budgetId: budget.id, limitMicroUsd: budget.limit, leftMicroUsd: left, message }
 }
 
