@@ -510,7 +510,8 @@ export class Calls {
       return
     }
     if (this.handovers.holds(call)) {
-      const message = `Processes of ${this.workerOf(call)} keep ending, so it is given one run or job at a time; try again shortly`
+      const { functionId } = call.request
+      const message = `Processes that serve ${functionId} keep ending, so they are given one run or job at a time; try again shortly`
       this.abort(call, overloaded(message).toBody())
       return
     }

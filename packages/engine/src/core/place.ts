@@ -1,16 +1,20 @@
 import type { Connection, Grant } from './connection.ts'
 
 /**
- * Names of what connections register (functions, triggers, trigger types). What an installed worker registers is the
- * installation's and kept under its id; the rest under its realm and its id, so that two realms may have the same id.
+ * Where the registration of a function, a trigger or a trigger type is kept: under its realm and its id, so that two
+ * realms may have the same id. No realm has a space in it, and an id may: no id reads as a place of another realm.
  */
 export function placeIn(realm: string, id: string): string {
-  // No realm has a space in it, so that nothing of one realm reads as another's.
   return `${realm} ${id}`
 }
 
+/** What the engine and installed workers have is the installation's, in no realm. */
+export function placeOfAll(id: string): string {
+  return placeIn('', id)
+}
+
 export function placeFor({ worker, realm }: Pick<Grant, 'worker' | 'realm'>, id: string): string {
-  return worker === undefined ? placeIn(realm, id) : id
+  return worker === undefined ? placeIn(realm, id) : placeOfAll(id)
 }
 
 /** Is what this connection registered reached from this realm? */

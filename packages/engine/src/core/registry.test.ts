@@ -85,6 +85,19 @@ describe('an id that no manifest owns', () => {
     expect(one!.served).toHaveLength(2)
   })
 
+  it('is not reached by writing its realm into the id, nor is its trigger type', () => {
+    const { core } = startCore()
+    const [one, two] = [inRealm(core, 'realm-1'), inRealm(core, 'realm-2')]
+    one.register('shop::price')
+    one.tell({ type: 'registertriggertype', id: 'orders', description: '' })
+    expect(two.code(two.call('realm-1 shop::price'))).toBe('function_not_found')
+    const config = {}
+    two.tell({ type: 'registertrigger', id: 't', trigger_type: 'realm-1 orders', function_id: 'f', config })
+    expect(one.served).toEqual([])
+    expect(one.received.filter(({ type }) => type === 'registertrigger')).toEqual([])
+    expect(core.factsOf('realm-1 shop::price', 'realm-2')).toBeUndefined()
+  })
+
   it('is listed in its realm alone', () => {
     const { core } = startCore()
     const [one, two] = [inRealm(core, 'realm-1'), inRealm(core, 'realm-2')]

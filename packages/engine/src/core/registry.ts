@@ -2,7 +2,7 @@ import type { RegisterFunctionFrame } from '@agentos/protocol'
 import { type Catalogue, isFunctionId } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinFunction } from './module.ts'
-import { placeFor, placeIn } from './place.ts'
+import { placeFor, placeIn, placeOfAll } from './place.ts'
 
 const MAX_SHOWN = 100
 
@@ -50,15 +50,15 @@ export class Registry {
   *servedFunctions(realm: string): Generator<string> {
     for (const [place, [registration]] of this.served) {
       const { id } = registration!.frame
-      if (place === id || place === placeIn(realm, id)) yield id
+      if (place === placeOfAll(id) || place === placeIn(realm, id)) yield id
     }
   }
 
   /** Where a caller in this realm finds an id: its own realm's before the installation's. */
   placeOf(id: string, realm: string): string {
-    if (this.catalogue.declared(id)) return id
+    if (this.catalogue.declared(id)) return placeOfAll(id)
     const own = placeIn(realm, id)
-    return this.served.has(own) || this.unsupported.has(own) ? own : id
+    return this.served.has(own) || this.unsupported.has(own) ? own : placeOfAll(id)
   }
 
   registrations(id: string, realm: string): readonly Registration[] {

@@ -1,7 +1,7 @@
 import { EngineError } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { BuiltinTriggerType, TriggerBinding } from './module.ts'
-import { placeFor, placeIn } from './place.ts'
+import { placeFor, placeIn, placeOfAll } from './place.ts'
 
 /** A trigger type that a worker provides: bindings are forwarded to it. */
 export interface ProvidedTriggerType {
@@ -41,8 +41,9 @@ export class Triggers {
   private readonly bound = new Set<TriggerBinding>()
 
   addBuiltin(type: BuiltinTriggerType): void {
-    this.types.set(type.id, { builtin: type })
-    for (const trigger of this.ofType(type.id)) this.activate(trigger)
+    const place = placeOfAll(type.id)
+    this.types.set(place, { builtin: type })
+    for (const trigger of this.ofType(place)) this.activate(trigger)
   }
 
   /** A worker provides a type; what waits for it, or was bound to an older provider, is to be forwarded again. */
@@ -87,7 +88,7 @@ export class Triggers {
 
   /** The trigger that this provider was told under an id. */
   forwarded(provider: Connection, wireId: string): TriggerBinding | undefined {
-    const trigger = this.instances.get(wireId) ?? this.instances.get(placeFor(provider.grant, wireId))
+    const trigger = this.instances.get(placeFor(provider.grant, wireId)) ?? this.instances.get(wireId)
     return trigger && this.providerOf(trigger) === provider ? trigger : undefined
   }
 
@@ -105,13 +106,13 @@ export class Triggers {
   }[] {
     const reached = [...this.types].filter(([place, type]) => {
       const { id } = 'builtin' in type ? type.builtin : type.provided
-      return place === id || place === placeIn(realm, id)
+      return place === placeOfAll(id) || place === placeIn(realm, id)
     })
     return reached.map(([, type]) => ('builtin' in type ? type.builtin : type.provided))
   }
 
   builtin(typeId: string): BuiltinTriggerType | undefined {
-    const type = this.types.get(typeId)
+    const type = this.types.get(placeOfAll(typeId))
     return type && 'builtin' in type ? type.builtin : undefined
   }
 
@@ -122,7 +123,7 @@ export class Triggers {
 
   private typeOf({ type, worker, grant }: TriggerBinding): TriggerType | undefined {
     const own = worker === undefined ? this.types.get(placeIn(grant.realm, type)) : undefined
-    return own ?? this.types.get(type)
+    return own ?? this.types.get(placeOfAll(type))
   }
 
   private ofType(place: string): TriggerBinding[] {
@@ -149,7 +150,8 @@ function placeOfTrigger({ id, worker, grant }: TriggerBinding): string {
   return placeFor({ realm: grant.realm, ...(worker === undefined ? {} : { worker }) }, id)
 }
 
-/** The id under which a provider is told of a trigger: one of the installation has those of several realms. */
+/** The id under which a provider is told of a trigger: one of the installation has those of several realms, too. */
 export function wireIdFor(provider: Connection, trigger: TriggerBinding): string {
-  return provider.grant.worker === undefined ? trigger.id : placeOfTrigger(trigger)
+  const isForeign = provider.grant.worker !== undefined && trigger.worker === undefined
+  return isForeign ? placeOfTrigger(trigger) : trigger.id
 }

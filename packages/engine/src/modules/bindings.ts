@@ -44,7 +44,9 @@ export class Bindings<C> {
  */
 export function identityOf(trigger: TriggerBinding, config: unknown): string {
   const { realm } = trigger.grant
-  if (trigger.worker === undefined) return `id:${realm === DEFAULT_REALM ? trigger.id : placeIn(realm, trigger.id)}`
+  if (trigger.worker === undefined) {
+    return realm === DEFAULT_REALM ? `id:${trigger.id}` : `realm:${placeIn(realm, trigger.id)}`
+  }
   return `worker:${trigger.worker}:${trigger.functionId}:${JSON.stringify(config)}`
 }
 
