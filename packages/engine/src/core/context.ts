@@ -1,6 +1,8 @@
 import type { Effects, Principal } from '@agentos/protocol'
 
 export const DEFAULT_REALM = 'realm-default'
+/** Where whoever has no credential lives: nothing in it is the owner's. */
+export const GUEST_REALM = 'realm-guest'
 /** Data that belongs to the installation, not to a tenant. */
 export const SYSTEM_REALM = 'system'
 
