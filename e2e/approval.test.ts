@@ -416,6 +416,8 @@ describe('no way goes around it', () => {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
       await ask(`caller-${method}`, 'fn::http_request', { url: 'http://127.0.0.1:9/', method })
     }
+    const disguised = { url: 'http://127.0.0.1:9/', method: 'GET', headers: { 'x-http-method-override': 'DELETE' } }
+    await ask('caller-disguised', 'fn::http_request', disguised)
   })
 
   it('nor the functions of the approvals themselves', async () => {

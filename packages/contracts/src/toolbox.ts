@@ -74,7 +74,14 @@ export const httpRequest = defineFunction({
       truncated: z.boolean(),
       redirects: Redirects(),
     }),
-  effects: { field: 'method', cases: { GET: 'read', HEAD: 'read' }, absent: 'read', otherwise: 'external' },
+  effects: {
+    field: 'method',
+    cases: { GET: 'read', HEAD: 'read' },
+    absent: 'read',
+    otherwise: 'external',
+    // Many frameworks do what such a header says instead of the method of the request line.
+    overridden_by: { field: 'headers', names: ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'] },
+  },
   tool: true,
   access: 'agent',
 })

@@ -67,6 +67,11 @@ export interface EffectsRule {
   absent: Effects
   /** Where it holds anything else. */
   otherwise: Effects
+  /**
+   * A record of the input in which one of these names, whatever its case, says what is really done, whatever `field` says:
+   * then it is `otherwise`.
+   */
+  overridden_by?: { field: string; names: readonly string[] }
 }
 
 /** What a call with this input does to the world; what nobody described counts as `external`. */
@@ -75,9 +80,22 @@ export function effectsOf(fn: Pick<FunctionDescriptor, 'effects' | 'effects_by'>
   if (fn.effects !== 'varies') return fn.effects
   const rule = fn.effects_by
   if (!rule) return 'external'
-  const value = typeof input === 'object' && input !== null ? (input as Record<string, unknown>)[rule.field] : undefined
+  const { field, overridden_by: override } = rule
+  const given = isRecord(input) ? input : {}
+  if (override && holdsName(given[override.field], override.names)) return rule.otherwise
+  const value = given[field]
   if (value === undefined) return rule.absent
   return typeof value === 'string' && Object.hasOwn(rule.cases, value) ? rule.cases[value]! : rule.otherwise
+}
+
+function holdsName(record: unknown, names: readonly string[]): boolean {
+  if (!isRecord(record)) return false
+  const wanted = names.map((name) => name.toLowerCase())
+  return Object.keys(record).some((name) => wanted.includes(name.trim().toLowerCase()))
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 export interface HttpBinding {

@@ -64,7 +64,13 @@ const ROUTE_KEYS: Record<keyof Exclude<HttpRoute, string>, true> = {
   raw: true,
   stream: true,
 }
-const RULE_KEYS: Record<keyof EffectsRule, true> = { field: true, cases: true, absent: true, otherwise: true }
+const RULE_KEYS: Record<keyof EffectsRule, true> = {
+  field: true,
+  cases: true,
+  absent: true,
+  otherwise: true,
+  overridden_by: true,
+}
 const EFFECTS: readonly unknown[] = ['read', 'write', 'external'] satisfies Effects[]
 const ACCESS: readonly unknown[] = ['guest', 'agent', 'owner', undefined] satisfies (Access | undefined)[]
 

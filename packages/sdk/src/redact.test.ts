@@ -53,4 +53,9 @@ describe('canonical JSON', () => {
     expect(canonicalJson({ b: [2, { d: 1, c: null }], a: 'x' })).toBe('{"a":"x","b":[2,{"c":null,"d":1}]}')
     expect(canonicalJson(JSON.parse('{"b":1,"__proto__":{"z":1,"y":2}}'))).toBe('{"__proto__":{"y":2,"z":1},"b":1}')
   })
+
+  it('tells a number that is too large from null and from its opposite', () => {
+    const texts = ['1e400', '-1e400', 'null'].map((amount) => canonicalJson(JSON.parse(`{"amount":${amount}}`)))
+    expect(texts).toEqual(['{"amount":1e999}', '{"amount":-1e999}', '{"amount":null}'])
+  })
 })

@@ -59,6 +59,13 @@ function toldFacts(metadata: unknown): FunctionFacts | undefined {
 
 function isRule(value: unknown): value is EffectsRule {
   if (typeof value !== 'object' || value === null) return false
-  const { field, cases } = value as Partial<Record<keyof EffectsRule, unknown>>
+  const { field, cases, overridden_by: override } = value as Partial<Record<keyof EffectsRule, unknown>>
+  if (override !== undefined && !isOverride(override)) return false
   return typeof field === 'string' && typeof cases === 'object' && cases !== null
+}
+
+function isOverride(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { field, names } = value as { field?: unknown; names?: unknown }
+  return typeof field === 'string' && Array.isArray(names) && names.every((name) => typeof name === 'string')
 }

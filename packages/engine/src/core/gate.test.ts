@@ -12,7 +12,13 @@ const FUNCTIONS: (Partial<FunctionDescriptor> & { id: string })[] = [
   {
     id: 'tool::request',
     effects: 'varies',
-    effects_by: { field: 'method', cases: { GET: 'read' }, absent: 'read', otherwise: 'external' },
+    effects_by: {
+      field: 'method',
+      cases: { GET: 'read' },
+      absent: 'read',
+      otherwise: 'external',
+      overridden_by: { field: 'headers', names: ['X-HTTP-Method-Override'] },
+    },
   },
 ]
 const gateWorker = installed('approval', [{ id: 'approval::gate', access: 'owner' }], { gate: 'approval::gate' })
@@ -109,17 +115,42 @@ describe('what a model chose', () => {
     expect(gate.served).toEqual([])
   })
 
+  it.each([400, 10_000])('is refused with a number that would be shown and sent as null (%i bytes)', (bytes) => {
+    const { core, gate, tool, agents } = start()
+    const data = `{"list":[{"amount":-1e400}],"filler":"${'x'.repeat(bytes)}"}`
+    const id = randomUUID()
+    const head = `"type":"invokefunction","invocation_id":"${id}","function_id":"tool::send","agent":"clerk"`
+    core.receive(agents.connection, Buffer.from(`{${head},"data":${data}}`))
+    expect(agents.result(id)!.error).toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('too large'),
+    })
+    expect([gate.served, tool.served]).toEqual([[], []])
+  })
+
+  it('is judged by what it says it really is, where a field says otherwise', () => {
+    const { gate, agents } = start()
+    const effectsOf = (data: object): unknown => {
+      chosen(agents, 'tool::request', { data })
+      return (last(gate.served).data as { effects: unknown }).effects
+    }
+    expect(effectsOf({ method: 'GET', headers: { accept: '*/*' } })).toBe('read')
+    expect(effectsOf({ method: 'GET', headers: { 'x-http-method-OVERRIDE ': 'DELETE' } })).toBe('external')
+    expect(effectsOf({ headers: { 'X-HTTP-Method-Override': 'GET' } })).toBe('external')
+    expect(effectsOf({ method: 'GET', headers: 'none' })).toBe('read')
+  })
+
   it('is sent as it was judged, whatever another reader would make of the bytes', () => {
     const { core, gate, tool, agents } = start()
     const filler = 'x'.repeat(10_000)
-    const data = `{"method":"POST","n":1e400,"method":"GET","filler":"${filler}"}`
+    const data = `{"method":"POST","n":1,"method":"GET","filler":"${filler}"}`
     const head = `"type":"invokefunction","invocation_id":"${randomUUID()}","function_id":"tool::request","agent":"clerk"`
     core.receive(agents.connection, Buffer.from(`{${head},"data":${data}}`))
-    expect(last(gate.served).data).toMatchObject({ effects: 'read', input: { method: 'GET', n: null } })
+    expect(last(gate.served).data).toMatchObject({ effects: 'read', input: { method: 'GET', n: 1 } })
     const call = [...agents.connection.calling.values()][0]!
     gate.answer(last(gate.served), { allow: true })
     expect(JSON.stringify(call.request.payload)).not.toContain('POST')
-    expect(last(tool.served).data).toMatchObject({ method: 'GET', n: null })
+    expect(last(tool.served).data).toMatchObject({ method: 'GET', n: 1 })
   })
 
   it('is cancelled together with the question', () => {

@@ -189,13 +189,24 @@ export class Gate {
 function readInput(request: InvokeRequest): unknown {
   const { payload } = request
   if (!payload) return undefined
+  let value: unknown
   try {
-    const value = payloadValue(payload)
-    request.payload = { value }
-    return value
+    value = payloadValue(payload)
   } catch (cause) {
     throw new EngineError('invalid_input', `The input of ${request.functionId} is not valid JSON`, { cause })
   }
+  if (holdsInfinity(value)) {
+    const message = `The input of ${request.functionId} holds a number that is too large (beyond 1.8e308); send it as text`
+    throw new EngineError('invalid_input', message)
+  }
+  request.payload = { value }
+  return value
+}
+
+/** Such a number would be shown, and sent on, as null. */
+function holdsInfinity(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value)
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsInfinity)
 }
 
 function answerOf({ payload }: CallResult & { ok: true }): Record<string, unknown> {

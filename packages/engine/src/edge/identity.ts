@@ -2,7 +2,7 @@ import type { Principal } from '@agentos/protocol'
 import type { Grant } from '../core/connection.ts'
 import { DEFAULT_REALM, realmNamed } from '../core/context.ts'
 import type { Quota } from './quota.ts'
-import { type Sessions, sessionToken } from './session.ts'
+import { type Sessions, sessionTokens } from './session.ts'
 import { bearer, GUEST } from './tokens.ts'
 
 /** Who makes a request, and in which realm. */
@@ -92,9 +92,9 @@ export class Identities {
       }
       return this.guest()
     }
-    const session = sessionToken(cookie)
-    if (session === undefined) return this.guest()
-    if (this.options.sessions.isValid(session)) {
+    const tokens = sessionTokens(cookie)
+    if (tokens.length === 0) return this.guest()
+    if (tokens.some((token) => this.options.sessions.isValid(token))) {
       return { ok: true, identity: { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM } }
     }
     return {

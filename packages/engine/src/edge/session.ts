@@ -131,14 +131,17 @@ export function sessionCookie(token: string, maxAgeSeconds: number): string {
   return `${SESSION_COOKIE}=${token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${maxAgeSeconds}`
 }
 
-/** The session's token of a `Cookie` header. */
-export function sessionToken(cookie: string | undefined): string | undefined {
-  if (cookie === undefined) return undefined
-  for (const part of cookie.split(';')) {
+/**
+ * What a `Cookie` header has under the session's name, most specific first. Others can put cookies of that name in front
+ * of ours (another port of the same host, a path of their own), so each may be the session.
+ */
+export function sessionTokens(cookie: string | undefined): string[] {
+  const tokens = new Set<string>()
+  for (const part of (cookie ?? '').split(';')) {
     const [name, value] = part.trim().split('=', 2)
-    if (name === SESSION_COOKIE) return value ?? ''
+    if (name === SESSION_COOKIE) tokens.add(value ?? '')
   }
-  return undefined
+  return [...tokens]
 }
 
 function digestOf(text: string): Buffer {

@@ -196,6 +196,7 @@ export class WorkerSocketServer {
       this.options.ingest(request, {
         ...(grant.worker === undefined ? {} : { service: grant.worker }),
         realm: grant.realm,
+        guest: grant.principal.kind === 'guest',
       })
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)

@@ -125,6 +125,14 @@ describe('the session of a browser', () => {
     expect(stale.headers.get('set-cookie')).toContain('Max-Age=0')
   })
 
+  it('stands among cookies of its name that others have put before it, and ends with all of them', async () => {
+    const mine = cookieOf(await logIn((await newCode()).code))
+    const tossed = `agentos_session=evil; agentos_session=${'0'.repeat(64)}; ${mine}; agentos_session=${'1'.repeat(64)}`
+    expect(await me({ headers: { cookie: tossed } })).toMatchObject({ body: { principal: { kind: 'owner' } } })
+    await system.fetch('/v1/auth/session', { method: 'DELETE', headers: { cookie: tossed } })
+    expect((await system.fetch('/v1/auth/me', { headers: { cookie: mine } })).status).toBe(401)
+  })
+
   it('neither begins nor ends while the disk refuses, and the code and the logout are good when it does not', async () => {
     await system.close()
     const disk = new MemoryDisk()

@@ -1,9 +1,25 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { SESSION_COOKIE } from '../session.ts'
 import { isRecord } from './input.ts'
 
-/** Headers of a connection, not of a message, and those that are computed here. */
+/**
+ * Headers of a connection, not of a message, those that are computed here, and those that change what a browser does with
+ * all of our origin (who is let in, what it has stored, which scripts stand between, where it turns to next time).
+ */
 const NOT_THEIRS = new Set([
+  'set-cookie',
+  'set-cookie2',
+  'set-login',
+  'clear-site-data',
+  'service-worker-allowed',
+  'alt-svc',
+  'strict-transport-security',
+  'public-key-pins',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+  'origin-agent-cluster',
+  'accept-ch',
+  'critical-ch',
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -74,8 +90,6 @@ function addHeaders(head: ResponseHead, headers: unknown): void {
 function addHeader(head: ResponseHead, name: string, value: string): void {
   const lower = name.toLowerCase()
   if (NOT_THEIRS.has(lower)) return
-  // Who is let in is the engine's affair.
-  if (lower === 'set-cookie' && value.trimStart().startsWith(`${SESSION_COOKIE}=`)) return
   try {
     validateHeaderName(name)
     validateHeaderValue(name, value)

@@ -1,6 +1,6 @@
 import { EngineError, payloadJson } from '@agentos/protocol'
 import type { StoreOutcome } from '../../core/ports.ts'
-import { type Sessions, sessionCookie, sessionToken } from '../session.ts'
+import { type Sessions, sessionCookie, sessionTokens } from '../session.ts'
 import { parseJson, readBody } from './body.ts'
 import { callerOf, cancelWhenAbandoned, contextOf, keyedBy, startCall } from './call.ts'
 import { type EdgeParts, wantsJson } from './contract-route.ts'
@@ -267,8 +267,8 @@ function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
       access: 'open',
       status: 204,
       async handle(exchange) {
-        const token = sessionToken(exchange.header('cookie'))
-        if (token !== undefined && sessions.isValid(token)) {
+        for (const token of sessionTokens(exchange.header('cookie'))) {
+          if (!sessions.isValid(token)) continue
           const outcome = await new Promise<StoreOutcome>((resolve) => sessions.end(token, resolve))
           if (!outcome.ok) return exchange.problem(outcome.error)
         }

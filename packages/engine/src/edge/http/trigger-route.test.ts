@@ -225,6 +225,18 @@ describe('the answer of a handler', () => {
     expect(system.channels.size).toBe(0)
   })
 
+  it.each([
+    ['set-cookie', 'theirs=1'],
+    ['Clear-Site-Data', '"cookies", "storage"'],
+    ['Service-Worker-Allowed', '/'],
+    ['Alt-Svc', 'h2="elsewhere:443"'],
+    ['Strict-Transport-Security', 'max-age=9'],
+  ])('does not send %s, which is about all of our origin', async (name, value) => {
+    answerWith({ headers: { [name]: value, 'x-theirs': 'yes' }, body: {} })
+    const response = await system.post('/items/1', {})
+    expect([response.headers.get(name), response.headers.get('x-theirs')]).toEqual([null, 'yes'])
+  })
+
   it('puts a guest’s page into a sandbox, so that it cannot act as the owner who looks at it', async () => {
     answerWith(
       { headers: { 'content-type': 'text/html', 'set-cookie': 'agentos_session=forged' }, body: '<script>' },

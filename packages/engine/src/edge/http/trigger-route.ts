@@ -1,7 +1,7 @@
 import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
-import { SESSION_COOKIE, sessionToken } from '../session.ts'
+import { SESSION_COOKIE, sessionTokens } from '../session.ts'
 import { apiRequest, type ParsedBody, queryOf } from './api-request.ts'
 import { applyControl, bufferedResponse, newHead, type ResponseHead } from './api-response.ts'
 import { hasBody, isTooLong, parseJson, readBody, tooLarge } from './body.ts'
@@ -283,7 +283,7 @@ function pipeBody(exchange: Exchange, limit: number, writer: LocalWriter): boole
 function handlerHeaders(exchange: Exchange): Record<string, string> {
   const headers = headersOf(exchange, exchange.caller.principal.kind === 'guest' ? new Set() : OUR_TOKEN)
   const { cookie } = headers
-  if (sessionToken(cookie) === undefined) return headers
+  if (sessionTokens(cookie).length === 0) return headers
   const others = cookie!.split(';').filter((part) => !part.trim().startsWith(`${SESSION_COOKIE}=`))
   if (others.length === 0) delete headers.cookie
   else headers.cookie = others.join(';').trim()

@@ -1,3 +1,4 @@
+import { GUEST_REALM } from '../../core/context.ts'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { Log } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
@@ -11,7 +12,9 @@ const SEVERITY = { trace: 1, debug: 5, info: 9, warn: 13, error: 17 } as const
 type Level = keyof typeof SEVERITY
 
 const TO_LOG: Record<Level, keyof Log> = { trace: 'debug', debug: 'debug', info: 'info', warn: 'warn', error: 'error' }
-const MAX_BYTES = 2 * 1024 * 1024
+/** Of the records of one realm, and of all together. */
+const REALM_BYTES = 2 * 1024 * 1024
+const ALL_BYTES = 16 * 1024 * 1024
 
 interface LogRecord {
   timestamp_unix_nano: number
@@ -26,22 +29,35 @@ interface LogRecord {
   service_name: string
 }
 
-/** The latest log records that came over `engine::log::*`, in memory, each visible in its realm. */
+/** What is kept of one realm, oldest first. */
+interface Kept {
+  entries: { bytes: number; record: LogRecord }[]
+  bytes: number
+}
+
+/**
+ * The latest log records that came over `engine::log::*`, in memory: each is visible in its realm, and displaces none of
+ * another's. They go to the engine's own log as well, those of guests as far as their allowance reaches.
+ */
 export class Logs {
   private readonly host: ModuleHost
   private readonly redactor: Redactor
   private readonly maxRecords: number
-  private entries: { realm: string; bytes: number; record: LogRecord }[] = []
+  private readonly realms = new Map<string, Kept>()
   private bytes = 0
+  private readonly guests: Allowance
 
   constructor(parts: { host: ModuleHost; redactor: Redactor; maxRecords: number }) {
     this.host = parts.host
     this.redactor = parts.redactor
     this.maxRecords = parts.maxRecords
+    this.guests = new Allowance(() => parts.host.ports.clock.monotonic())
   }
 
   get size(): number {
-    return this.entries.length
+    let size = 0
+    for (const { entries } of this.realms.values()) size += entries.length
+    return size
   }
 
   serve(): void {
@@ -100,8 +116,9 @@ export class Logs {
         request_format: object({}),
       },
       (_input, call) => {
-        this.entries = this.entries.filter((entry) => entry.realm !== call.context.realm)
-        this.bytes = this.entries.reduce((sum, entry) => sum + entry.bytes, 0)
+        const { realm } = call.context
+        this.bytes -= this.realms.get(realm)?.bytes ?? 0
+        this.realms.delete(realm)
         call.reply({ success: true })
       },
     )
@@ -112,6 +129,7 @@ export class Logs {
     const given = { message: input.string('message'), data: input.optionalValue('data') }
     const { message: body, data } = this.redactor.log(given)
     const isMap = typeof data === 'object' && data !== null && !Array.isArray(data)
+    const service = this.serviceOf(input, call)
     const record: LogRecord = {
       timestamp_unix_nano: now,
       observed_timestamp_unix_nano: now,
@@ -122,23 +140,53 @@ export class Logs {
       trace_id: input.optionalString('trace_id') ?? call.context.traceId,
       span_id: input.optionalString('span_id') ?? call.context.parentSpanId ?? null,
       resource: {},
-      service_name: call.caller.worker ?? this.redactor.text(input.optionalString('service_name') ?? 'unknown', 128),
+      service_name: service,
     }
-    this.keep(record, call.context.realm)
-    const { service_name: service, trace_id } = record
-    this.host.ports.log[TO_LOG[level]]({ service, trace_id, data: record.attributes }, record.body)
+    const { realm } = call.context
+    const bytes = JSON.stringify(record).length
+    this.keep(record, bytes, realm)
+    const { log } = this.host.ports
+    if (isGuests(call)) {
+      const left = this.guests.take(bytes)
+      if (left.out > 0) log.warn({ records: left.out }, 'Log records of guests were left out: there were too many')
+      if (!left.ok) return
+    }
+    const { trace_id } = record
+    log[TO_LOG[level]](
+      { service, trace_id, ...(isGuests(call) ? { realm } : {}), data: record.attributes },
+      record.body,
+    )
   }
 
-  private keep(record: LogRecord, realm: string): void {
-    const bytes = JSON.stringify(record).length
-    this.entries.push({ realm, bytes, record })
+  /** Whose record it is: an installed worker's as the engine knows it; a guest's name is not taken for anybody else's. */
+  private serviceOf(input: Input, call: BuiltinCall): string {
+    const given = (): string => this.redactor.text(input.optionalString('service_name') ?? 'unknown', 128)
+    return call.caller.worker ?? (isGuests(call) ? guestService(given()) : given())
+  }
+
+  private keep(record: LogRecord, bytes: number, realm: string): void {
+    const kept = this.realms.get(realm) ?? { entries: [], bytes: 0 }
+    this.realms.set(realm, kept)
+    kept.entries.push({ bytes, record })
+    kept.bytes += bytes
     this.bytes += bytes
-    let drop = 0
-    while (this.entries.length - drop > this.maxRecords || this.bytes > MAX_BYTES) {
-      this.bytes -= this.entries[drop]!.bytes
-      drop += 1
+    let over = 0
+    for (let left = kept.bytes; kept.entries.length - over > this.maxRecords || left > REALM_BYTES; over += 1) {
+      left -= kept.entries[over]!.bytes
     }
-    if (drop > 0) this.entries.splice(0, drop)
+    this.drop(kept, over)
+    if (this.bytes <= ALL_BYTES) return
+    // With many realms the one that holds most gives way, by half, so that it is not looked for at each record.
+    const largest = [...this.realms.values()].reduce((most, each) => (each.bytes > most.bytes ? each : most))
+    this.drop(largest, Math.ceil(largest.entries.length / 2))
+  }
+
+  private drop(kept: Kept, oldest: number): void {
+    if (oldest === 0) return
+    for (const { bytes } of kept.entries.splice(0, oldest)) {
+      kept.bytes -= bytes
+      this.bytes -= bytes
+    }
   }
 
   private list(input: Input, call: BuiltinCall): object {
@@ -150,8 +198,7 @@ export class Logs {
     const text = input.optionalString('severity_text')?.toUpperCase()
     const offset = input.optionalInteger('offset', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0
     const limit = input.optionalInteger('limit', { min: 1, max: 1_000 }) ?? 100
-    const found = this.entries
-      .filter((entry) => entry.realm === call.context.realm)
+    const found = (this.realms.get(call.context.realm)?.entries ?? [])
       .map((entry) => entry.record)
       .filter(
         (record) =>
@@ -168,4 +215,44 @@ export class Logs {
       timestamp: this.host.ports.clock.now(),
     }
   }
+}
+
+/** What guests may write into the engine's log, all together: its files turn over, and are there for everybody. */
+const GUEST_BYTES_A_MINUTE = 64 * 1024
+
+/** Bytes of a minute. */
+class Allowance {
+  private readonly now: () => number
+  private since = Number.NEGATIVE_INFINITY
+  private bytes = 0
+  private leftOut = 0
+
+  /** `now` reads a monotonic clock in milliseconds. */
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  /** Takes so many; `out` are those that were refused in an earlier minute and not told yet. */
+  take(bytes: number): { ok: boolean; out: number } {
+    const now = this.now()
+    let out = 0
+    if (now - this.since >= 60_000) {
+      out = this.leftOut
+      Object.assign(this, { since: now, bytes: 0, leftOut: 0 })
+    }
+    const ok = this.bytes + bytes <= GUEST_BYTES_A_MINUTE
+    if (ok) this.bytes += bytes
+    else this.leftOut += 1
+    return { ok, out }
+  }
+}
+
+function isGuests({ caller, context }: BuiltinCall): boolean {
+  if (caller.worker !== undefined) return false
+  return context.principal.kind === 'guest' || context.realm === GUEST_REALM
+}
+
+/** The name of a service that a guest gave, told from those of others. */
+export function guestService(name: string): string {
+  return `guest/${name}`
 }

@@ -405,6 +405,14 @@ describe('spans of workers over OTLP', () => {
     expect(roots(TRACE, { realm: 'realm-b' })).toMatchObject([{ service_name: 'memory' }])
   })
 
+  it('of guests bear no name of others, and stay in their realm whatever trace they name', () => {
+    recorded({ name: 'ours' })
+    traces.ingestOtlp(request([otlp()]), { realm: 'realm-guest', guest: true })
+    expect(roots(TRACE, OWNER).map((found) => found.name)).toEqual(['ours'])
+    const [theirs] = roots(TRACE, { ...OWNER, realm: 'realm-guest' })
+    expect(theirs!.service_name).toMatch(/^guest\//)
+  })
+
   it('are left out where they are malformed', () => {
     const bad = [
       otlp({ traceId: 'xyz' }),
@@ -503,7 +511,7 @@ describe('logs, baggage and metrics', () => {
       trace_id: TRACE,
       span_id: null,
       resource: {},
-      service_name: 'unknown',
+      service_name: 'guest/unknown',
     })
     const bodies = (input: object) =>
       (host.value('engine::logs::list', input) as { logs: { body: string }[] }).logs.map((log) => log.body)
@@ -524,6 +532,49 @@ describe('logs, baggage and metrics', () => {
     expect(host.error('engine::logs::clear', {}).code).toBe('forbidden')
     expect(host.value('engine::logs::clear', {}, OWNER)).toEqual({ success: true })
     expect(host.value('engine::logs::list', {})).toMatchObject({ total: 0 })
+  })
+
+  const write = (message: string, as: object, more: object = {}) =>
+    host.value('engine::log::info', { message, ...more }, as)
+
+  it('of one realm displace none of another', () => {
+    write('ours', OWNER)
+    const text = 'x'.repeat(10_000)
+    const held = (realm: string) => {
+      const as = { ...OWNER, realm }
+      const { total, logs } = host.value('engine::logs::list', {}, as) as { total: number; logs: { body: string }[] }
+      return total * logs[0]!.body.length
+    }
+    for (let n = 0; n < 600; n += 1) write(text, { kind: 'guest', realm: 'realm-guest' })
+    expect(host.value('engine::logs::list', {}, OWNER)).toMatchObject({ total: 1, logs: [{ body: 'ours' }] })
+    expect(held('realm-guest')).toBeGreaterThan(1_000_000)
+    const others = [...Array(12).keys()].map((n) => `realm-${n}`)
+    for (const realm of others) for (let n = 0; n < 600; n += 1) write(text, { ...OWNER, realm })
+    expect(host.value('engine::logs::list', {}, OWNER)).toMatchObject({ total: 1 })
+    expect(others.reduce((sum, realm) => sum + held(realm), 0)).toBeLessThan(17 * 1024 * 1024)
+  })
+
+  it('of guests go to the engine’s log up to a bound, and what was left out is told with the next minute', () => {
+    const guest = { kind: 'guest', realm: 'realm-guest' }
+    for (let n = 0; n < 100; n += 1) write('y'.repeat(2_000), guest)
+    const told = host.logged.length
+    expect(told).toBeGreaterThan(20)
+    expect(told).toBeLessThan(40)
+    write('the owner is heard', OWNER)
+    expect(host.logged.at(-1)!.message).toBe('the owner is heard')
+    host.time.advance(60_000)
+    write('again', guest)
+    expect(host.logged.slice(-2).map(({ message }) => message)).toEqual([expect.stringContaining('left out'), 'again'])
+    expect(host.logged.at(-2)!.fields).toEqual({ records: 100 - told })
+  })
+
+  it('of guests bear no name of others; those of workers have theirs', () => {
+    const named = { service_name: 'memory' }
+    write('a', { kind: 'guest' }, named)
+    write('b', OWNER, named)
+    write('c', { ...OWNER, worker: 'memory' }, { service_name: 'ledger' })
+    const { logs } = host.value('engine::logs::list', {}) as { logs: { service_name: string }[] }
+    expect(logs.map((log) => log.service_name)).toEqual(['guest/memory', 'memory', 'memory'])
   })
 
   it('show the baggage of the call', () => {

@@ -1,4 +1,5 @@
 import type { Span } from '../../core/spans.ts'
+import { guestService } from './logs.ts'
 
 /** Spans of one request; the rest is dropped. */
 const MAX_SPANS = 2_000
@@ -11,6 +12,8 @@ export interface OtlpSource {
   /** Installed worker of the connection; its spans bear this name whatever they say, and say which realm they served. */
   service?: string
   realm: string
+  /** Nobody known: its name is not taken for anybody else's. */
+  guest?: boolean
 }
 
 /**
@@ -21,7 +24,8 @@ export function spansOfOtlp(request: unknown, source: OtlpSource): Span[] {
   const spans: Span[] = []
   for (const resourceSpans of objects(field(request, 'resourceSpans'))) {
     const resource = attributesOf(field(resourceSpans.resource, 'attributes'))
-    const service = source.service ?? String(resource['service.name'] ?? 'unknown')
+    const given = String(resource['service.name'] ?? 'unknown')
+    const service = source.service ?? (source.guest ? guestService(given) : given)
     for (const scopeSpans of objects(resourceSpans.scopeSpans)) {
       for (const raw of objects(scopeSpans.spans)) {
         if (spans.length >= MAX_SPANS) return spans
