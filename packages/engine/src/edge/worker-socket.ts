@@ -25,7 +25,7 @@ export interface WorkerSocketOptions {
   /** Is this `Host` and, where given, this `Origin` welcome? */
   welcome(request: IncomingMessage): boolean
   /** Telemetry of a client: OTLP JSON. */
-  ingest(request: unknown, source: { service?: string; realm: string }): void
+  ingest(request: unknown, source: { service?: string; realm: string; guest?: boolean }): void
 }
 
 const TELEMETRY_PREFIXES = ['OTLP', 'MTRC', 'LOGS']
