@@ -7,6 +7,10 @@ export class Afterwards {
     void work.finally(() => this.open.delete(work))
   }
 
+  get isEmpty(): boolean {
+    return this.open.size === 0
+  }
+
   /** Resolves when everything is done that was added before. */
   async settled(): Promise<void> {
     await Promise.all(this.open)

@@ -2,7 +2,7 @@ import type { Exhausted } from '@agentos/contracts/ledger'
 import type { Part, StopReason, StreamFrame, ToolCallPart, Usage } from '@agentos/contracts/llm-router'
 import { argumentsTextOf } from '@agentos/contracts/message'
 import { newCallId, unusedCallId } from './call-ids.ts'
-import { type Counts, countsOf, merged, usageOf } from './counts.ts'
+import { type Counts, countsOf, inputCount, merged, usageOf } from './counts.ts'
 import { estimateOutput } from './estimate.ts'
 import { stopReasonOf } from './formats/stop-reasons.ts'
 import type { ToolNames } from './tool-names.ts'
@@ -40,6 +40,8 @@ export interface AnswerContext {
   used: Iterable<string>
   /** Tokens of the input, for providers that do not count them. */
   inputEstimate: () => number
+  /** Hears what the provider counted of the input, as soon as it says so. */
+  onInput?: ((tokens: number) => void) | undefined
 }
 
 /** Puts an answer together from whole pieces or deltas, and tells `emit` of each as it comes. */
@@ -57,16 +59,18 @@ export class AnswerBuilder {
   private stopDetail: string | undefined
   private counts: Counts = {}
   private readonly inputEstimate: () => number
+  private readonly onInput: ((tokens: number) => void) | undefined
 
   constructor(
     names: ToolNames,
-    { offered, used, inputEstimate }: AnswerContext,
+    { offered, used, inputEstimate, onInput }: AnswerContext,
     emit: (frame: StreamFrame) => void = () => {},
   ) {
     this.names = names
     this.offered = offered
     this.used = new Set(used)
     this.inputEstimate = inputEstimate
+    this.onInput = onInput
     this.emit = emit
   }
 
@@ -144,6 +148,8 @@ export class AnswerBuilder {
   /** The usage in the provider's names, or a piece of it. */
   counted(usage: unknown): void {
     this.counts = merged(this.counts, countsOf(usage))
+    const input = inputCount(this.counts)
+    if (input !== undefined) this.onInput?.(input)
   }
 
   /** The provider's word for why the model stopped; with none, an answer that is whole came to its end. */

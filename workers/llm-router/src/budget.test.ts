@@ -133,7 +133,8 @@ describe('budgets before a request', () => {
     await hold()
     await hold({ streaming: false })
     await hold({ facts: { ...facts, reasoning: true } })
-    const input = 116
+    // A byte is a token while nothing is known of the model: 300 of the text, 16 of the message.
+    const input = 316
     const asked = ledger.asked('ledger::reserve')
     expect(asked.map(({ holdMicroUsd }) => holdMicroUsd)).toEqual([input + 2_048, input + 10_000, input + 10_000])
     expect(asked[0]).toMatchObject({ agentId: 'a', minimumMicroUsd: input + 2, wantedMicroUsd: input + 10_000 })
@@ -141,8 +142,8 @@ describe('budgets before a request', () => {
 
   it('limits the output to what is affordable after the input', async () => {
     const held = (await hold())!
-    expect(held.hold.limit).toBe(942)
-    expect(held.hold.tokens).toBe(942)
+    expect(held.hold.limit).toBe(842)
+    expect(held.hold.tokens).toBe(842)
     await held.failed()
     expect(ledger.asked('ledger::release')).toEqual([{ reservationId: 'rsv' }])
   })
@@ -156,18 +157,18 @@ describe('budgets before a request', () => {
   it('extends ahead of the edge, and ends the stream there where nothing more can be held', async () => {
     ledger.answers['ledger::reserve'] = () => ({
       reservationId: 'rsv',
-      heldMicroUsd: 2_116,
-      affordableMicroUsd: 10_116,
+      heldMicroUsd: 2_316,
+      affordableMicroUsd: 10_316,
       leaseMs: 60_000,
     })
-    ledger.answers['ledger::extend'] = () => ({ heldMicroUsd: 4_116, exhausted: null })
+    ledger.answers['ledger::extend'] = () => ({ heldMicroUsd: 4_316, exhausted: null })
     const { meter } = (await hold())!
     meter.count(700, [])
     expect(await meter.goesOn()).toBe(true)
     expect(ledger.asked('ledger::extend')).toHaveLength(0)
     meter.count(100, [])
     expect(await meter.goesOn()).toBe(true)
-    expect(ledger.asked('ledger::extend')).toEqual([{ reservationId: 'rsv', holdMicroUsd: 116 + 2 * 2_024 }])
+    expect(ledger.asked('ledger::extend')).toEqual([{ reservationId: 'rsv', holdMicroUsd: 316 + 2 * 2_024 }])
     meter.count(1_199, [])
     expect(await meter.goesOn()).toBe(true)
     meter.count(1, [])
@@ -207,6 +208,58 @@ describe('budgets before a request', () => {
       { microUsd: 116 + 60, maybeCharged: true },
       { microUsd: 2_000, maybeCharged: true },
     ])
+  })
+
+  const spent = (input: number, output = 10): Usage => ({ input, output, total: input + output })
+
+  it('holds by what the answers of the model have taught, once there was one', async () => {
+    await (await hold())!.done(spent(80))
+    await hold()
+    await hold({ choice: { provider: 'p', model: 'another' } })
+    const asked = ledger.asked('ledger::reserve').map(({ minimumMicroUsd }) => minimumMicroUsd)
+    // An estimate of 116 tokens, and a quarter more.
+    expect(asked).toEqual([316 + 2, 145 + 2, 316 + 2])
+  })
+
+  it('learns from answers before there is a budget as well', async () => {
+    ledger.answers['ledger::watched'] = () => ({ any: false, validMs: 1_000 })
+    await hold()
+    now = 1_000
+    ledger.answers['ledger::watched'] = () => ({ any: true, validMs: 1_000 })
+    await hold()
+    expect(ledger.asked('ledger::reserve')).toMatchObject([{ minimumMicroUsd: 145 + 2 }])
+  })
+
+  it('holds nothing more in the realm until the cost of an answer that was counted worse is told', async () => {
+    const booking = Promise.withResolvers<unknown>()
+    ledger.answers['ledger::settle'] = () => booking.promise
+    const first = (await hold())!
+    void first.done(spent(6_000))
+    await vi.waitFor(() => expect(ledger.asked('ledger::settle')).toHaveLength(1))
+    await hold({ realm: 'elsewhere' })
+    const second = hold()
+    await new Promise(setImmediate)
+    expect(ledger.asked('ledger::reserve').map(({ realmId }) => realmId)).toEqual(['r', 'elsewhere'])
+    booking.resolve({ spentMicroUsd: 6_020, overdraft: true })
+    await second
+    expect(ledger.asked('ledger::reserve').at(-1)!.minimumMicroUsd).toBe(6_000 * 1.25 + 2)
+  })
+
+  it('holds what is missing as soon as a stream tells that its input is more', async () => {
+    const extension = Promise.withResolvers<unknown>()
+    ledger.answers['ledger::extend'] = () => extension.promise
+    const { hold: held } = (await hold())!
+    held.countedInput(300)
+    expect(ledger.asked('ledger::extend')).toEqual([])
+    held.countedInput(1_500)
+    expect(ledger.asked('ledger::extend')).toEqual([{ reservationId: 'rsv', holdMicroUsd: 1_500 + 2 * 842 }])
+    const next = hold()
+    await new Promise(setImmediate)
+    expect(ledger.asked('ledger::reserve')).toHaveLength(1)
+    extension.resolve({ heldMicroUsd: 1_700, exhausted: null })
+    await next
+    expect(held.tokens, 'of what the money pays after the input').toBe(100)
+    expect(ledger.asked('ledger::reserve').at(-1)!.minimumMicroUsd).toBe(1_500 * 1.25 + 2)
   })
 
   it('tries on to book a cost while the ledger is away, without keeping the answer back', async () => {

@@ -10,6 +10,7 @@ import { estimateInput } from './estimate.ts'
 import { THINKING_BUDGET } from './formats/anthropic.ts'
 import { type Cover, Meter } from './meter.ts'
 import { costOf, ratesFor } from './price.ts'
+import { TokenRatios } from './token-ratios.ts'
 
 /** Output of a request that names no limit, while a budget applies. */
 const DEFAULT_OUTPUT = 8_192
@@ -47,6 +48,9 @@ export class Budgets {
   /** Until when it is known that no budget applies in a realm. */
   private readonly free = new Map<string, number>()
   private readonly bookings = new Afterwards()
+  private readonly ratios = new TokenRatios()
+  /** By realm: what has to be told to the ledger before it is asked again, because too little was held. */
+  private readonly short = new Map<string, Afterwards>()
 
   constructor(self: Caller, now: () => number = () => performance.now()) {
     this.self = self
@@ -66,8 +70,26 @@ export class Budgets {
       answer = await ask(hold)
       return hold ? hold.judge(answer) : answer
     } finally {
-      if (hold) this.bookings.add(answer ? hold.done(answer.usage) : hold.failed())
+      if (hold) this.end(request, hold, answer)
+      // What is learnt before there is a budget serves the first call under one.
+      if (answer && !answer.usage.estimated) {
+        this.ratios.learn(request.choice, request.input, answer.usage, hold?.meter.bytes)
+      }
     }
+  }
+
+  private end({ realm }: HoldRequest, hold: Hold, answer: Answer | undefined): void {
+    const booking = answer ? hold.done(answer.usage) : hold.failed()
+    this.bookings.add(booking)
+    if (answer && hold.isShortOf(answer.usage)) this.fallsShort(realm, booking)
+  }
+
+  /** The next reservations of the realm wait until the ledger knows. */
+  private fallsShort(realm: string, told: Promise<void>): void {
+    const open = this.short.get(realm) ?? new Afterwards()
+    this.short.set(realm, open)
+    open.add(told)
+    void open.settled().then(() => open.isEmpty && this.short.get(realm) === open && this.short.delete(realm))
   }
 
   /** Resolves when what was spent is booked, or left to the lease. */
@@ -77,13 +99,16 @@ export class Budgets {
 
   private async hold(request: HoldRequest): Promise<Hold | undefined> {
     if (!(await this.applies(request.realm, request.signal))) return undefined
-    const { choice, facts, input, signal } = request
-    const inputTokens = estimateInput(input)
+    const { choice, facts, input, realm, signal } = request
+    await this.short.get(realm)?.settled()
+    signal.throwIfAborted()
+    const { input: inputTokens, bytesPerToken } = this.ratios.bounds(choice, input)
     const rates = ratesFor(facts.price, inputTokens, new Date())
     const wanted = outputWanted(input, facts)
     // What a reasoning model thinks is not seen while it streams: all that it may write is held from the start.
     const first = request.streaming && !facts.reasoning ? Math.min(CHUNK, wanted) : wanted
-    const price = (output: number) => Math.ceil(inputTokens * (rates?.input ?? 0) + output * (rates?.output ?? 0))
+    const price = (output: number, tokens = inputTokens) =>
+      Math.ceil(tokens * (rates?.input ?? 0) + output * (rates?.output ?? 0))
     const reserve = {
       key: newId('ask'),
       realmId: request.realm,
@@ -109,13 +134,19 @@ export class Budgets {
       await this.self.call(ledger.release, { reservationId }).catch(() => {})
       throw unpriced(choice)
     }
-    const tokensFor = (microUsd: number) =>
-      rates.output === 0 ? wanted : Math.max(1, Math.floor((microUsd - inputTokens * rates.input) / rates.output))
+    const tokensFor = (microUsd: number, tokens = inputTokens) =>
+      rates.output === 0 ? wanted : Math.max(1, Math.floor((microUsd - tokens * rates.input) / rates.output))
     const limit = Math.min(wanted, tokensFor(affordableMicroUsd))
     return new Hold(this.self, {
       id: reservationId,
       facts,
       inputTokens,
+      likelyInput: estimateInput(input),
+      bytesPerToken,
+      fellShort: (counted, told) => {
+        this.ratios.learn(choice, input, { input: counted })
+        this.fallsShort(realm, told)
+      },
       limit,
       exhausted: limit < wanted ? (exhausted ?? undefined) : undefined,
       held: heldMicroUsd,
@@ -152,16 +183,21 @@ export class Budgets {
 interface HoldParts {
   id: string
   facts: ModelFacts
+  /** Tokens of the input: at most, and most likely. */
   inputTokens: number
+  likelyInput: number
+  bytesPerToken: number
+  /** The provider counts more input than is held; resolves when the ledger holds what it can for it. */
+  fellShort: (counted: number, told: Promise<void>) => void
   limit: number
   /** The budget that keeps `limit` below what the answer may have. */
   exhausted: Exhausted | undefined
   held: number
   leaseMs: number
   totalMs: number
-  /** Output that this much money pays, after the input. */
-  tokensFor: (microUsd: number) => number
-  price: (outputTokens: number) => number
+  /** Output that this much money pays, after so many tokens of input. */
+  tokensFor: (microUsd: number, inputTokens: number) => number
+  price: (outputTokens: number, inputTokens: number) => number
   atFullPrice: (usage: Usage) => number
 }
 
@@ -171,6 +207,9 @@ export class Hold implements Cover {
   private readonly self: Caller
   private readonly parts: HoldParts
   private held: number
+  private inputTokens: number
+  /** What is booked of the input where the provider does not count the whole in the end. */
+  private likelyInput: number
   /** The budget that had no more to give. */
   private exhausted: Exhausted | undefined
   private readonly renewal: NodeJS.Timeout
@@ -179,8 +218,10 @@ export class Hold implements Cover {
     this.self = self
     this.parts = parts
     this.held = parts.held
+    this.inputTokens = parts.inputTokens
+    this.likelyInput = parts.likelyInput
     this.exhausted = parts.exhausted
-    this.meter = new Meter(this)
+    this.meter = new Meter(this, parts.bytesPerToken)
     // A request that is longer under way than it may be is lost: its lease runs out.
     const renewals = Math.ceil((3 * parts.totalMs) / parts.leaseMs)
     let renewed = 0
@@ -198,19 +239,36 @@ export class Hold implements Cover {
   }
 
   get tokens(): number {
-    return Math.min(this.limit, this.parts.tokensFor(this.held))
+    return Math.min(this.limit, this.parts.tokensFor(this.held, this.inputTokens))
   }
 
   async extend(): Promise<boolean> {
-    const { id, limit, price } = this.parts
     const before = this.tokens
-    const holdMicroUsd = price(Math.min(limit, before + CHUNK))
-    const extended = await this.self.call(ledger.extend, { reservationId: id, holdMicroUsd }).catch(() => undefined)
-    if (extended) {
-      this.held = extended.heldMicroUsd
-      this.exhausted = this.parts.exhausted ?? extended.exhausted ?? undefined
-    }
+    await this.hold(Math.min(this.limit, before + CHUNK))
     return this.tokens > before
+  }
+
+  /** The provider's count of the input, which some tell at the beginning of a stream: what is missing is held at once. */
+  countedInput(tokens: number): void {
+    this.likelyInput = tokens
+    if (tokens <= this.inputTokens) return
+    const output = this.tokens
+    this.inputTokens = tokens
+    this.parts.fellShort(tokens, this.hold(output))
+  }
+
+  /** Is this more than was held for? */
+  isShortOf(usage: Usage): boolean {
+    return usage.input > this.parts.inputTokens || this.parts.atFullPrice(usage) > this.held
+  }
+
+  private async hold(outputTokens: number): Promise<void> {
+    const { id, price } = this.parts
+    const holdMicroUsd = price(outputTokens, this.inputTokens)
+    const extended = await this.self.call(ledger.extend, { reservationId: id, holdMicroUsd }).catch(() => undefined)
+    if (!extended) return
+    this.held = extended.heldMicroUsd
+    this.exhausted = this.parts.exhausted ?? extended.exhausted ?? undefined
   }
 
   /** Tells an answer that ended with the money from one that is as long as it may be. */
@@ -222,9 +280,9 @@ export class Hold implements Cover {
 
   /** The counts of an answer whose end was cut off here. */
   get counted(): Usage {
-    const { inputTokens } = this.parts
+    const { likelyInput: input } = this
     const output = Math.min(this.meter.tokens, this.limit)
-    return { input: inputTokens, output, total: inputTokens + output }
+    return { input, output, total: input + output }
   }
 
   /** Books what the provider counted; where it does not say, what was held; kinds without a price at the full one. */
@@ -238,8 +296,10 @@ export class Hold implements Cover {
   async failed(): Promise<void> {
     const { meter } = this
     if (!meter.asked || (!meter.answered && meter.refused)) return this.release()
-    const { tokens } = this.meter
-    const microUsd = Math.min(this.held, this.parts.price(this.meter.answered ? Math.max(1, tokens) : this.limit))
+    const { price } = this.parts
+    const whole = () => price(this.limit, this.inputTokens)
+    const known = meter.answered ? price(Math.max(1, meter.tokens), this.likelyInput) : whole()
+    const microUsd = Math.min(this.held, known)
     await this.settle({ microUsd, usage: this.counted, maybe: true })
   }
 

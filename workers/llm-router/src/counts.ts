@@ -52,15 +52,19 @@ export function merged(before: Counts, later: Counts): Counts {
   return { ...before, ...Object.fromEntries(said) }
 }
 
+/** All of the input that is counted so far. */
+export function inputCount({ input, cached = 0, cacheWrite = 0, leavesOutCache }: Counts): number | undefined {
+  return (leavesOutCache && input !== undefined ? input + cached + cacheWrite : input) || undefined
+}
+
 /**
  * The usage of an answer. A request has input, and an answer that holds something has output: where a count is missing or
  * says otherwise, the estimate stands for it, and the usage is marked.
  */
 export function usageOf(counts: Counts, estimated: { input: () => number; output: number }): Usage {
-  const { total = 0, cached = 0, cacheWrite = 0, reasoning = 0, leavesOutCache: isWithout } = counts
+  const { total = 0, cached = 0, cacheWrite = 0, reasoning = 0 } = counts
   const hasOutput = estimated.output > 0
-  const named = counts.input
-  let input = (isWithout && named !== undefined ? named + cached + cacheWrite : named) || undefined
+  let input = inputCount(counts)
   let output = counts.output === 0 && hasOutput ? undefined : counts.output
   // What both together leave to one of them is known.
   if (input === undefined && output !== undefined && total > output) input = total - output

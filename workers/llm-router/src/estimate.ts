@@ -6,18 +6,27 @@ const IMAGE_TOKENS = 1_600
 const MESSAGE_TOKENS = 8
 
 /**
- * Tokens that a request's input may have, for a reservation: rather too many than too few. Text counts a token for
- * three bytes of ASCII (English has about four to a token, code and JSON three) and one for two bytes of anything
- * else (a Chinese character of three bytes is one token or one and a half). Only settling knows the true number.
+ * Tokens that a request's input has, as far as its text tells: three lower-case letters or blanks to a token (English has
+ * about four, code and JSON three), two bytes of letters beyond ASCII (a Chinese character of three bytes is one token or
+ * one and a half), two signs (`":` is one), and one digit or capital: those of hashes and base64 hardly share a token.
  */
-export function estimateInput({ messages, system, tools, responseFormat }: CompletionInput): number {
-  let tokens = textTokens(system ?? '') + MESSAGE_TOKENS
-  if (tools?.length) tokens += textTokens(JSON.stringify(tools)) + MESSAGE_TOKENS * tools.length
-  if (responseFormat?.schema) tokens += textTokens(JSON.stringify(responseFormat.schema))
+export function estimateInput(input: CompletionInput): number {
+  return inputTokens(input, textTokens)
+}
+
+/** What no tokenizer that works on bytes exceeds: a token for each byte. */
+export function inputBytes(input: CompletionInput): number {
+  return inputTokens(input, (text) => Buffer.byteLength(text))
+}
+
+function inputTokens({ messages, system, tools, responseFormat }: CompletionInput, count: Count): number {
+  let tokens = count(system ?? '') + MESSAGE_TOKENS
+  if (tools?.length) tokens += count(JSON.stringify(tools)) + MESSAGE_TOKENS * tools.length
+  if (responseFormat?.schema) tokens += count(JSON.stringify(responseFormat.schema))
   for (const { content } of messages) {
     tokens += MESSAGE_TOKENS
-    if (typeof content === 'string') tokens += textTokens(content)
-    else for (const part of content) tokens += partTokens(part)
+    if (typeof content === 'string') tokens += count(content)
+    else for (const part of content) tokens += partTokens(part, count)
   }
   return tokens
 }
@@ -25,20 +34,38 @@ export function estimateInput({ messages, system, tools, responseFormat }: Compl
 /** Tokens that an answer may have; 0 for one that holds nothing. What a model thought and did not tell is not in it. */
 export function estimateOutput(parts: readonly Part[]): number {
   return parts.reduce((sum, part) => {
-    return sum + (part.type === 'text' || part.type === 'reasoning' ? textTokens(part.text) : partTokens(part))
+    const isText = part.type === 'text' || part.type === 'reasoning'
+    return sum + (isText ? textTokens(part.text) : partTokens(part, textTokens))
   }, 0)
 }
 
-function partTokens(part: Part): number {
+/** Counts the tokens of a text. */
+type Count = (text: string) => number
+
+function partTokens(part: Part, count: Count): number {
   if (part.type === 'image') return IMAGE_TOKENS
-  if (part.type === 'toolCall') return textTokens(part.id + (part.argumentsText ?? JSON.stringify(part.arguments)))
-  if (part.type !== 'toolResult' || typeof part.content === 'string') return textTokens(JSON.stringify(part))
-  return part.content.reduce((sum, inner) => sum + partTokens(inner), MESSAGE_TOKENS)
+  if (part.type === 'toolCall') return count(part.id + (part.argumentsText ?? JSON.stringify(part.arguments)))
+  if (part.type !== 'toolResult' || typeof part.content === 'string') return count(JSON.stringify(part))
+  return part.content.reduce((sum, inner) => sum + partTokens(inner, count), MESSAGE_TOKENS)
 }
 
+function isDigitOrCapital(code: number): boolean {
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a)
+}
+
+const LETTER = /\p{L}/u
+
 function textTokens(text: string): number {
-  const bytes = Buffer.byteLength(text)
-  // Each letter beyond ASCII has one byte or two more than it has code units.
-  const beyond = bytes === text.length ? 0 : Buffer.byteLength(text.replace(/[\u0020-\u007e\s]+/g, ''))
-  return Math.ceil((bytes - beyond) / 3 + beyond / 2)
+  let cheap = 0
+  let dear = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    if ((code >= 0x61 && code <= 0x7a) || code === 0x20 || code === 0x0a) cheap += 1
+    else if (code < 0x80) dear += isDigitOrCapital(code) ? 1 : 0.5
+    else {
+      const bytes = code < 0x800 ? 2 : code >= 0xd800 && code <= 0xdfff ? 2 : 3
+      dear += LETTER.test(text[at]!) ? bytes / 2 : bytes
+    }
+  }
+  return Math.ceil(cheap / 3 + dear)
 }

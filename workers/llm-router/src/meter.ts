@@ -1,6 +1,6 @@
 import type { StreamFrame } from '@agentos/contracts/llm-router'
 
-/** Of an answer in English; only what is not settled by the provider's own count is booked by it. */
+/** Of an answer in English; what is not settled by the provider's own count is booked by it. */
 const BYTES_PER_TOKEN = 4
 /** A provider that is told a limit stops there itself; what goes on for long after it is cut off. */
 const TOLERANCE = 1.25
@@ -16,11 +16,13 @@ export interface Cover {
   extend(): Promise<boolean>
 }
 
-/** Counts an answer as it streams: a token for each event or for four bytes, whichever is more. */
+/** Counts an answer as it streams: a token for each event or for so many bytes, whichever is more. */
 export class Meter {
   private readonly cover: Cover
+  private readonly bytesPerToken: number
   private events = 0
-  private bytes = 0
+  /** Of what the answer holds so far. */
+  bytes = 0
   /** The request is on its way to the provider. */
   asked = false
   /** Response headers of success have come: from here on the provider may charge. */
@@ -28,12 +30,20 @@ export class Meter {
   /** The provider refused, or was never reached: it charges nothing. */
   refused = false
 
-  constructor(cover: Cover) {
+  /** `bytesPerToken`: bytes that make a token at least, as far as is known. */
+  constructor(cover: Cover, bytesPerToken: number = BYTES_PER_TOKEN) {
     this.cover = cover
+    this.bytesPerToken = bytesPerToken
   }
 
+  /** What the answer most likely has. */
   get tokens(): number {
     return Math.max(this.events, Math.ceil(this.bytes / BYTES_PER_TOKEN))
+  }
+
+  /** What the answer has at most. */
+  private get most(): number {
+    return Math.max(this.events, Math.ceil(this.bytes / this.bytesPerToken))
   }
 
   count(events: number, frames: readonly StreamFrame[]): void {
@@ -47,10 +57,10 @@ export class Meter {
 
   /** False where the stream has to end here, because the money for more of it cannot be had. */
   async goesOn(): Promise<boolean> {
-    const { cover, tokens } = this
-    if (cover.tokens >= cover.limit) return tokens <= cover.limit * TOLERANCE + SLACK_TOKENS
+    const { cover, most } = this
+    if (cover.tokens >= cover.limit) return this.tokens <= cover.limit * TOLERANCE + SLACK_TOKENS
     // Ahead of the edge, so that what is on its way is paid too.
-    if (tokens < cover.tokens * 0.75) return true
-    return (await cover.extend()) || tokens < cover.tokens
+    if (most < cover.tokens * 0.75) return true
+    return (await cover.extend()) || most < cover.tokens
   }
 }

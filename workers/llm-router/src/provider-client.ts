@@ -41,7 +41,9 @@ export async function askProvider(transport: Transport, request: ModelRequest): 
   const { provider, model, key, emit, signal, timeouts } = request
   const format = FORMATS[provider.format]
   const { hold } = request
-  const translation = translate(model, limited(request.input, hold), request.facts, provider.traits, hold?.limit)
+  const input = limited(request.input, hold)
+  const counted = (tokens: number) => hold?.countedInput(tokens)
+  const translation = translate(model, input, request.facts, provider.traits, hold?.limit, counted)
   const { path, headers, body } = format.request(translation, emit !== undefined)
   const choice = { provider: provider.name, model }
   const secrets = key === undefined ? [] : [key]

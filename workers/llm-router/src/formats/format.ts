@@ -83,6 +83,7 @@ export function translate(
   facts: ModelFacts,
   traits: readonly Trait[],
   outputLimit?: number,
+  onInput?: (tokens: number) => void,
 ): Translation {
   const conversation = conversationOf(input)
   const offered = (input.tools ?? []).map((tool) => tool.id)
@@ -112,7 +113,11 @@ export function translate(
     outputLimit,
     callId: (callId) => wireCallId(callId, short),
     builder: (emit) =>
-      new AnswerBuilder(names, { offered: new Set(offered), used, inputEstimate: () => estimateInput(input) }, emit),
+      new AnswerBuilder(
+        names,
+        { offered: new Set(offered), used, inputEstimate: () => estimateInput(input), onInput },
+        emit,
+      ),
   }
 }
 
