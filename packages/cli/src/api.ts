@@ -8,6 +8,7 @@ interface Problem {
   code?: string
   status?: number
   next?: string
+  details?: unknown
   [extra: string]: unknown
 }
 
@@ -120,14 +121,18 @@ async function problemOf(response: Response, hasToken: boolean): Promise<Refusal
   return new Refusal(code, problem.title ?? `The request failed with ${response.status}`, detail, advice)
 }
 
-function adviceFor(response: Response, { next }: Problem, hasToken: boolean): string[] {
+function adviceFor(response: Response, { next, details }: Problem, hasToken: boolean): string[] {
   // Who has the token and is refused all the same has to do something else.
   if (response.status === 401 || (response.status === 403 && !hasToken)) {
     return ['This needs the owner’s token: run it as the user that ran npm start, with the same AGENTOS_DATA.']
   }
   const wait = response.headers.get('retry-after')
   if (wait) return [`Try again in ${wait} s.`]
-  return next === undefined ? [] : [next]
+  const { agentCreated } = (details ?? {}) as { agentCreated?: unknown }
+  return [
+    ...(next === undefined ? [] : [next]),
+    ...(agentCreated === true ? ['A new agent was made before it failed: npm run agentos -- call agent::list'] : []),
+  ]
 }
 
 function parseJson(text: string): unknown {
