@@ -47,7 +47,14 @@ function world({ maxAgents = null as number | null, recorded = {} as Record<stri
     return reply
   }
   const trigger = async () => ({ functions: [], version: '1' })
-  const plain = { state: state.client, call, trigger, log, realm: 'realm-default', principal: { kind: 'owner', id: 'o' } }
+  const plain = {
+    state: state.client,
+    call,
+    trigger,
+    log,
+    realm: 'realm-default',
+    principal: { kind: 'owner', id: 'o' },
+  }
   const ctx = {
     ...plain,
     run: 'run-1',

@@ -53,7 +53,8 @@ async function callsOf(messages: Message[], sessionId = SESSION): Promise<string
   }
   const counted = { ...caller, state: new StateClient(trigger) }
   const input = sessionAppend.input().parse({ sessionId, messages })
-  const call = engine.call('memory::session::append', `append-${(keys += 1)}`)
+  keys += 1
+  const call = engine.call('memory::session::append', `append-${keys}`)
   await engine.spaces.use(counted, 'realm-default', 'default', (space) => appendMessages(input, space), call)
   return calls
 }

@@ -140,7 +140,12 @@ export function applyRunEvent(answer: Answer, { type, call, signal, reason, resu
       if (!error) return continued(going, result as ChatResult)
       return error.code === 'cancelled'
         ? { ...going, status: 'stopped' }
-        : failed(going, { title: 'The answer failed.', detail: error.message, code: error.code, details: error.details })
+        : failed(going, {
+            title: 'The answer failed.',
+            detail: error.message,
+            code: error.code,
+            details: error.details,
+          })
     default:
       return answer
   }
