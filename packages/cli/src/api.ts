@@ -1,4 +1,4 @@
-import { Refusal } from './refusal.ts'
+import { adviceOnNewAgent, Refusal } from './refusal.ts'
 import { parseEvents, type ServerEvent } from './server-events.ts'
 
 /** An answer of the HTTP API that is an error: `application/problem+json`. */
@@ -127,12 +127,8 @@ function adviceFor(response: Response, { next, details }: Problem, hasToken: boo
     return ['This needs the owner’s token: run it as the user that ran npm start, with the same AGENTOS_DATA.']
   }
   const wait = response.headers.get('retry-after')
-  if (wait) return [`Try again in ${wait} s.`]
-  const { agentCreated } = (details ?? {}) as { agentCreated?: unknown }
-  return [
-    ...(next === undefined ? [] : [next]),
-    ...(agentCreated === true ? ['A new agent was made before it failed: npm run agentos -- call agent::list'] : []),
-  ]
+  const first = wait ? `Try again in ${wait} s.` : next
+  return [...(first === undefined ? [] : [first]), ...adviceOnNewAgent(details)]
 }
 
 function parseJson(text: string): unknown {

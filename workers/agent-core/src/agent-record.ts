@@ -68,7 +68,10 @@ export function noAgent(agentId: string): AgentError {
   return new AgentError('not_found', `There is no agent ${agentId} in this realm; create it with POST /v1/agents`)
 }
 
-/** The failure of a chat whose agent is there since, which its details say. What is no typed error, or no failure, stays as it is. */
+/**
+ * The failure of a chat whose agent is there since, which its details say. What is no typed error, and what is no failure
+ * (`Suspended`), stays as it is.
+ */
 export function tellingOfNew(error: unknown): unknown {
   if (isSuspended(error) || !(error instanceof AgentError || error instanceof InvocationError)) return error
   const message = error instanceof InvocationError ? error.reason : error.message

@@ -47,7 +47,10 @@ export async function put(caller: Caller, agent: Agent, version: number): Promis
   await settle(caller, agent.id, known)
 }
 
-/** Brings the grants of a record into force, where they are not. Only in the agent's turn. `known`: the record, where it was just written. */
+/**
+ * Brings the grants of a record into force, where they are not. Only in the agent's turn. `known` is the record where it was
+ * written just now.
+ */
 export async function settle(caller: Caller, agentId: string, known?: Known): Promise<void> {
   for (let entry: Known | undefined = known; ; entry = undefined) {
     entry ??= await caller.state.getWithVersion<StoredAgent>(SCOPE, agentId)

@@ -238,7 +238,7 @@ class ChatTurn {
     end()
   }
 
-  /** An agent that nobody knew is there from the model's first answer on: a mistyped id whose chat fails before leaves none. */
+  /** An agent that was missing is there from the model's first answer on: a mistyped id whose chat fails before leaves none. */
   private async make(): Promise<void> {
     if (!this.missing) return
     await this.takeTurn()

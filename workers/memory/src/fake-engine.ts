@@ -34,7 +34,10 @@ export class FakeEngine {
     return { functionId, idempotencyKey, principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' }
   }
 
-  /** The worker dies when so many more writes are stored, those of one commit counted as one: it hears of nothing any more until it is started again. */
+  /**
+   * The worker dies when so many more writes are stored, those of one commit counted as one: it hears of nothing any more
+   * until it is started again.
+   */
   dieAfter(writes: number): void {
     this.writesLeft = writes
   }
