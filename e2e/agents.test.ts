@@ -222,7 +222,10 @@ describe('agents', () => {
   it('that nobody knows are made for a person in the default realm, and an error elsewhere', async () => {
     const agentId = `newcomer-${randomUUID()}`
     simulator.play({ text: 'hello' })
-    expect((await chat('hi', { agentId })).body).toMatchObject({ agentCreated: true, content: 'hello' })
+    const first = (await chat('hi', { agentId })).body
+    expect(first).toMatchObject({ agentCreated: true, content: 'hello' })
+    const { body: replay } = await system.api('POST', `/v1/runs/${first.runId}/replay`, {}, OWNER)
+    expect(replay).toMatchObject({ ok: true, resultEqual: true })
     expect((await chat('hi', { agentId })).body.agentCreated).toBeUndefined()
     const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'strict' }, OWNER)
     const elsewhere = await system.api<{ code: string }>(

@@ -213,6 +213,46 @@ describe('an agent that nobody made', () => {
     expect(await agentIds()).toEqual(expect.arrayContaining(['made-by-chat', 'made-by-stream', 'made-by-events']))
   })
 
+  it('is not made by a first chat that fails, and told of by one that fails after it was made, at every door', async () => {
+    const refusal = { fault: { kind: 'status', status: 400, message: 'no such day' } } as const
+    const search = { toolCalls: [{ name: 'memory__search', arguments: { query: 'boat' } }] }
+    const post = (path: string, body: object): Promise<string> =>
+      fetch(`${system.httpUrl}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ message: 'hi', ...body }),
+      }).then((response) => response.text())
+    const onBus = (function_id: string, payload: object): Promise<string> =>
+      system
+        .client()
+        .trigger({ function_id, payload: { message: 'hi', ...payload } })
+        .then(JSON.stringify, ({ code, details }) => JSON.stringify({ code, details }))
+    const doors: Record<string, (agentId: string) => Promise<string>> = {
+      whole: (agentId) => post('/v1/chat', { agentId }),
+      streamed: (agentId) => post('/v1/chat', { agentId, stream: true }),
+      short: (agentId) => post('/v1/chat/stream', { agentId }),
+      bus: (agentId) => onBus('agent::chat', { agentId }),
+      'bus-short': (agentId) => onBus('stream::chat', { agentId }),
+    }
+    for (const [name, ask] of Object.entries(doors)) {
+      simulator.play([refusal])
+      const unmade = await ask(`unmade-${name}`)
+      expect(unmade, name).toContain('"upstream_rejected"')
+      expect(unmade, name).not.toContain('agentCreated')
+      simulator.play([search, refusal])
+      const made = await ask(`made-${name}`)
+      expect(made, name).toContain('"upstream_rejected"')
+      expect(made, name).toMatch(/"details":\{[^{}]*"agentCreated":true/)
+    }
+    const ids = await agentIds()
+    for (const name of Object.keys(doors)) {
+      expect(ids).toContain(`made-${name}`)
+      expect(ids).not.toContain(`unmade-${name}`)
+      const { body } = await system.api<unknown[]>('GET', `/v1/sessions?agentId=unmade-${name}`)
+      expect(body).toEqual([])
+    }
+  })
+
   it('is told of also where its first chat waits for a person', async () => {
     const policy = { agentId: 'made-to-wait', tools: ['memory::store'] }
     expect((await system.api('POST', '/v1/approvals/policy', policy, OWNER)).status).toBe(200)

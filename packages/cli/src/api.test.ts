@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Api } from './api.ts'
+import { followRun } from './follow-run.ts'
 import { Refusal } from './refusal.ts'
 
 let server: Server
@@ -60,6 +61,20 @@ describe('the HTTP API', () => {
       detail: 'memory is not running',
       advice: ['Try again in 2 s.'],
     })
+  })
+
+  it('tells of an agent that was made before its first chat failed, there and in the run that it follows', async () => {
+    const details = { agentCreated: true }
+    const error = { title: 'Rate limited', detail: 'later', code: 'rate_limited', details }
+    const run = { status: 'failed', error: { code: 'rate_limited', message: 'later', details } }
+    const api = await serve((request, response) => {
+      if (request.method === 'GET') return response.end(JSON.stringify(run))
+      response.writeHead(429, { 'retry-after': '2' }).end(JSON.stringify(error))
+    })
+    const told = expect.stringContaining('A new agent was made')
+    expect((await refused(api.post('/v1/chat', {})))?.advice).toEqual(['Try again in 2 s.', told])
+    const followed = await refused(followRun(api, 'run-1', new AbortController().signal))
+    expect(followed?.advice).toEqual(['npm run agentos -- run run-1', told])
   })
 
   it('names the owner’s token where it was needed', async () => {

@@ -1,4 +1,4 @@
-import { Refusal } from './refusal.ts'
+import { adviceOnNewAgent, Refusal } from './refusal.ts'
 import { parseEvents, type ServerEvent } from './server-events.ts'
 
 /** An answer of the HTTP API that is an error: `application/problem+json`. */
@@ -8,6 +8,7 @@ interface Problem {
   code?: string
   status?: number
   next?: string
+  details?: unknown
   [extra: string]: unknown
 }
 
@@ -120,14 +121,14 @@ async function problemOf(response: Response, hasToken: boolean): Promise<Refusal
   return new Refusal(code, problem.title ?? `The request failed with ${response.status}`, detail, advice)
 }
 
-function adviceFor(response: Response, { next }: Problem, hasToken: boolean): string[] {
+function adviceFor(response: Response, { next, details }: Problem, hasToken: boolean): string[] {
   // Who has the token and is refused all the same has to do something else.
   if (response.status === 401 || (response.status === 403 && !hasToken)) {
     return ['This needs the owner’s token: run it as the user that ran npm start, with the same AGENTOS_DATA.']
   }
   const wait = response.headers.get('retry-after')
-  if (wait) return [`Try again in ${wait} s.`]
-  return next === undefined ? [] : [next]
+  const first = wait ? `Try again in ${wait} s.` : next
+  return [...(first === undefined ? [] : [first]), ...adviceOnNewAgent(details)]
 }
 
 function parseJson(text: string): unknown {

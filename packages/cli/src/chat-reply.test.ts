@@ -85,6 +85,19 @@ describe('a chat on the terminal', () => {
     expect(screen()).toBe(`Once upon\nbudget_exceeded: ${budget.message}\nm · stopped: budget_exceeded\n`)
   })
 
+  it('says that a new agent was made, and which, whether or not its first chat came to an end', () => {
+    const { chat, screen } = reply()
+    chat.show({ event: 'done', data: { content: '391', model: 'm', agentId: 'mistyped', agentCreated: true } })
+    chat.finish()
+    expect(screen()).toBe('391\na new agent was made: mistyped\nm\n')
+    const broken = reply()
+    broken.chat.show({ event: 'session', data: { runId: 'run-1', sessionId: 's-1', agentId: 'mistyped' } })
+    broken.chat.show({ event: 'text', data: { text: 'Let me look' } })
+    const failed = { code: 'x', title: 'No', detail: 'why', details: { agentCreated: true } }
+    expect(() => broken.chat.show({ event: 'error', data: failed })).toThrow('No: why')
+    expect(broken.screen()).toBe('Let me look\na new agent was made: mistyped\n')
+  })
+
   it('says which tool failed, and why', () => {
     const { chat, screen } = reply()
     chat.show({ event: 'toolResult', data: { id: 'memory::search', ok: true, durationMs: 3 } })

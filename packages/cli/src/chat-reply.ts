@@ -9,6 +9,9 @@ export interface ChatResult {
   content?: string
   model?: string
   sessionId?: string
+  agentId?: string
+  /** There was no such agent before. */
+  agentCreated?: boolean
   durationMs?: number
   usage?: { input: number; output: number }
   cost?: { microUsd: number | null }
@@ -23,6 +26,7 @@ export class ChatReply {
   private readonly colour: typeof paint
   /** Id of its run, once the agent has said it. */
   run: string | undefined
+  private agent: string | undefined
   private text = ''
   private readonly visible = new VisibleStream()
   private atLineStart = true
@@ -35,7 +39,10 @@ export class ChatReply {
 
   show({ event, data }: ServerEvent): void {
     const body = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>
-    if (event === 'session') this.run = String(body.runId)
+    if (event === 'session') {
+      this.run = String(body.runId)
+      this.agent = String(body.agentId)
+    }
     if (event === 'text' && typeof body.text === 'string') this.say(body.text)
     if (event === 'restart') this.aside('the model is asked again after a crash; its answer begins anew:')
     if (event === 'toolCall') this.aside(`→ ${String(body.id)} ${shorten(JSON.stringify(body.arguments ?? {}))}`)
@@ -43,6 +50,7 @@ export class ChatReply {
     if (event === 'done') this.result = body as ChatResult
     if (event === 'error') {
       this.newLine()
+      if ((body.details as ChatResult | null | undefined)?.agentCreated) this.tellOfNew(this.agent)
       throw new Refusal(
         String(body.code ?? 'chat_failed'),
         String(body.title ?? 'The chat failed'),
@@ -64,6 +72,7 @@ export class ChatReply {
     // An agent that streamed nothing still answered something.
     if (result?.content && this.text === '') this.say(result.content)
     this.newLine()
+    if (result?.agentCreated) this.tellOfNew(result.agentId)
     if (result?.budget) this.aside(`${result.stopReason}: ${result.budget.message}`)
     if (result) this.aside(facts(result))
     return result
@@ -78,6 +87,10 @@ export class ChatReply {
     if (shown === '') return
     this.write(shown)
     this.atLineStart = shown.endsWith('\n')
+  }
+
+  private tellOfNew(agent: string | undefined): void {
+    this.aside(`a new agent was made: ${agent}`)
   }
 
   private aside(text: string): void {

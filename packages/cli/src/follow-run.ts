@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Api } from './api.ts'
-import { Refusal } from './refusal.ts'
+import { adviceOnNewAgent, Refusal } from './refusal.ts'
 
 interface RunEnd {
   status: string
   result?: unknown
-  error?: { code: string; message: string }
+  error?: { code: string; message: string; details?: unknown }
 }
 
 const WAIT_MS = 20_000
@@ -39,5 +39,6 @@ function isAway(error: unknown): boolean {
 
 function notDone(id: string, { status, error }: RunEnd): Refusal {
   const detail = error ? `${error.code}: ${error.message}` : `Run ${id} is ${status}.`
-  return new Refusal(error?.code ?? 'not_done', 'There is no answer', detail, [`npm run agentos -- run ${id}`])
+  const advice = [`npm run agentos -- run ${id}`, ...adviceOnNewAgent(error?.details)]
+  return new Refusal(error?.code ?? 'not_done', 'There is no answer', detail, advice)
 }

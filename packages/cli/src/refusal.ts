@@ -18,3 +18,9 @@ export class Refusal extends Error {
     this.advice = advice
   }
 }
+
+/** What is said of a failed chat whose agent is there since, by the `details` of the failure. */
+export function adviceOnNewAgent(details: unknown): string[] {
+  const { agentCreated } = (details ?? {}) as { agentCreated?: unknown }
+  return agentCreated === true ? ['A new agent was made before it failed: npm run agentos -- call agent::list'] : []
+}

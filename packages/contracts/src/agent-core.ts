@@ -218,7 +218,10 @@ export const ChatUsage = () =>
  * `reasoning` {text}, `toolCall` {callId, id, arguments}, `toolResult` {callId, id, ok, durationMs, error?}, `usage`, and `restart` where the
  * model is asked again after a crash: what came since the last `toolResult` is void then. A call that joins a run by its
  * idempotency key is told the same from the beginning, each answer of the model whole and as soon as it is recorded.
- * Errors: `not_found` (agent), `conflict` (paused or terminated), `session_busy`, those of `llm::complete`, `cancelled`.
+ * An agent that is made for its first chat is there from the model's first answer on; a failure after that has
+ * `agentCreated: true` in its details.
+ * Errors: `not_found` (agent), `conflict` (paused or terminated), `session_busy`, `quota_exceeded` (no room for a new agent), those of
+ * `llm::complete`, `cancelled`.
  */
 export const chat = defineFunction({
   id: 'agent::chat',

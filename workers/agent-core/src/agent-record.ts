@@ -1,5 +1,5 @@
 import type { Agent, create, update } from '@agentos/contracts/agent-core'
-import { AgentError, type Caller, type ParsedInputOf } from '@agentos/sdk'
+import { AgentError, type Caller, InvocationError, isSuspended, type ParsedInputOf } from '@agentos/sdk'
 
 export const SCOPE = 'agents'
 export const DEFAULT_AGENT = 'default'
@@ -66,4 +66,15 @@ export async function requireAgent(caller: Caller, agentId: string): Promise<Age
 
 export function noAgent(agentId: string): AgentError {
   return new AgentError('not_found', `There is no agent ${agentId} in this realm; create it with POST /v1/agents`)
+}
+
+/**
+ * The failure of a chat whose agent is there since, which its details say. What is no typed error, and what is no failure
+ * (`Suspended`), stays as it is.
+ */
+export function tellingOfNew(error: unknown): unknown {
+  if (isSuspended(error) || !(error instanceof AgentError || error instanceof InvocationError)) return error
+  const message = error instanceof InvocationError ? error.reason : error.message
+  const details = { ...(error.details as object | null | undefined), agentCreated: true }
+  return new AgentError(error.code, message, { details, cause: error })
 }

@@ -1,11 +1,14 @@
 import type { Agent } from '@agentos/contracts/agent-core'
 import { list as listRealms } from '@agentos/contracts/realm'
 import { getCapabilities, setCapabilities } from '@agentos/contracts/security'
-import { AgentError, type Caller, type WorkerSelf } from '@agentos/sdk'
+import { AgentError, type Caller, type StateEntry, type WorkerSelf } from '@agentos/sdk'
 import { DEFAULT_REALM, findAgent, SCOPE, type StoredAgent, shown } from './agent-record.ts'
 import { Turns } from './turns.ts'
 
 const PAGE = 200
+
+/** A record and its version. */
+type Known = Pick<StateEntry<StoredAgent>, 'value' | 'version'>
 
 const turns = new Turns()
 
@@ -29,8 +32,10 @@ export async function put(caller: Caller, agent: Agent, version: number): Promis
   // Whether grants can be changed now is asked before anything is.
   await caller.call(getCapabilities, { agentId: agent.id })
   const stored: StoredAgent = { ...agent, pendingGrants: true }
+  let known: Known
   try {
-    await caller.state.set(SCOPE, agent.id, stored, { expectedVersion: version })
+    const written = await caller.state.set(SCOPE, agent.id, stored, { expectedVersion: version })
+    known = { value: stored, version: written.version }
   } catch (error) {
     if (!isVersionConflict(error)) throw error
     if (version > 0) {
@@ -39,13 +44,16 @@ export async function put(caller: Caller, agent: Agent, version: number): Promis
     const message = `There is an agent ${agent.id} already; change it with PATCH /v1/agents/${agent.id}`
     throw new AgentError('conflict', message)
   }
-  await settle(caller, agent.id)
+  await settle(caller, agent.id, known)
 }
 
-/** Brings the grants of a record into force, where they are not. Only in the agent's turn. */
-export async function settle(caller: Caller, agentId: string): Promise<void> {
-  for (;;) {
-    const entry = await caller.state.getWithVersion<StoredAgent>(SCOPE, agentId)
+/**
+ * Brings the grants of a record into force, where they are not. Only in the agent's turn. `known` is the record where it was
+ * written just now.
+ */
+export async function settle(caller: Caller, agentId: string, known?: Known): Promise<void> {
+  for (let entry: Known | undefined = known; ; entry = undefined) {
+    entry ??= await caller.state.getWithVersion<StoredAgent>(SCOPE, agentId)
     if (!entry?.value.pendingGrants) return
     const agent = shown(entry.value)
     const { functions, deny } = agent.capabilities

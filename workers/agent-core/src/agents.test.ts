@@ -4,7 +4,7 @@ import { InvocationError, openLog } from '@agentos/sdk'
 import { StateDouble } from '@agentos/testing'
 import { describe, expect, it } from 'vitest'
 import { newAgent } from './agent-record.ts'
-import { createAgent, createDefaultIfMissing, deleteAgent, listAgents, updateAgent } from './agents.ts'
+import { createAgent, createDefaultIfMissing, deleteAgent, listAgents, makeDrafted, updateAgent } from './agents.ts'
 
 const log = await openLog('test', 'silent')
 
@@ -36,6 +36,11 @@ const change = (deny: string[], more: object = {}) => ({
   capabilities: { functions: ['memory::*'], deny },
   ...more,
 })
+/** What a first chat does: true where it made the agent. */
+const firstChat = async (ctx: HandlerContext, agentId: string): Promise<boolean> => {
+  const { agent: drafted, missing } = await createDefaultIfMissing(ctx, agentId)
+  return missing === true && (await makeDrafted(ctx, drafted))
+}
 const tools = (...names: string[]) => expect.objectContaining({ tools: names })
 
 describe('a change of an agent', () => {
@@ -127,13 +132,13 @@ describe('a new agent', () => {
   it('does not pass the limit of its realm, made by hand or by its first chat, at once or one by one', async () => {
     const { ctx, state } = world({ maxAgents: 2 })
     const made = await Promise.allSettled(
-      ['a', 'b', 'c', 'd'].map((id, n) => (n % 2 ? createAgent(agent(id, []), ctx) : createDefaultIfMissing(ctx, id))),
+      ['a', 'b', 'c', 'd'].map((id, n) => (n % 2 ? createAgent(agent(id, []), ctx) : firstChat(ctx, id))),
     )
     expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(2)
     expect(state.keys('agents')).toHaveLength(2)
-    await expect(createDefaultIfMissing(ctx, 'e')).rejects.toMatchObject({ code: 'quota_exceeded' })
+    await expect(firstChat(ctx, 'e')).rejects.toMatchObject({ code: 'quota_exceeded' })
     await expect(createDefaultIfMissing(ctx, 'default')).rejects.toMatchObject({ code: 'quota_exceeded' })
-    expect((await createDefaultIfMissing(ctx, state.keys('agents')[0]!)).created).toBe(false)
+    expect(await firstChat(ctx, state.keys('agents')[0]!)).toBe(false)
   })
 
   it('counts and is listed where the realm has very many, more than one list of the state may hold', async () => {

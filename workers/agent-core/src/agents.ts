@@ -13,11 +13,12 @@ import {
   SCOPE,
   type StoredAgent,
   shown,
+  tellingOfNew,
   updatedAgent,
 } from './agent-record.ts'
 import { findSettled, inTurn, makingOne, put, storedAgents } from './agent-store.ts'
 import { granted, rank, readCatalogue } from './function-catalogue.ts'
-import { realmSettings } from './realm-settings.ts'
+import { type RealmSettings, realmSettings } from './realm-settings.ts'
 
 export async function createAgent(
   input: ParsedInputOf<typeof create>,
@@ -35,14 +36,13 @@ export async function createAgent(
 /** A new agent, where the realm has room for one. Errors: `quota_exceeded`, `conflict`. */
 function add(agent: Agent, ctx: HandlerContext): Promise<void> {
   return makingOne(ctx.realm, async () => {
-    await assertRoom(ctx)
+    await assertRoom(ctx, await realmSettings(ctx))
     await inTurn(ctx.realm, agent.id, () => put(ctx, agent, 0))
   })
 }
 
-/** The realm may limit how many agents it has. */
-async function assertRoom(ctx: HandlerContext): Promise<void> {
-  const { maxAgents } = await realmSettings(ctx)
+/** The realm may limit how many agents it has. Throws `quota_exceeded` where it has no room for one more. */
+export async function assertRoom(ctx: HandlerContext, { maxAgents }: RealmSettings): Promise<void> {
   if (maxAgents === null) return
   let count = 0
   for await (const _agent of storedAgents(ctx)) count += 1
@@ -85,27 +85,44 @@ export async function deleteAgent(agentId: string, ctx: HandlerContext): Promise
 
 /**
  * The agent of a chat. `default` is there in every realm; in the default realm the owner and guests get an unknown
- * agent made for them, with the default grants; elsewhere an unknown agent is an error.
+ * agent made for them, with the default grants; elsewhere an unknown agent is an error. One that is `missing` is only drafted:
+ * `makeDrafted` makes it.
  */
 export async function createDefaultIfMissing(
   ctx: HandlerContext,
   agentId: string,
-): Promise<{ agent: Agent; created: boolean }> {
+): Promise<{ agent: Agent; missing?: true }> {
   const found = await findSettled(ctx, ctx.realm, agentId)
-  if (found) return { agent: found, created: false }
+  if (found) return { agent: found }
   const person = ctx.principal.kind === 'owner' || ctx.principal.kind === 'guest'
   const allowed = agentId === DEFAULT_AGENT || (ctx.realm === DEFAULT_REALM && person)
   if (!allowed) await requireAgent(ctx, agentId)
-  const agent = newAgent(agentId, { name: agentId === DEFAULT_AGENT ? 'Assistant' : agentId }, Date.now())
+  const draft = newAgent(agentId, { name: agentId === DEFAULT_AGENT ? 'Assistant' : agentId }, Date.now())
+  if (agentId !== DEFAULT_AGENT) return { agent: draft, missing: true }
+  await makeDrafted(ctx, draft)
+  return { agent: (await findSettled(ctx, ctx.realm, agentId)) ?? draft }
+}
+
+/**
+ * The agent is there afterwards, its grants in force. True where this draft is what was made, false where somebody else was
+ * first. Throws what kept it from being made; where it is there all the same, the error says so.
+ */
+export async function makeDrafted(ctx: HandlerContext, draft: Agent): Promise<boolean> {
   try {
-    await add(agent, ctx)
+    await add(draft, ctx)
+    return true
   } catch (error) {
-    // Somebody else was first.
-    const found = await findSettled(ctx, ctx.realm, agentId)
-    if (found) return { agent: found, created: false }
-    throw error
+    const found = await findAgent(ctx, draft.id)
+    if (!found) throw error
+    // An earlier attempt of the same chat may have made it, and died before that was written down.
+    const isDraft = found.createdAt === draft.createdAt
+    try {
+      await findSettled(ctx, ctx.realm, draft.id)
+    } catch (unsettled) {
+      throw isDraft ? tellingOfNew(unsettled) : unsettled
+    }
+    return isDraft
   }
-  return { agent, created: agentId !== DEFAULT_AGENT }
 }
 
 /** At set-up: the default agent of the default realm exists before anybody asks for it. */

@@ -5,8 +5,8 @@ import type { Message } from '@agentos/contracts/message'
 import { addUsage } from '@agentos/contracts/security'
 import { AgentError, type DurableContext, newId, type OutputOf, type ParsedInputOf, type Waiting } from '@agentos/sdk'
 import type * as z from 'zod'
-import { DEFAULT_AGENT, requireAgent } from './agent-record.ts'
-import { createDefaultIfMissing } from './agents.ts'
+import { DEFAULT_AGENT, requireAgent, tellingOfNew } from './agent-record.ts'
+import { createDefaultIfMissing, makeDrafted } from './agents.ts'
 import { answerOptions } from './answer-options.ts'
 import { ChatTotals } from './chat-totals.ts'
 import { EventStream } from './event-stream.ts'
@@ -35,21 +35,35 @@ export interface ChatServices {
   rooms: ModelRooms
 }
 
+/** How a chat begins. */
+interface Beginning {
+  agent: Agent
+  sessionId: string
+  /** Nobody knew the agent: it is made once a model has answered. */
+  missing?: boolean
+  /** In the journals of before there was `missing`: the agent was made at once. */
+  created?: boolean
+}
+
 /**
  * One message through the loop: recall, ask the model, run what it asks for, until it answers or a limit is reached. A
  * durable handler: whatever decides how it goes on is a call or a step of its run, so that another process can finish
  * what this one began.
  */
 export async function chat(input: ChatInput, ctx: DurableContext, services: ChatServices): Promise<ChatOutput> {
-  const { agent, created, sessionId } = await ctx.step('begin', async (plain) => {
+  const beginning = await ctx.step('begin', async (plain): Promise<Beginning> => {
     if (input.create === false && input.agentId !== DEFAULT_AGENT) await requireAgent(plain, input.agentId)
     const found = await createDefaultIfMissing(plain, input.agentId)
     return { ...found, sessionId: input.sessionId || (ctx.http ? newId('session') : `default:${input.agentId}`) }
   })
+  const { agent, sessionId } = beginning
   if (agent.status !== 'active') throw new AgentError('conflict', `Agent ${agent.id} is ${agent.status}`)
   const turn = new SessionTurn(services.sessions, `${ctx.realm}/${agent.id}/${sessionId}`, ctx)
+  const chatTurn = new ChatTurn(ctx, input, beginning, turn, services.rooms)
   try {
-    return await new ChatTurn(ctx, input, { agent, created, sessionId }, turn, services.rooms).run()
+    return await chatTurn.run()
+  } catch (error) {
+    throw chatTurn.created ? tellingOfNew(error) : error
   } finally {
     turn.leave()
   }
@@ -60,8 +74,10 @@ class ChatTurn {
   private readonly ctx: DurableContext
   private readonly input: ChatInput
   private readonly agent: Agent
-  /** There was no such agent before this chat. */
-  private readonly created: boolean
+  /** There is no such agent yet. */
+  private missing: boolean
+  /** This chat has made its agent. */
+  created: boolean
   private readonly sessionId: string
   private readonly turn: SessionTurn
   private readonly rooms: ModelRooms
@@ -69,6 +85,8 @@ class ChatTurn {
   private readonly events: EventStream
   private readonly watch: Stopwatch
   private messages: Message[] = []
+  /** Said, and not in the session yet. */
+  private unsaved: Message[] = []
   private rounds = 0
   /** Where this model refused, or is known to refuse, more: estimated tokens of a request. */
   private room: number | undefined
@@ -77,13 +95,14 @@ class ChatTurn {
   constructor(
     ctx: DurableContext,
     input: ChatInput,
-    { agent, created, sessionId }: { agent: Agent; created: boolean; sessionId: string },
+    { agent, missing = false, created = false, sessionId }: Beginning,
     turn: SessionTurn,
     rooms: ModelRooms,
   ) {
     this.ctx = ctx
     this.input = input
     this.agent = agent
+    this.missing = missing
     this.created = created
     this.sessionId = sessionId
     this.turn = turn
@@ -93,21 +112,23 @@ class ChatTurn {
   }
 
   async run(): Promise<ChatOutput> {
-    const { ctx, input, agent, sessionId } = this
+    const { ctx, input, agent, missing, sessionId } = this
     await this.takeTurn()
     // A caller that waits hears why it has no answer yet; the answer is in the session and the run once there is one.
     ctx.onSuspend((waiting) => this.interim(waiting))
     await this.events.send({ type: 'session', sessionId, runId: ctx.run, agentId: agent.id })
     const user: Message = { role: 'user', content: input.content ?? input.message }
     const prepared = await ctx.step('prepare', async (plain) => {
-      const preparation = await prepare(plain, input, agent, sessionId)
+      const preparation = await prepare(plain, input, { agent, missing, sessionId })
       const room = this.rooms.of(routePreference(input, agent, preparation.defaultModel))
       return { ...preparation, ...(room === undefined ? {} : { room }) }
     })
     this.preference = routePreference(input, agent, prepared.defaultModel)
     this.room = prepared.room
     this.messages = [...prepared.history, user]
-    await this.append([user])
+    this.unsaved = [user]
+    // Nothing is kept of an agent that is not there yet.
+    if (!missing) await this.append()
     const runner = new ToolRunner({
       agentId: agent.id,
       offered: new Map(prepared.tools.map((tool) => [tool.id, tool])),
@@ -118,6 +139,7 @@ class ChatTurn {
 
     for (;;) {
       const completion = await this.answer(prepared)
+      await this.make()
       await this.events.retell(completion)
       this.totals.add(completion)
       await this.count(completion)
@@ -131,6 +153,7 @@ class ChatTurn {
         ])
         return this.output(completion.content, limit ?? stopOf(completion), completion)
       }
+      await this.append()
       await this.takeTurn()
       const outcomes = await runner.run(ctx, completion.toolCalls)
       this.rounds += 1
@@ -215,9 +238,21 @@ class ChatTurn {
     end()
   }
 
-  private async append(messages: Message[]): Promise<void> {
+  /** An agent that was missing is there from the model's first answer on: a mistyped id whose chat fails before leaves none. */
+  private async make(): Promise<void> {
+    if (!this.missing) return
+    await this.takeTurn()
+    this.created = await this.ctx.step('make', (plain) => makeDrafted(plain, this.agent))
+    this.missing = false
+  }
+
+  /** Writes these down in the session, and before them what is not there yet. */
+  private async append(more: Message[] = []): Promise<void> {
+    const messages = [...this.unsaved, ...more]
+    if (messages.length === 0) return
     await this.takeTurn()
     await this.ctx.call(sessionAppend, { agentId: this.agent.id, sessionId: this.sessionId, messages })
+    this.unsaved = []
   }
 
   private interim({ function: functionId, signal, reason }: Waiting): ChatOutput {

@@ -3,6 +3,7 @@ import { recall } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
 import { scanInjection } from '@agentos/contracts/security'
 import type { HandlerContext, ParsedInputOf } from '@agentos/sdk'
+import { assertRoom } from './agents.ts'
 import { granted, offered, readCatalogue } from './function-catalogue.ts'
 import { readHistory } from './history/history.ts'
 import { realmSettings } from './realm-settings.ts'
@@ -30,8 +31,7 @@ export interface Preparation {
 export async function prepare(
   ctx: HandlerContext,
   input: ParsedInputOf<typeof chatContract>,
-  agent: Agent,
-  sessionId: string,
+  { agent, missing, sessionId }: { agent: Agent; missing?: boolean; sessionId: string },
 ): Promise<Preparation> {
   const [{ messages, summary }, memories, catalogue, realm] = await Promise.all([
     // Who keeps the conversation says what was before.
@@ -40,6 +40,8 @@ export async function prepare(
     readCatalogue(ctx),
     realmSettings(ctx),
   ])
+  // Asked before the model is: nobody pays for the answer of an agent that cannot be made.
+  if (missing) await assertRoom(ctx, realm)
   const tools = offered(granted(catalogue, agent.capabilities, input.functions), input.message)
   return {
     history: messages,

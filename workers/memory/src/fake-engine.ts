@@ -34,7 +34,10 @@ export class FakeEngine {
     return { functionId, idempotencyKey, principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' }
   }
 
-  /** The worker dies when so many more writes are stored: it hears of nothing any more until it is started again. */
+  /**
+   * The worker dies when so many more writes are stored, those of one commit counted as one: it hears of nothing any more
+   * until it is started again.
+   */
   dieAfter(writes: number): void {
     this.writesLeft = writes
   }
@@ -99,19 +102,19 @@ export class FakeEngine {
 
   private handle(id: string, input: never, realm: string): unknown {
     if (this.died) throw new InvocationError({ code: 'engine_lost', message: 'this process is dead' })
-    if (id === 'engine::state::write') {
+    if (id === 'engine::state::write' && !(input as { atomic?: boolean }).atomic) {
       const { writes } = input as { writes: object[] }
       const written = writes.map((write) => this.handle('state::set', write as never, realm) as { version?: number })
       return { versions: written.map(({ version }) => version ?? null) }
     }
     const result = this.answerOf(id, input, realm)
-    if (id === 'state::set' || id === 'state::delete') this.writesLeft -= 1
+    if (['state::set', 'state::delete', 'engine::state::write'].includes(id)) this.writesLeft -= 1
     if (this.died) throw new InvocationError({ code: 'engine_lost', message: 'killed before it heard of it' })
     return result
   }
 
   private answerOf(id: string, input: never, realm: string): unknown {
-    if (id.startsWith('state::')) return this.stateOf(realm).answer(id, input)
+    if (id.startsWith('state::') || id === 'engine::state::write') return this.stateOf(realm).answer(id, input)
     const answer = this.answers.get(id)
     if (!answer) throw new InvocationError({ code: 'function_not_found', message: `Nobody serves ${id}` })
     const reply = answer(input)

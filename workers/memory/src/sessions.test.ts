@@ -39,6 +39,26 @@ const turn = (i: number): Message => ({ role: i % 2 ? 'assistant' : 'user', cont
 const turns = (count: number, from = 0) => Array.from({ length: count }, (_, i) => turn(from + i))
 const texts = (messages: TranscriptMessage[]) => messages.map(({ content }) => content)
 
+/** Bytes of the largest call that `callsOf` saw, and how many keys it has given. */
+let largest = 0
+let keys = 0
+/** The calls to the engine that one append makes. */
+async function callsOf(messages: Message[], sessionId = SESSION): Promise<string[]> {
+  const calls: string[] = []
+  const { state, ...caller } = engine.caller()
+  const trigger = async (request: { function_id: string; payload?: unknown }) => {
+    calls.push(request.function_id)
+    largest = Math.max(largest, JSON.stringify(request.payload).length)
+    return engine.caller().trigger(request)
+  }
+  const counted = { ...caller, state: new StateClient(trigger) }
+  const input = sessionAppend.input().parse({ sessionId, messages })
+  keys += 1
+  const call = engine.call('memory::session::append', `append-${keys}`)
+  await engine.spaces.use(counted, 'realm-default', 'default', (space) => appendMessages(input, space), call)
+  return calls
+}
+
 describe('a transcript', () => {
   test('keeps the order, and the same words twice', async () => {
     await append(turns(2))
@@ -61,20 +81,55 @@ describe('a transcript', () => {
 
   test('is read once for many appends, and an append is one call', async () => {
     await get()
-    const calls: string[] = []
-    const { state, ...caller } = engine.caller()
-    const trigger = async (request: { function_id: string; payload?: unknown }) => {
-      calls.push(request.function_id)
-      return engine.caller().trigger(request)
-    }
-    const counted = { ...caller, state: new StateClient(trigger) }
-    for (const from of [0, 2]) {
-      await engine.spaces.use(counted, 'realm-default', 'default', (space) =>
-        appendMessages(sessionAppend.input().parse({ sessionId: SESSION, messages: turns(2, from) }), space),
-      )
-    }
-    expect(calls).toEqual(['engine::state::write', 'engine::state::write'])
+    for (const from of [0, 2]) expect(await callsOf(turns(2, from))).toEqual(['engine::state::write'])
     expect(texts((await get()).messages)).toEqual(['turn 0', 'turn 1', 'turn 2', 'turn 3'])
+  })
+
+  test('whose session was never read is appended to in two calls, of which one reads', async () => {
+    await append(turns(2))
+    await engine.restart()
+    expect(await callsOf(turns(2, 2))).toEqual(['state::entries', 'engine::state::write'])
+    expect(texts((await get()).messages)).toEqual(['turn 0', 'turn 1', 'turn 2', 'turn 3'])
+    expect(await callsOf(turns(2), 'another')).toEqual(['state::entries', 'engine::state::write'])
+  })
+
+  test('is written in few calls, each of which has a bound, however much is appended at once', async () => {
+    const long = Array.from({ length: 3 }, (_, i): Message => ({ role: 'user', content: `${i}`.repeat(700_000) }))
+    const much = [...turns(200), ...long]
+    const calls = await callsOf(much)
+    // 200 turns in four, each of the long ones alone; besides the claim, the head, which is read twice, and the answer.
+    expect(calls.filter((id) => id === 'engine::state::write')).toHaveLength(7)
+    expect(calls).toHaveLength(13)
+    expect(texts((await get()).messages)).toEqual(much.map(({ content }) => content))
+    expect(largest).toBeLessThan(1_100_000)
+  })
+
+  test('that is long is whole or not there, and once, wherever its append is killed', async () => {
+    const much = turns(120, 2)
+    const input = sessionAppend.input().parse({ sessionId: SESSION, messages: much })
+    const appendMuch = () => {
+      const call = engine.call('memory::session::append', 'k')
+      return engine.use('default', (space) => appendMessages(input, space), 'realm-default', call)
+    }
+    let deaths = 0
+    for (let writes = 1; ; writes += 1) {
+      await engine.stop()
+      engine = new FakeEngine()
+      await append(turns(2))
+      engine.dieAfter(writes)
+      await appendMuch().catch(() => {})
+      if (!engine.died) break
+      deaths += 1
+      await engine.restart()
+      const written = engine.keys(`transcript:default:${SESSION}`)
+      expect(written).toEqual(Array.from({ length: written.length }, (_, i) => String(i + 1).padStart(12, '0')))
+      const { messages } = await get()
+      expect([2, 122]).toContain(messages.length)
+      expect(await appendMuch()).toMatchObject({ sequence: 122, messageCount: 122 })
+      expect(texts((await get()).messages)).toEqual(turns(122).map(({ content }) => content))
+    }
+    // The claim, three parts, the head; the answer is known then.
+    expect(deaths).toBe(6)
   })
 
   test('keeps what another process appended, or began anew, since it was read here', async () => {

@@ -14,6 +14,7 @@ import type { Space } from './spaces.ts'
 import {
   extended,
   extendKnown,
+  inLoads,
   newHead,
   readHead,
   readMessages,
@@ -28,9 +29,6 @@ const MOST_MESSAGES = 10_000
 
 type Appended = OutputOf<typeof sessionAppend>
 
-/** Messages that are appended in one call to the state. */
-const MOST_AT_ONCE = 50
-
 /** Ids of the messages, and a sequence behind which they are, if anywhere. */
 interface AppendPlan {
   ids: string[]
@@ -43,7 +41,7 @@ export function appendMessages(input: ParsedInputOf<typeof sessionAppend>, space
   return space.exclusive(
     `session ${sessionId}`,
     async () =>
-      (await appendToKnown(input, space)) ??
+      (await appendAtOnce(input, space)) ??
       (await space.once<AppendPlan, Appended>(input, {
         plan: async () => {
           const { head } = await readHead(space, sessionId)
@@ -57,11 +55,14 @@ export function appendMessages(input: ParsedInputOf<typeof sessionAppend>, space
   )
 }
 
-/** All in one call, where the head that was seen last still is the session's; else nothing is appended. */
-async function appendToKnown(input: ParsedInputOf<typeof sessionAppend>, space: Space): Promise<Appended | undefined> {
+/**
+ * All in one call, against the head that was seen last, which is read where none was. Nothing is appended where that is not the
+ * session's any more, or where the messages are too much for one call.
+ */
+async function appendAtOnce(input: ParsedInputOf<typeof sessionAppend>, space: Space): Promise<Appended | undefined> {
   const { sessionId, messages, expectedSequence } = input
-  const known = space.heads.get(sessionId)
-  if (!known || messages.length > MOST_AT_ONCE) return undefined
+  if (inLoads(messages).length > 1) return undefined
+  const known = space.heads.get(sessionId) ?? (await readHead(space, sessionId))
   const now = Date.now()
   const head = known.head ?? newHead(sessionId, space.agentId, now)
   if (expectedSequence !== undefined && expectedSequence !== head.sequence) return undefined

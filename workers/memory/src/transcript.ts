@@ -1,7 +1,6 @@
 import type { SessionInfo, SessionSummary, TranscriptMessage } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
 import type { StateWrite } from '@agentos/sdk'
-import { inBatches } from './batches.ts'
 import type { KnownHead } from './known-heads.ts'
 import { sequenceKey, sessionScope, transcriptScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
@@ -24,6 +23,9 @@ export interface SessionHead extends SessionInfo {
   archive: Archived[]
 }
 
+/** What is written to the state in one call; an engine takes 100 values, and by default frames of 16 MiB. */
+const MOST_IN_LOAD = 50
+const LOAD_BYTES = 1024 * 1024
 const RECENT = 20
 /** Archived ranges that a head names; past them the oldest two become one. */
 const MOST_ARCHIVED = 200
@@ -169,12 +171,35 @@ export async function extendKnown(
   }
 }
 
-/** Writes messages above the head's sequence, where nobody sees them until the head has moved on. */
+/**
+ * Writes messages above the head's sequence, where nobody sees them until the head has moved on: one call and one commit for
+ * as many as go together, in order, so that what was written when it breaks off are the first.
+ */
 export async function writeMessages(
   { caller: { state }, agentId }: Space,
   sessionId: string,
   messages: readonly TranscriptMessage[],
 ): Promise<void> {
   const scope = transcriptScope(agentId, sessionId)
-  await inBatches(messages, (message) => state.set(scope, sequenceKey(message.sequence), message))
+  for (const together of inLoads(messages)) {
+    await state.writeAtomically(together.map((value) => ({ scope, key: sequenceKey(value.sequence), value })))
+  }
+}
+
+/** Messages in the order given, as many together as one call to the state takes; one that is larger goes alone. */
+export function inLoads<M extends Message>(messages: readonly M[]): M[][] {
+  const loads: M[][] = []
+  let bytes = 0
+  for (const message of messages) {
+    const size = Buffer.byteLength(JSON.stringify(message))
+    const load = loads.at(-1)
+    if (load && load.length < MOST_IN_LOAD && bytes + size <= LOAD_BYTES) {
+      load.push(message)
+      bytes += size
+    } else {
+      loads.push([message])
+      bytes = size
+    }
+  }
+  return loads
 }

@@ -12,7 +12,7 @@ interface AnswerViewProps {
 }
 
 export function AnswerView({ answer, traced, onTrace }: AnswerViewProps) {
-  const { status, pieces, problem, trace, waitsFor, runId } = answer
+  const { status, pieces, problem, trace, waitsFor, runId, agentId, agentCreated } = answer
   return (
     <article class="answer" aria-busy={status === 'running'}>
       {pieces.map((piece, index) => (
@@ -21,6 +21,11 @@ export function AnswerView({ answer, traced, onTrace }: AnswerViewProps) {
       {status === 'running' && <span class="cursor" role="status" aria-label="The answer is being made" />}
       {status === 'stopped' && <p class="dim">Stopped.</p>}
       {waitsFor && <WaitNote wait={waitsFor} runId={runId} />}
+      {agentCreated && (
+        <p class="note" role="status">
+          A new agent was made: <code>{agentId}</code>
+        </p>
+      )}
       {answer.result?.budget && (
         <p class="note" role="status">
           <code>budget_exceeded</code> {answer.result.budget.message}. <a href="#budgets">Raise it</a>

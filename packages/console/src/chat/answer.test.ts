@@ -141,3 +141,20 @@ describe('an answer that waits for a person', () => {
     expect(end('run_crashed')).toMatchObject({ status: 'failed', problem: { code: 'run_crashed', detail: 'why' } })
   })
 })
+
+it('says that its agent is new, whether it is done, failed or waits, and when it went on from there', () => {
+  const session: [string, unknown] = ['session', { sessionId: 's1', runId: 'r1', agentId: 'mistyped' }]
+  const isNew = { agentId: 'mistyped', agentCreated: true }
+  const result = { ...RESULT, ...isNew }
+  const problem = { title: 'No', detail: 'why', code: 'x', details: { agentCreated: true } }
+  expect(after(session, ['done', result])).toMatchObject({ status: 'done', ...isNew })
+  expect(after(session, ['error', problem])).toMatchObject({ status: 'failed', ...isNew })
+  const waiting = after(session, ['done', { ...result, stopReason: 'waiting' }])
+  expect(waiting).toMatchObject({ status: 'waiting', ...isNew })
+  const end = (more: object) => ({ eventId: 9, at: 0, type: 'finished', ...more }) as JournalEvent
+  expect(applyRunEvent(waiting, end({ result }))).toMatchObject({ status: 'done', ...isNew })
+  const lost = after(session)
+  const failure = { code: 'x', message: 'why', details: { agentCreated: true } }
+  expect(applyRunEvent(lost, end({ error: failure }))).toMatchObject({ status: 'failed', ...isNew })
+  expect(after(['done', RESULT])).not.toHaveProperty('agentCreated')
+})

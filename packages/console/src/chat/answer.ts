@@ -39,6 +39,9 @@ export interface Answer {
   waitsFor?: Wait
   runId?: string
   sessionId?: string
+  agentId?: string
+  /** The agent is there since this chat. */
+  agentCreated?: boolean
   /** Where the trace of the request that made it is found. */
   trace?: TraceSource
   result?: ChatResult
@@ -51,8 +54,8 @@ export const newAnswer = (): Answer => ({ role: 'assistant', status: 'running', 
 export function applyEvent(answer: Answer, { event, data }: ServerEvent): Answer {
   switch (event) {
     case 'session': {
-      const { sessionId, runId } = data as { sessionId: string; runId: string }
-      return { ...answer, sessionId, runId }
+      const { sessionId, runId, agentId } = data as { sessionId: string; runId: string; agentId: string }
+      return { ...answer, sessionId, runId, agentId }
     }
     case 'text':
     case 'reasoning':
@@ -81,7 +84,17 @@ export function applyEvent(answer: Answer, { event, data }: ServerEvent): Answer
 const settledEnd = (pieces: Piece[]): number =>
   1 + pieces.findLastIndex((piece) => piece.kind === 'call' && piece.outcome !== undefined)
 
-export const failed = (answer: Answer, problem: Problem): Answer => ({ ...answer, status: 'failed', problem })
+export const failed = (answer: Answer, problem: Problem): Answer => ({
+  ...answer,
+  ...newAgentIn(problem.details),
+  status: 'failed',
+  problem,
+})
+
+/** What a result, or the facts of a failure, say of an agent that is there since. */
+function newAgentIn(facts: unknown): Pick<Answer, 'agentCreated'> {
+  return (facts as ChatResult | null | undefined)?.agentCreated ? { agentCreated: true } : {}
+}
 
 /** Text of a stream grows its last part; another kind in between begins a new one. */
 function extended(pieces: Piece[], kind: 'text' | 'reasoning', text: string): Piece[] {
@@ -99,11 +112,12 @@ export function settled(pieces: Piece[], callId: string, outcome: FunctionUse['o
  * model that does not stream says everything at the end.
  */
 function finished(answer: Answer, result: ChatResult): Answer {
-  const { runId, sessionId, content, stopReason } = result
-  if (stopReason === 'waiting') return { ...answer, status: 'waiting', waitsFor: { for: 'approval' }, runId, sessionId }
+  const { runId, sessionId, agentId, content, stopReason } = result
+  const told = { ...answer, ...newAgentIn(result), runId, sessionId, agentId }
+  if (stopReason === 'waiting') return { ...told, status: 'waiting', waitsFor: { for: 'approval' } }
   const spoke = answer.pieces.some((piece) => piece.kind === 'text')
   const pieces = spoke ? answer.pieces : extended(answer.pieces, 'text', content)
-  return { ...answer, status: 'done', pieces, runId, sessionId, result }
+  return { ...told, status: 'done', pieces, result }
 }
 
 /** A waiting answer after one more event of its run, which goes on without the stream that it began with. */
@@ -126,7 +140,12 @@ export function applyRunEvent(answer: Answer, { type, call, signal, reason, resu
       if (!error) return continued(going, result as ChatResult)
       return error.code === 'cancelled'
         ? { ...going, status: 'stopped' }
-        : failed(going, { title: 'The answer failed.', detail: error.message, code: error.code })
+        : failed(going, {
+            title: 'The answer failed.',
+            detail: error.message,
+            code: error.code,
+            details: error.details,
+          })
     default:
       return answer
   }
@@ -140,6 +159,7 @@ function continued(answer: Answer, result: ChatResult): Answer {
     if (!shown.has(callId)) pieces = [...pieces, { kind: 'call', callId, id, arguments: given }]
     pieces = settled(pieces, callId, { ok, durationMs, ...(error ? { error } : {}) })
   }
-  const { runId, sessionId, content } = result
-  return { ...answer, status: 'done', pieces: extended(pieces, 'text', content), runId, sessionId, result }
+  const { runId, sessionId, agentId, content } = result
+  const ended = { ...answer, ...newAgentIn(result), runId, sessionId, agentId }
+  return { ...ended, status: 'done', pieces: extended(pieces, 'text', content), result }
 }

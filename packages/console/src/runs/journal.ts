@@ -26,7 +26,7 @@ export interface JournalEvent {
   reason?: string
   answer?: string
   status?: string
-  error?: { code: string; message: string }
+  error?: { code: string; message: string; details?: unknown }
   result?: unknown
   input?: unknown
   /** Run whose journal a recorded step was taken over from. */

@@ -6,6 +6,8 @@ export interface Problem {
   next?: string
   status?: number
   trace_id?: string
+  /** Facts of this one. */
+  details?: unknown
 }
 
 /** A request that got a problem for an answer, or none at all. */
