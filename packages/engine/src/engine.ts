@@ -77,6 +77,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     ports,
     catalogue,
     limits: limitsOf(agentos),
+    guestsMay: agentos.guests === false ? {} : agentos.guests.allow,
     workerConfig: (worker) => config.workers.get(worker),
     secrets: options.secrets,
   })

@@ -104,14 +104,14 @@ export function updateRealm(input: ParsedInputOf<typeof update>, ctx: HandlerCon
       // Only a change moves the version on: where nothing is left to change, the one after the plan's was ours.
       const now = again ? await records.require(input.id) : undefined
       const isDone = now !== undefined && now.version > plan.version && isPatched(now, input)
-      const record = isDone ? now : await change(input, records, ctx)
+      const record = isDone ? now : await change(input, records)
       await tellNews(record.id, ctx)
       return view(record)
     },
   })
 }
 
-function change(input: ParsedInputOf<typeof update>, records: RealmRecords, ctx: HandlerContext): Promise<RealmRecord> {
+function change(input: ParsedInputOf<typeof update>, records: RealmRecords): Promise<RealmRecord> {
   return records.change(
     input.id,
     (stored) => {
@@ -168,7 +168,7 @@ export function restoreRealm(id: string, ctx: HandlerContext): Promise<Realm> {
       carryOut: async ({ version }, again) => {
         const now = again ? await records.require(id) : undefined
         const isDone = now !== undefined && now.version > version && now.deletedAt === undefined
-        const restored = isDone ? now : await restore(id, records, ctx)
+        const restored = isDone ? now : await restore(id, records)
         await tellNews(restored.id, ctx)
         return view(restored)
       },
@@ -176,7 +176,7 @@ export function restoreRealm(id: string, ctx: HandlerContext): Promise<Realm> {
   )
 }
 
-function restore(id: string, records: RealmRecords, ctx: HandlerContext): Promise<RealmRecord> {
+function restore(id: string, records: RealmRecords): Promise<RealmRecord> {
   return givingSlug(() =>
     records.change(id, async (stored) => {
       const { deletedAt, ...rest } = stored
