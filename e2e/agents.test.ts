@@ -16,7 +16,8 @@ interface Agent {
 }
 
 const model = 'sim/test-model'
-const OWNER = { owner: true }
+/** In the realm of those who chat here. */
+const OWNER = { owner: true, realm: 'guest' }
 /** A function without a grant is not offered; whoever asks for it all the same is refused before anybody is called. */
 const NOT_OFFERED = expect.stringMatching(/^(unknown_tool|forbidden)$/)
 

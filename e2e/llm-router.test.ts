@@ -44,7 +44,7 @@ describe('the model router on a running engine', { retry: 0 }, () => {
       workerEnv: { 'llm-router': { AGENTOS_LOCAL_MODELS: `box=${local.url}` } },
     })
     guest = system.client()
-    owner = system.client({ owner: true })
+    owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
   })
   afterAll(async () => {
     await system?.stop()

@@ -27,7 +27,7 @@ const names = async (traceId: string): Promise<string[]> => {
     'GET',
     `/v1/traces/${traceId}`,
     undefined,
-    { owner: true },
+    { owner: true, realm: 'guest' },
   )
   return body.roots.map(({ name }) => name)
 }
