@@ -162,7 +162,12 @@ describe('budgets on a running engine', () => {
     expect(told).toBeGreaterThan(4_900)
     expect(done.cost.microUsd).toBeLessThanOrEqual(50_000)
     expect(done.cost.microUsd).toBeGreaterThan(49_000)
-    const { body } = await system.api<OutputOf<typeof ledger.check>>('GET', '/v1/ledger/check/realm-default/poor', undefined, { owner: true })
+    const { body } = await system.api<OutputOf<typeof ledger.check>>(
+      'GET',
+      '/v1/ledger/check/realm-default/poor',
+      undefined,
+      { owner: true },
+    )
     expect(body).toMatchObject({ limitCents: 5, spentCents: 5, alert: 'warning' })
     // The one that did not fit was not asked at all; whoever has no budget goes on.
     const asked = provider.requests.length
@@ -322,7 +327,12 @@ describe('budgets of a chat', () => {
     const set = (more: object) => system.api('POST', '/v1/budgets', { monthlyCents: 100, ...more }, { owner: true })
     for (const target of [{}, { agentId: 'default' }, { sessionId: 's-1' }, { sessionId: 's-2' }]) await set(target)
     const chat = () =>
-      system.api<{ code?: string }>('POST', '/v1/chat', { message: 'hi', model: MODEL, sessionId: 's-1' }, { owner: true })
+      system.api<{ code?: string }>(
+        'POST',
+        '/v1/chat',
+        { message: 'hi', model: MODEL, sessionId: 's-1' },
+        { owner: true },
+      )
     expect((await chat()).status).toBe(200)
     const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets', undefined, { owner: true })
     expect(body.budgets.map(({ spentMicroUsd }) => spentMicroUsd)).toEqual([200, 200, 200, 0])

@@ -98,9 +98,14 @@ describe('realms over HTTP', () => {
 
   it('are deleted in two phases', async () => {
     const { id } = await create({ name: 'Short-lived' })
-    expect(await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())).toMatchObject({ status: 200, body: { deleted: true } })
+    expect(await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())).toMatchObject({
+      status: 200,
+      body: { deleted: true },
+    })
     expect((await system.api('GET', `/v1/realms/${id}`, undefined, owner())).body).toBeNull()
-    expect((await system.api<Realm[]>('GET', '/v1/realms?deleted=true', undefined, owner())).body.map((realm) => realm.id)).toContain(id)
+    expect(
+      (await system.api<Realm[]>('GET', '/v1/realms?deleted=true', undefined, owner())).body.map((realm) => realm.id),
+    ).toContain(id)
     expect((await system.api<Realm>('POST', `/v1/realms/${id}/restore`, {}, owner())).body).toMatchObject({
       id,
       status: 'active',

@@ -111,10 +111,15 @@ async function transcript(
   { result: { sessionId } }: Run,
   where: ApiOptions = {},
 ): Promise<[role: string, content: unknown][]> {
-  const { body } = await system.api<{ messages: { role: string; content: unknown }[] }>('POST', '/v1/functions/call', {
-    functionId: 'memory::session::get',
-    payload: { agentId: 'default', sessionId },
-  }, where)
+  const { body } = await system.api<{ messages: { role: string; content: unknown }[] }>(
+    'POST',
+    '/v1/functions/call',
+    {
+      functionId: 'memory::session::get',
+      payload: { agentId: 'default', sessionId },
+    },
+    where,
+  )
   return body.messages.map(({ role, content }) => [role, content])
 }
 

@@ -70,8 +70,14 @@ describe('what config.yaml keeps from guests', () => {
     guest.tell({ type: 'registertrigger', id: 't1', trigger_type: 'cron', function_id: 'shop::price', config: {} })
     guest.tell({ type: 'registertriggertype', id: 'mine', description: 'mine' })
     expect(guest.received.filter(({ type }) => type.endsWith('result'))).toMatchObject([
-      { type: 'functionregistrationresult', error: { code: 'forbidden', message: expect.stringContaining('guests.allow.register') } },
-      { type: 'triggerregistrationresult', error: { code: 'forbidden', message: expect.stringContaining('guests.allow.register') } },
+      {
+        type: 'functionregistrationresult',
+        error: { code: 'forbidden', message: expect.stringContaining('guests.allow.register') },
+      },
+      {
+        type: 'triggerregistrationresult',
+        error: { code: 'forbidden', message: expect.stringContaining('guests.allow.register') },
+      },
     ])
     expect(core.registry.registrations('shop::price', GUEST_REALM)).toEqual([])
     expect([...core.triggers.all()]).toEqual([])

@@ -100,7 +100,15 @@ describe('a route that no manifest declares', () => {
     // Where nobody else answers it stands, for guests alone.
     expect(await (await served.fetch('/elsewhere')).json()).toBe('theirs')
     expect((await served.fetch('/elsewhere', { token: OWNER_TOKEN })).status).toBe(404)
-    for (const path of ['/', '/index.html', '/favicon.svg', '/assets/main.js', '/v1/notes', '/api/notes', '/api/auth/me']) {
+    for (const path of [
+      '/',
+      '/index.html',
+      '/favicon.svg',
+      '/assets/main.js',
+      '/v1/notes',
+      '/api/notes',
+      '/api/auth/me',
+    ]) {
       expect([path, await (await served.fetch(path)).text()]).not.toEqual([path, expect.stringContaining('theirs')])
     }
     expect((await served.fetch('/assets/gone.js')).status).toBe(404)

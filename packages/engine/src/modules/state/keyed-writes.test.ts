@@ -93,9 +93,11 @@ describe('a write with an idempotency key', () => {
     expect(call('state::set', { scope: 'users', key: 'n', value: { n: 10 } }, 'k')).toMatchObject({
       old_value: { n: 1 },
     })
-    expect(count('k', new Peer(engine.core, { kind: 'guest', id: 'guest' }, undefined, 'realm-default'))).toMatchObject({
-      new_value: { n: 11 },
-    })
+    expect(count('k', new Peer(engine.core, { kind: 'guest', id: 'guest' }, undefined, 'realm-default'))).toMatchObject(
+      {
+        new_value: { n: 11 },
+      },
+    )
     expect(stored()).toEqual({ n: 11 })
   })
 
