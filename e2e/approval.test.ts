@@ -605,20 +605,26 @@ describe('agentos approvals', { retry: 0 }, () => {
 
   it('lists what waits, approves and denies it, and says so by its exit code', async () => {
     const [one, two] = [await ask('cli', id, { way: 'cli', n: 1 }), await ask('cli', id, { way: 'cli', n: 2 })]
-    const listed = await agentos('approvals')
+    expect((await agentos('approvals')).out).toMatch(
+      /\d+ calls? waits? in the realm of guests; npm run agentos -- approvals --realm guest/,
+    )
+    const listed = await agentos('approvals', '--realm', 'guest')
     expect(listed.code).toBe(0)
     for (const part of [one, two, 'sink::send (external)', '{"way":"cli","n":1}']) expect(listed.out).toContain(part)
-    expect(await agentos('approvals', 'approve', one)).toMatchObject({ code: 0, out: `${one} is approved.\n` })
+    expect(await agentos('approvals', 'approve', one, '--realm', 'guest')).toMatchObject({
+      code: 0,
+      out: `${one} is approved.\n`,
+    })
     expect(await choose('cli', id, { way: 'cli', n: 1 })).toBe('sent')
-    const denied = await agentos('--json', 'approvals', 'deny', two, '--reason', 'no')
+    const denied = await agentos('--json', '--realm', 'guest', 'approvals', 'deny', two, '--reason', 'no')
     expect(denied.code).toBe(0)
     expect(JSON.parse(denied.out)).toEqual({ requestId: two, status: 'denied' })
-    const again = await agentos('approvals', 'approve', two)
+    const again = await agentos('approvals', 'approve', two, '--realm', 'realm-guest')
     expect(again.code).toBe(1)
     expect(again.err).toContain('denied already')
     expect((await agentos('approvals', 'approve', 'approval-none')).code).toBe(1)
     expect((await agentos('approvals', 'approve')).code).toBe(2)
-    const all = await agentos('approvals', '--all', '--json')
+    const all = await agentos('approvals', '--all', '--json', '--realm', 'guest')
     const found = (JSON.parse(all.out) as Request[]).filter(({ agentId }) => agentId === 'cli')
     expect(found.map(({ status }) => status)).toEqual(['denied', 'approved'])
   })

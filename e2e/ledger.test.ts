@@ -183,7 +183,7 @@ describe('budgets on a running engine', () => {
   it('five cents, a stream that does not keep to its limit is cut off at the edge', async () => {
     await owner.call(ledger.setBudget, { monthlyCents: 5 })
     provider.play({ text: 'word '.repeat(20_000), usage: { input: 10, output: 20_000 } })
-    const guest = system.client()
+    const guest = system.client({ owner: true })
     const { writerRef, reader } = await guest.createChannel()
     reader.onMessage(() => {})
     const done = await guest.call(llm.stream, {
@@ -391,7 +391,7 @@ describe('an answer that a budget cuts off says so, and with which amount:', () 
   const events = async (path: string, body: object): Promise<Record<string, unknown>[]> => {
     const response = await fetch(`${system.httpUrl}${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${system.ownerToken}` },
       body: JSON.stringify({ ...body, stream: true }),
     })
     const data = [...(await response.text()).matchAll(/^data: (\{.*)$/gm)]

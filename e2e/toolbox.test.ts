@@ -136,7 +136,7 @@ describe('an agent with grants for the toolbox', { retry: 0 }, () => {
     expect(mails.received).toHaveLength(1)
     expect(mails.received[0]).toMatchObject({ from: 'agent@example.com', to: ['harbour@example.com'] })
     expect(mails.violations).toEqual([])
-    const file = join(system.dataDir, '..', 'workspace', 'realm-default', 'notes', 'hours.md')
+    const file = join(system.dataDir, '..', 'workspace', 'realm-guest', 'notes', 'hours.md')
     expect(await readFile(file, 'utf8')).toBe('closes at nine')
   })
 

@@ -1,6 +1,6 @@
 import type { Models } from './models/models.ts'
-import type { Route } from './shared/route.ts'
 import { RealmPicker } from './shared/realm-picker.tsx'
+import type { Route } from './shared/route.ts'
 import { GUEST_REALM, useSession } from './shared/session.ts'
 
 const VIEWS = [
