@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
 import { ConfigError } from './config-error.ts'
+import { type GuestPower, POWER_NAMES } from './core/guest-powers.ts'
 import { type HttpSettings, httpSettingsFrom, ORIGIN } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
 
@@ -18,8 +19,30 @@ const Limits = z.strictObject({
   worker_wait_ms: z.int().nonnegative().optional(),
 })
 
+const Allowed = z.strictObject({
+  ...(Object.fromEntries(POWER_NAMES.map((power) => [power, z.boolean().default(true)])) as Record<
+    GuestPower,
+    z.ZodDefault<z.ZodBoolean>
+  >),
+})
+
+/** What clients without a credential may do. */
+const GuestTable = z.strictObject({ allow: Allowed.prefault({}) })
+
+/** `true` is the table with its defaults; `false` lets no guest in. */
+const Guests = z
+  .unknown()
+  .default(true)
+  .transform((given, context): z.output<typeof GuestTable> | false => {
+    if (given === false) return false
+    const table = GuestTable.safeParse(given === true ? {} : given)
+    if (table.success) return table.data
+    for (const { path, message } of table.error.issues) context.addIssue({ code: 'custom', path, message })
+    return z.NEVER
+  })
+
 const Ours = z.strictObject({
-  guests: z.boolean().default(true),
+  guests: Guests,
   guest_requests_per_minute: z.int().positive().default(6_000),
   allowed_hosts: z.array(z.string()).default([]),
   allowed_origins: z.array(ORIGIN).default([]),
@@ -173,7 +196,7 @@ function httpSettings(config: unknown, ours: z.output<typeof Ours>): Partial<Htt
   const settings = httpSettingsFrom(config)
   return {
     ...settings,
-    guests: ours.guests,
+    guests: ours.guests !== false,
     guestRequestsPerMinute: ours.guest_requests_per_minute,
     allowedHosts: ours.allowed_hosts,
     allowedOrigins: [...(settings.allowedOrigins ?? []), ...ours.allowed_origins],

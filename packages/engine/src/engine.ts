@@ -28,6 +28,8 @@ import { createSecretsModule } from './modules/secrets/module.ts'
 import { createStateModule } from './modules/state/module.ts'
 import { createStoreModule } from './modules/store/module.ts'
 import { createTracesModule } from './modules/traces/module.ts'
+import { tellOfGuestRealm } from './realm-notice.ts'
+import { wasUsed } from './store/data-format.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import { systemClock, systemIds, systemTimers } from './system-ports.ts'
 
@@ -62,6 +64,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
       `Other machines reach workers' port on ${config.manager.host}: set \`guests: false\` in config.yaml, or listen on 127.0.0.1`,
     )
   }
+  const used = wasUsed(dataDir)
   const store = await openSqliteStore({
     folder: dataDir,
     threadUrl: options.threadUrl,
@@ -70,6 +73,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     limits: agentos.store.remembered_deletions === undefined ? {} : { deletions: agentos.store.remembered_deletions },
     traces: { maxBytes: agentos.traces.disk_bytes, maxAgeMs: agentos.traces.retention_days * 24 * 60 * 60 * 1000 },
   })
+  tellOfGuestRealm(dataDir, used, log)
   const ports: Ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
   const descriptors = readDescriptors(`${options.distDir}/workers`)
   const catalogue = new Catalogue(descriptors, readKnownContracts(`${options.distDir}/contracts.json`))
@@ -77,6 +81,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     ports,
     catalogue,
     limits: limitsOf(agentos),
+    guestsMay: agentos.guests === false ? {} : agentos.guests.allow,
     workerConfig: (worker) => config.workers.get(worker),
     secrets: options.secrets,
   })

@@ -15,6 +15,7 @@ import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
+import type { GuestLaw } from './guest-powers.ts'
 import { Handovers } from './handovers.ts'
 import type { Limits } from './limits.ts'
 import { culpritOf, isItem } from './losses.ts'
@@ -60,6 +61,7 @@ export class Calls {
   private readonly catalogue: Catalogue
   private readonly registry: Registry
   private readonly authority: Authority
+  private readonly guests: GuestLaw
   private readonly spans: SpanFeed
   private readonly supervision: Supervision
   private readonly realms: Realms
@@ -82,6 +84,7 @@ export class Calls {
     catalogue: Catalogue
     registry: Registry
     authority: Authority
+    guests: GuestLaw
     spans: SpanFeed
     supervision: Supervision
     secrets: KnownSecrets
@@ -92,6 +95,7 @@ export class Calls {
     this.catalogue = parts.catalogue
     this.registry = parts.registry
     this.authority = parts.authority
+    this.guests = parts.guests
     this.spans = parts.spans
     this.gate = new Gate(parts)
     this.supervision = parts.supervision
@@ -135,7 +139,9 @@ export class Calls {
   assertMayCall(functionId: string, context: CallContext, caller: CallerIdentity): void {
     const known = this.registry.builtin(functionId) ?? this.catalogue.declared(functionId)?.descriptor
     this.realms.assertUsable(context, known?.effects)
-    if (known) this.authority.assertMayInvoke(functionId, known.access ?? 'guest', context, caller)
+    if (!known) return
+    this.authority.assertMayInvoke(functionId, known.access ?? 'guest', context, caller)
+    this.guests.assertMayCall(functionId, context, caller)
   }
 
   /** Result of an executor; late or foreign ones are counted and dropped. `refused`: it never began. */

@@ -21,6 +21,7 @@ import type { CallContext } from './context.ts'
 import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
+import { GuestLaw, type GuestRules, isGuests } from './guest-powers.ts'
 import { assertKey } from './keys.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import type {
@@ -57,6 +58,8 @@ export interface CoreOptions {
   limits?: Partial<Limits>
   /** `config:` of a worker's entry in config.yaml. */
   workerConfig?: (worker: string) => unknown
+  /** What guests may do, where that is not everything that they can. */
+  guestsMay?: Partial<GuestRules>
   /** Blanked in errors before they are passed on. */
   secrets?: KnownSecrets
 }
@@ -79,6 +82,7 @@ export class Core implements ModuleHost {
   readonly supervision = new Supervision()
   readonly calls: Calls
   readonly authority: Authority
+  readonly guests: GuestLaw
   readonly declared: DeclaredTriggers
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
@@ -104,6 +108,7 @@ export class Core implements ModuleHost {
       this.ports.log.error({ worker, trigger: id }, problemText(problem))
       for (const connection of this.connectionsOf(worker)) this.tell(connection, problemFrame(problem))
     })
+    this.guests = new GuestLaw(options.guestsMay ?? {}, (id) => this.catalogue.declared(id)?.worker)
     this.calls = new Calls(this)
   }
 
@@ -336,7 +341,9 @@ export class Core implements ModuleHost {
   /** What may not be called now may not be put off either. */
   enqueue(request: EnqueueRequest): void {
     if (!this.accept) throw new EngineError('enqueue_error', `Queue '${request.queue}' not found`)
-    this.calls.assertMayCall(request.functionId, request.context, request.caller)
+    const { functionId, context, caller } = request
+    if (caller.worker === undefined && isGuests(context)) this.guests.assertMay('queues')
+    this.calls.assertMayCall(functionId, context, caller)
     this.accept(request)
   }
 
@@ -394,7 +401,7 @@ export class Core implements ModuleHost {
 
   private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
     if (this.full(connection)) return
-    const outcome = this.registry.register(connection, frame)
+    const outcome = this.refusedToGuest(connection) ?? this.registry.register(connection, frame)
     if (!outcome.ok) {
       this.ports.log.warn(
         { function_id: frame.id, code: outcome.code, connection: connection.id, address: connection.address },
@@ -414,6 +421,8 @@ export class Core implements ModuleHost {
 
   private registerTriggerFrame(connection: Connection, frame: RegisterTriggerFrame): void {
     if (this.full(connection)) return
+    const refused = this.refusedToGuest(connection)
+    if (refused) return this.refuseTrigger(connection, frame, refused.message, refused.code)
     const { worker } = connection.grant
     // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
     if (worker !== undefined && isContractRoute(frame)) return
@@ -466,13 +475,25 @@ export class Core implements ModuleHost {
     this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
-  private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string): void {
+  /** Whether this is a guest's connection, and guests register nothing here. */
+  private refusedToGuest({ grant }: Connection): { ok: false; code: 'forbidden'; message: string } | undefined {
+    if (grant.principal.kind !== 'guest') return undefined
+    try {
+      this.guests.assertMay('register')
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      return { ok: false, code: 'forbidden', message: error.message }
+    }
+    return undefined
+  }
+
+  private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string, code?: string): void {
     const { worker } = connection.grant
     const { id, trigger_type: triggerType, function_id: functionId } = frame
     const problem = { worker: worker ?? '', id, triggerType, functionId, path: [], message, connection: connection.id }
     if (worker !== undefined) return this.declared.note(problem)
     this.ports.log.warn({ trigger: id, type: triggerType, function_id: functionId }, message)
-    this.tell(connection, problemFrame(problem))
+    this.tell(connection, problemFrame(problem, code))
   }
 
   private forwardTrigger(provider: Connection, trigger: TriggerBinding): void {
@@ -491,6 +512,8 @@ export class Core implements ModuleHost {
 
   private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
     if (this.full(connection)) return
+    const refused = this.refusedToGuest(connection)
+    if (refused) return this.ports.log.warn({ trigger_type: frame.id }, refused.message)
     try {
       const bindings = this.triggers.addProvided({
         id: frame.id,

@@ -16,7 +16,7 @@ import { Listeners } from './listeners.ts'
 import { EdgeMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { type OwnRoute, ownRoutes } from './own-routes.ts'
-import { contractRoute, METHODS, type RouteMatch, Routes, triggerRoute } from './routes.ts'
+import { byCatalogue, contractRoute, METHODS, type RouteMatch, Routes, triggerRoute } from './routes.ts'
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings, isLoopback } from './settings.ts'
 import { StaticFiles } from './static-files.ts'
 import type { SystemFacts } from './system-figures.ts'
@@ -136,7 +136,7 @@ class HttpServer {
         covers: (other: string) => other === path,
         yields,
       })),
-      { method: 'GET', covers: (path) => path === '/' || path === '/index.html' || path.startsWith('/assets/') },
+      { method: 'GET', covers: (path) => this.files.covers(path) },
     ])
     this.listeners = new Listeners(this.settings, (request, response) => void this.handle(request, response))
     this.guard = this.guardOf(this.settings.port)
@@ -251,8 +251,9 @@ class HttpServer {
     const { path } = exchange
     if (await this.dispatchTo(exchange, path)) return
     if (await this.files.serve(exchange)) return
-    // The catalogue's names, where nobody has bound that path itself.
-    if (path.startsWith('/api/') && (await this.dispatchTo(exchange, `/v1/${path.slice('/api/'.length)}`))) return
+    // The catalogue's names.
+    const named = byCatalogue(path)
+    if (named !== undefined && (await this.dispatchTo(exchange, named))) return
     const methods = this.methodsOf(exchange, path)
     if (methods.length > 0) {
       exchange.response.setHeader('allow', methods.join(', '))
@@ -291,12 +292,22 @@ class HttpServer {
       find(method) ?? (method === 'HEAD' ? find('GET') : undefined)
     const installed = look((wanted) => this.routes.find(wanted, path))
     if (installed) return installed
+    if (this.isReserved(method, path)) return undefined
     const somebodys = look((wanted) => this.routes.findAnywhere(wanted, path))
     if (!somebodys) return undefined
     const realm = this.realmOf(exchange, hasForeignTokens(somebodys))
     // Whoever is not let in hears so, whosever route it is.
     if (realm === undefined) return somebodys
     return look((wanted) => this.routes.findIn(realm, wanted, path))
+  }
+
+  /** A file of the page, or another name of what the installation serves: no realm's route answers in its place. */
+  private isReserved(method: string, path: string): boolean {
+    const wanted = method === 'HEAD' ? 'GET' : method
+    if (wanted === 'GET' && this.files.covers(path)) return true
+    const named = byCatalogue(path)
+    if (named === undefined) return false
+    return this.ownByKey.has(`${wanted} ${named}`) || this.routes.find(wanted, named) !== undefined
   }
 
   private takenOver(exchange: Exchange, { method, path }: OwnRoute): RouteMatch | undefined {
@@ -379,7 +390,10 @@ class HttpServer {
   private methodsOf(exchange: Exchange, path: string): string[] {
     const own = METHODS.filter((method) => this.ownByKey.has(`${method} ${path}`))
     const realm = this.realmOf(exchange, true) ?? GUEST.realm
-    const methods = new Set<string>([...own, ...this.routes.methodsOf(path, realm)])
+    const routed = this.routes
+      .methodsOf(path, realm)
+      .filter((method) => this.routes.find(method, path) !== undefined || !this.isReserved(method, path))
+    const methods = new Set<string>([...own, ...routed])
     if (methods.has('GET')) methods.add('HEAD')
     return [...methods]
   }
