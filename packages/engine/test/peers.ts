@@ -121,6 +121,8 @@ export function startCore(
     time?: ManualTime
     disk?: MemoryDisk
     secrets?: KnownSecrets
+    /** Of the lists of what is registered. */
+    maxAnswerBytes?: number
   } = {},
 ) {
   const time = options.time ?? new ManualTime(Date.parse('2026-11-22T16:00:00Z'))
@@ -140,7 +142,7 @@ export function startCore(
     catalogue: new Catalogue(options.workers ?? []),
     ...(options.secrets ? { secrets: options.secrets } : {}),
   })
-  core.start([createEngineModule(core), ...(options.modules ?? [])])
+  core.start([createEngineModule(core, options.maxAnswerBytes), ...(options.modules ?? [])])
   const guest = (): Peer => new Peer(core, { kind: 'guest', id: 'guest' })
   const owner = (): Peer => new Peer(core, { kind: 'owner', id: 'owner' })
   /** A process of an installed worker. */

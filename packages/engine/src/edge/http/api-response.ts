@@ -1,4 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { isTooDeep } from '@agentos/protocol'
 import { SESSION_COOKIE } from '../session.ts'
 import { isRecord } from './input.ts'
 
@@ -28,6 +29,7 @@ export function newHead(): ResponseHead {
 /** Applies a text frame of a streamed response: `set_status` or `set_headers`; anything else is none of ours. */
 export function applyControl(head: ResponseHead, frame: string): void {
   let message: unknown
+  if (isTooDeep(frame)) return
   try {
     message = JSON.parse(frame)
   } catch {
