@@ -124,7 +124,7 @@ function judge(
   const warnings: string[] = []
   try {
     const records = openRecords(folder, warnings)
-    const values = new Map(records.range(PARTITION, { limit: 1_000 }, 0).map((row) => [row.key, row.value ?? '']))
+    const values = new Map(records.range(PARTITION, { limit: 1_000 }, 0).rows.map((row) => [row.key, row.value ?? '']))
     records.close()
     if (warnings.some((text) => text.includes('dropped'))) report.dropped += 1
     const prefix = states.get(stateText(values))
@@ -185,7 +185,7 @@ function readBack(openRecords: typeof SubjectModule.openRecords, folder: string,
   try {
     const records = openRecords(folder, warnings)
     try {
-      const rows = records.range(PARTITION, { limit: 1_000 }, 0)
+      const { rows } = records.range(PARTITION, { limit: 1_000 }, 0)
       if (stateText(new Map(rows.map((row) => [row.key, row.value ?? '']))) === expected) return 'harmless'
       return 'records are served that are not what was written, or are missing'
     } finally {

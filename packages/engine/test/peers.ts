@@ -126,6 +126,8 @@ export function startCore(
     disk?: MemoryDisk
     secrets?: KnownSecrets
     guestsMay?: Partial<GuestRules>
+    /** Of the lists of what is registered. */
+    maxAnswerBytes?: number
   } = {},
 ) {
   const time = options.time ?? new ManualTime(Date.parse('2026-11-22T16:00:00Z'))
@@ -146,7 +148,7 @@ export function startCore(
     ...(options.secrets ? { secrets: options.secrets } : {}),
     ...(options.guestsMay ? { guestsMay: options.guestsMay } : {}),
   })
-  core.start([createEngineModule(core), ...(options.modules ?? [])])
+  core.start([createEngineModule(core, options.maxAnswerBytes), ...(options.modules ?? [])])
   const guest = (): Peer => new Peer(core, { kind: 'guest', id: 'guest' })
   const owner = (): Peer => new Peer(core, { kind: 'owner', id: 'owner' })
   /** A process of an installed worker. */

@@ -12,7 +12,7 @@ import type {
   WorkerFrame,
 } from './frames.ts'
 import type { Payload } from './payload.ts'
-import { countKeys, type Entry, MAX_DEPTH, scanObject } from './scan.ts'
+import { countKeys, type Entry, scanObject, TOO_DEEP } from './scan.ts'
 
 /** From this size on a frame is scanned and its payload stays bytes; smaller ones are parsed. */
 export const SPLICE_BYTES = 4096
@@ -58,7 +58,7 @@ function decodeSmall(bytes: Buffer): Decoded {
   const parsed = parse(bytes.toString('utf8'))
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Malformed('not a JSON object')
   const count = countKeys(bytes)
-  if (count === -1) throw new Malformed(`nested over ${MAX_DEPTH} levels`)
+  if (count === -1) throw new Malformed(TOO_DEEP)
   // One key of two equal ones is gone after parsing, however it was spelt.
   if (count !== Object.keys(parsed).length) throw new Malformed('duplicate key')
   const fields = parsed as Fields

@@ -50,8 +50,8 @@ export const errorCodes = [
     'payload_too_large',
     'terminal',
     413,
-    'The payload is over the limit.',
-    'Send less, or raise the limit under `agentos.limits` in config.yaml.',
+    'The payload or the answer is over the limit.',
+    'Send less, or raise the limit under `agentos.limits` in config.yaml; what is an answer, ask for in parts as the message says.',
   ),
   entry(
     'VALUE_TOO_LARGE',

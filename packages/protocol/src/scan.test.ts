@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeFrame, SPLICE_BYTES } from './decode.ts'
 import { encodeInvoke } from './encode.ts'
 import { payloadValue } from './payload.ts'
-import { countKeys, MAX_DEPTH, scanObject } from './scan.ts'
+import { countKeys, isTooDeep, MAX_DEPTH, scanObject } from './scan.ts'
 
 /** What `JSON.parse` sees: its value where it is an object, else nothing. */
 function parsed(bytes: Buffer): Record<string, unknown> | undefined {
@@ -183,5 +183,33 @@ describe('what is routed and what is executed', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+})
+
+describe('the depth of a text', () => {
+  const nested = (depth: number, open: string, inner: string, close: string) =>
+    `${open.repeat(depth)}${inner}${close.repeat(depth)}`
+
+  it.each([
+    ['[', '0', ']'],
+    ['{"a":', '{}', '}'],
+    ['[{"a":', '[]', '}]'],
+    [' [\n', '"x"', ' ] '],
+  ])('is told at the limit, as text and as bytes: %s', (open, inner, close) => {
+    const levels = (open.match(/[[{]/g) ?? []).length
+    const most = Math.floor((MAX_DEPTH - (/[[{]/.test(inner) ? 1 : 0)) / levels)
+    for (const [depth, tooDeep] of [
+      [most, false],
+      [most + 1, true],
+    ] as const) {
+      const text = nested(depth, open, inner, close)
+      expect([isTooDeep(text), isTooDeep(Buffer.from(text))]).toEqual([tooDeep, tooDeep])
+    }
+  })
+
+  it('counts no brackets within texts, and needs no text that is whole', () => {
+    expect(isTooDeep(JSON.stringify(['['.repeat(2_000), '\\"'.repeat(500), '{'.repeat(2_000)]))).toBe(false)
+    expect(isTooDeep('['.repeat(2_000_000))).toBe(true)
+    expect(isTooDeep(`"${'['.repeat(2_000)}`)).toBe(false)
   })
 })

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 
-/** Nesting that a frame may have, its own object counted. */
+/** Nesting that a JSON text may have wherever one comes in: a frame, its own object counted, a body, a message of a channel. */
 export const MAX_DEPTH = 512
+export const TOO_DEEP = `nested over ${MAX_DEPTH} levels`
 
 /** One key of the outermost object and where its value stands: from `start` up to, not including, `end`. */
 export interface Entry {
@@ -102,7 +103,7 @@ function skipValue(bytes: Buffer, from: number): number {
     if (byte === QUOTE) at = skipString(bytes, at)
     else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
       // The outermost object counts too.
-      if (depth + 2 > MAX_DEPTH) throw new Refusal(`nested over ${MAX_DEPTH} levels`)
+      if (depth + 2 > MAX_DEPTH) throw new Refusal(TOO_DEEP)
       if (bytes[++at]! <= 0x20) at = skipSpace(bytes, at)
       const object = byte === OPEN_BRACE
       if (bytes[at] === (object ? CLOSE_BRACE : CLOSE_BRACKET)) at++
@@ -248,8 +249,18 @@ function fail(bytes: Buffer, at: number): never {
 }
 
 /**
+ * Is a JSON text nested over `MAX_DEPTH`? Asked before it is parsed: what is too deep takes seconds to build, and whatever
+ * walks it then may run out of stack. What is no JSON is told by the parser, which comes no further than this does.
+ */
+export function isTooDeep(json: Buffer | string): boolean {
+  // Every level takes two characters, unless it is never closed; then it is no JSON, and soon found to be none.
+  if (json.length <= 2 * MAX_DEPTH) return false
+  return countKeys(typeof json === 'string' ? Buffer.from(json) : json) === -1
+}
+
+/**
  * How many keys the outermost object of a JSON text has, duplicates counted, or -1 where it is nested over `MAX_DEPTH`.
- * The bytes must be what `JSON.parse` took; that makes this cheap enough for every small frame.
+ * The count is right where the bytes are what `JSON.parse` takes; that makes this cheap enough for every small frame.
  */
 export function countKeys(bytes: Buffer): number {
   let depth = 0

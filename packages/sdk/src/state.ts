@@ -52,7 +52,7 @@ export interface StateEntry<T> {
 
 export interface StatePage<T> {
   entries: StateEntry<T>[]
-  /** To be passed as `after` for the next page; absent on the last. */
+  /** To be passed as `after` for the next page; absent on the last. Nothing else says that it is the last. */
   next?: string
 }
 
@@ -125,12 +125,12 @@ export class StateClient {
     return versions
   }
 
-  /** All values of a scope; for scopes that grow, read `entries` page by page. */
+  /** All values of a scope; over 10,000 or 8 MiB it is `payload_too_large`: where a scope grows, read `entries` page by page. */
   async list<T = unknown>(scope: string): Promise<T[]> {
     return (await this.run('state::list', { scope })) as T[]
   }
 
-  /** A page of a scope, by key ascending. */
+  /** A page of a scope, by key ascending. It ends at its limit (100 unless given), or before that at 8 MiB. */
   async entries<T = unknown>(
     scope: string,
     options: { prefix?: string; after?: string; limit?: number } = {},

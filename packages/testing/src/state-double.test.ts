@@ -6,13 +6,18 @@ import { TestHost } from '../../engine/test/host.ts'
 import { MAX_VALUE_BYTES, StateDouble } from './state-double.ts'
 
 const MAX = 60
+/** Of an answer: two or three values. */
+const MAX_ANSWER = 200
 const workers = [{ name: 'w', owns: { scopes: ['mine', 'mine:*'], streams: [], topics: [] } }]
 const theirs = [{ name: 'other', owns: { scopes: ['theirs'], streams: [], topics: [] } }]
 
 /** The real module and the double, with the same limits and the same clock. */
 function both() {
-  const host = new TestHost([createStateModule({ maxValueBytes: MAX })], { workers: [...workers, ...theirs] })
-  const double = new StateDouble({ scopes: ['mine', 'mine:*'], maxValueBytes: MAX, now: () => host.time.now() })
+  const host = new TestHost([createStateModule({ maxValueBytes: MAX, maxAnswerBytes: MAX_ANSWER })], {
+    workers: [...workers, ...theirs],
+  })
+  const limits = { maxValueBytes: MAX, maxAnswerBytes: MAX_ANSWER }
+  const double = new StateDouble({ scopes: ['mine', 'mine:*'], ...limits, now: () => host.time.now() })
   const real = (id: string, input: object): unknown => {
     const result = host.call(id, input, { worker: 'w', kind: 'system', realm: 'realm-default' })!
     if (!result.ok) {

@@ -6,6 +6,9 @@ export const MAX_VALUE_BYTES = 4 * 1024 * 1024
 const BESIDE = '\u{10FFFF}'
 const MAX_PAGE = 1_000
 const MAX_LISTED = 10_000
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+/** What an answer has of a row beside its key and value. */
+const ROW_BYTES = 50
 const IN_ORDER = 'engine::state::write'
 
 export interface StateRecord {
@@ -22,6 +25,8 @@ export interface StateDoubleOptions {
   scopes: readonly string[]
   /** @default MAX_VALUE_BYTES */
   maxValueBytes?: number
+  /** Bytes of a list or page; a page ends there. @default 8 MiB */
+  maxAnswerBytes?: number
   /** @default Date.now */
   now?: () => number
 }
@@ -47,7 +52,7 @@ export class StateDouble {
   private after: Hook | undefined
 
   constructor(options: StateDoubleOptions) {
-    this.options = { maxValueBytes: MAX_VALUE_BYTES, now: Date.now, ...options }
+    this.options = { maxValueBytes: MAX_VALUE_BYTES, maxAnswerBytes: MAX_ANSWER_BYTES, now: Date.now, ...options }
     this.client = new StateClient(({ function_id, payload }) => this.run(function_id, (payload ?? {}) as Input))
   }
 
@@ -206,7 +211,21 @@ export class StateDouble {
       const message = `The scope '${scope}' holds more than ${MAX_LISTED} values; page through it with state::entries`
       throw refusal('payload_too_large', message)
     }
-    return keys.map((key) => this.records.get(`${scope}\n${key}`)!.value)
+    const rows = keys.map((key) => ({ key, value: this.records.get(`${scope}\n${key}`)!.value }))
+    const { maxAnswerBytes: maxBytes } = this.options
+    if (this.fitting(rows) === rows.length) return rows.map(({ value }) => value)
+    const message = `All values of the scope '${scope}' would be over ${maxBytes} bytes; page through it with state::entries`
+    throw refusal('payload_too_large', message, { maxBytes })
+  }
+
+  /** How many of these, from the first on, one answer has room for; always one. */
+  private fitting(rows: readonly { key: string; value?: unknown }[]): number {
+    let bytes = 0
+    const over = rows.findIndex(({ key, value }, index) => {
+      bytes += ROW_BYTES + Buffer.byteLength(key) + Buffer.byteLength(value === undefined ? '' : JSON.stringify(value))
+      return index > 0 && bytes > this.options.maxAnswerBytes
+    })
+    return over === -1 ? rows.length : over
   }
 
   private entries(functionId: string, input: Input): unknown {
@@ -218,11 +237,12 @@ export class StateDouble {
       (key) =>
         key.startsWith(prefix) && (after === undefined || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0),
     )
-    const entries = rest.slice(0, limit).map((key) => {
+    const page = rest.slice(0, limit).map((key) => {
       const { value, version } = this.records.get(`${scope}\n${key}`)!
       return { key, value, version }
     })
-    return rest.length > limit ? { entries, next: entries.at(-1)!.key } : { entries }
+    const entries = page.slice(0, this.fitting(page))
+    return rest.length > entries.length ? { entries, next: entries.at(-1)!.key } : { entries }
   }
 
   /** Of the scopes that may be touched: the last change of each key. */
@@ -243,10 +263,11 @@ export class StateDouble {
       version,
       seq,
     }))
-    const changes = [...written, ...gone]
+    const page = [...written, ...gone]
       .filter(({ scope, seq }) => scope.startsWith(prefix) && seq > after)
       .sort((a, b) => a.seq - b.seq)
       .slice(0, limit)
+    const changes = page.slice(0, this.fitting(page))
     return { changes, next: changes.at(-1)?.seq ?? after }
   }
 

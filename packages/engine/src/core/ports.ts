@@ -87,6 +87,19 @@ export type StoreOutcome =
   /** A batch is atomic: after a conflict none of it was written. */
   | { ok: false; error: ErrorBody }
 
+/**
+ * Bytes of keys and values as JSON that one read of the store gives out, where nothing else is asked for. A reader who
+ * wants more goes on behind them, and others have their turn in between.
+ */
+export const PAGE_BYTES = 8 * 1024 * 1024
+
+/** How much one read gives out at most; of what is larger than `maxBytes` by itself one comes alone. */
+export interface PageSize {
+  limit: number
+  /** @default PAGE_BYTES */
+  maxBytes?: number
+}
+
 /** The only place that knows about disks. Callbacks of writes run after the data is durable. */
 export interface Store {
   /** Last committed record, or nothing. Expired records are nothing. */
@@ -105,22 +118,32 @@ export interface Store {
   /**
    * Records of a partition by key (as UTF-8 bytes), ascending. `after` is exclusive. Long reads run in the store's own
    * thread and see every write that was accepted before them. After an `error` the list is empty and says nothing.
+   * `next` is the `after` of what follows; it is absent where nothing does.
    */
   range(
     partition: string,
-    options: { prefix?: string; after?: string; limit: number },
-    done: (records: StoreRecord[], error?: ErrorBody) => void,
+    options: { prefix?: string; after?: string } & PageSize,
+    done: (records: StoreRecord[], error?: ErrorBody, next?: string) => void,
   ): void
-  /** Partitions that start with this text and hold at least one live record, sorted. */
-  partitions(prefix: string, done: (names: string[], error?: ErrorBody) => void): void
+  /** Partitions that start with this text and hold at least one live record, sorted; `next` as of `range`. */
+  partitions(
+    prefix: string,
+    options: { after?: string; maxBytes?: number },
+    done: (names: string[], error?: ErrorBody, next?: string) => void,
+  ): void
   /**
    * Changes of all partitions that start with `prefix`, by seq, ascending; a deletion has no `value`. Old deletions are
    * forgotten after a bound: where some lie after `after` the error is `history_pruned`, and one starts again from 0.
+   * `next` as of `range`.
    */
   changes(
     prefix: string,
-    options: { after: number; limit: number },
-    done: (changes: (StoreRecord & { partition: string; deleted: boolean })[], error?: ErrorBody) => void,
+    options: { after: number } & PageSize,
+    done: (
+      changes: (StoreRecord & { partition: string; deleted: boolean })[],
+      error?: ErrorBody,
+      next?: number,
+    ) => void,
   ): void
   /** Why the disk took no write, or answered no read, when it was last asked; nothing where it did. */
   trouble(): string | undefined

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex, Writable } from 'node:stream'
-import { Heartbeat } from '@agentos/protocol'
+import { Heartbeat, isTooDeep, TOO_DEEP } from '@agentos/protocol'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
 import type { Core } from '../core/core.ts'
@@ -192,6 +192,7 @@ export class WorkerSocketServer {
 
   private ingestSpans(json: Buffer, grant: Grant): void {
     try {
+      if (isTooDeep(json)) throw new RangeError(TOO_DEEP)
       const request: unknown = JSON.parse(json.toString('utf8'))
       this.options.ingest(request, {
         ...(grant.worker === undefined ? {} : { service: grant.worker }),

@@ -64,7 +64,7 @@ const fill = (records: RecordDatabase, from = 0): number =>
   )
 
 const has = (records: RecordDatabase, key: string): boolean =>
-  records.range(P, { prefix: key, limit: 1 }, 0)[0]?.key === key
+  records.range(P, { prefix: key, limit: 1 }, 0).rows[0]?.key === key
 
 /** The files of the folder as a kill leaves them: those of a store that is still open. */
 function copyOfOpen(): string {

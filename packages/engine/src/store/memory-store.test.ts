@@ -32,7 +32,7 @@ storeContract('MemoryStore', async (testClock) => {
   return {
     store,
     reopen: async () => {
-      await new Promise<void>((resolve) => store.partitions('', () => resolve()))
+      await new Promise<void>((resolve) => store.partitions('', {}, () => resolve()))
       return open()
     },
     close: async () => {},

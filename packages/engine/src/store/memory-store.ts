@@ -1,8 +1,20 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
-import type { Clock, Store, StoreOutcome, StoreRecord, StoreWrite, Timer, Timers } from '../core/ports.ts'
+import type { Clock, PageSize, Store, StoreOutcome, StoreRecord, StoreWrite, Timer, Timers } from '../core/ports.ts'
 import { accepted, judge, type Slot, type StoredBatch, slotOf, toStoredBatch, type Verdict } from './batch.ts'
 import { Overlay } from './overlay.ts'
-import { compareKeys, isBeside, isExpired, isLive, type StoredRow, seal, toChange, toRecord } from './record.ts'
+import {
+  compareKeys,
+  isBeside,
+  isExpired,
+  isLive,
+  namesOf,
+  type Page,
+  pageOf,
+  type StoredRow,
+  seal,
+  toChange,
+  toRecord,
+} from './record.ts'
 
 /** What survives a crash of the simulated engine: committed rows by partition and key, and the last sequence. */
 export class MemoryDisk {
@@ -101,46 +113,64 @@ export class MemoryStore implements Store {
 
   range(
     partition: string,
-    options: { prefix?: string; after?: string; limit: number },
-    done: (records: StoreRecord[], error?: ErrorBody) => void,
+    options: { prefix?: string; after?: string } & PageSize,
+    done: (records: StoreRecord[], error?: ErrorBody, next?: string) => void,
   ): void {
-    this.read(done, () => {
-      const { prefix = '', after, limit } = options
+    const find = (): Page<StoredRow> => {
+      const { prefix = '', after } = options
       const now = this.clock.now()
       const rows = [...(this.disk.partitions.get(partition)?.values() ?? [])]
         .filter((row) => isLive(row, now) && row.key.startsWith(prefix) && !isBeside(row.key))
         .filter((row) => after === undefined || compareKeys(row.key, after) > 0)
         .sort((a, b) => compareKeys(a.key, b.key))
-      return rows.slice(0, limit).map(toRecord)
-    })
+      return pageOf(rows, options)
+    }
+    this.read(find, ({ rows, more }, error) => done(rows.map(toRecord), error, more ? rows.at(-1)!.key : undefined))
   }
 
-  partitions(prefix: string, done: (names: string[], error?: ErrorBody) => void): void {
-    this.read(done, () => {
+  partitions(
+    prefix: string,
+    { after, maxBytes }: { after?: string; maxBytes?: number },
+    done: (names: string[], error?: ErrorBody, next?: string) => void,
+  ): void {
+    const find = (): Page<string> => {
       const now = this.clock.now()
       const names: string[] = []
       for (const [name, rows] of this.disk.partitions) {
         if (name.startsWith(prefix) && [...rows.values()].some((row) => isLive(row, now) && !isBeside(row.key)))
           names.push(name)
       }
-      return names.sort(compareKeys)
-    })
+      const behind = names.filter((name) => after === undefined || compareKeys(name, after) > 0)
+      return namesOf(behind.sort(compareKeys), maxBytes)
+    }
+    this.read(find, ({ rows, more }, error) => done(rows, error, more ? rows.at(-1) : undefined))
   }
 
   changes(
     prefix: string,
-    options: { after: number; limit: number },
-    done: (changes: (StoreRecord & { partition: string; deleted: boolean })[], error?: ErrorBody) => void,
+    options: { after: number } & PageSize,
+    done: (
+      changes: (StoreRecord & { partition: string; deleted: boolean })[],
+      error?: ErrorBody,
+      next?: number,
+    ) => void,
   ): void {
-    this.read(done, () => {
-      const now = this.clock.now()
+    const find = (): Page<StoredRow> => {
       const rows: StoredRow[] = []
       for (const [name, partition] of this.disk.partitions) {
         if (name.startsWith(prefix))
           rows.push(...[...partition.values()].filter((row) => row.seq > options.after && !isBeside(row.key)))
       }
       rows.sort((a, b) => a.seq - b.seq)
-      return rows.slice(0, options.limit).map((row) => toChange(row, now))
+      return pageOf(rows, options)
+    }
+    this.read(find, ({ rows, more }, error) => {
+      const now = this.clock.now()
+      done(
+        rows.map((row) => toChange(row, now)),
+        error,
+        more ? rows.at(-1)!.seq : undefined,
+      )
     })
   }
 
@@ -154,11 +184,11 @@ export class MemoryStore implements Store {
     return this.disk.row(partition, key)
   }
 
-  private read<T>(done: (found: T[], error?: ErrorBody) => void, find: () => T[]): void {
+  private read<T>(find: () => Page<T>, done: (page: Page<T>, error?: ErrorBody) => void): void {
     this.enqueue(() => {
       const { unreadable } = this.disk
       if (unreadable === undefined) done(find())
-      else done([], { code: 'store_unavailable', message: unreadable })
+      else done({ rows: [], more: false }, { code: 'store_unavailable', message: unreadable })
     })
   }
 

@@ -5,10 +5,12 @@ import {
   isFiring,
   isInternal,
   isRoot,
+  partOf,
   type Span,
   spanBytes,
   type TraceBounds,
   type TracePage,
+  type TracePart,
   type TraceQuery,
   type TraceStore,
 } from './trace-store.ts'
@@ -36,14 +38,18 @@ export class MemoryTraceStore implements TraceStore {
     this.trim()
   }
 
-  byTrace(traceId: string, done: (spans: Span[], error?: ErrorBody) => void): void {
-    done(this.spans().filter((span) => span.traceId === traceId))
+  byTrace(traceId: string, maxBytes: number, done: (found: TracePart, error?: ErrorBody) => void): void {
+    const found = this.spans().filter((span) => span.traceId === traceId)
+    const { taken, cut } = partOf(found, maxBytes, spanBytes)
+    done({ spans: taken, cut })
   }
 
   list(query: TraceQuery, done: (page: TracePage, error?: ErrorBody) => void): void {
     const found = this.spans().filter((span) => matches(span, query))
     found.sort(order(query))
-    done({ spans: found.slice(query.offset, query.offset + query.limit), total: found.length })
+    const page = found.slice(query.offset, query.offset + query.limit)
+    const { taken, cut } = partOf(page, query.maxBytes, spanBytes)
+    done({ spans: taken, total: found.length, cut })
   }
 
   clear(realm: string, done: (error?: ErrorBody) => void): void {

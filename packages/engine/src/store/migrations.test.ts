@@ -69,8 +69,8 @@ function writeOldFolder(data: string, format: 1 | 2, valueBytes = 0): number {
 
 /** Everything that a reader finds: records, deletions and counters. */
 function contentOf(records: RecordDatabase): object {
-  const changes = records.changes('p', { after: 0, limit: 99 })
-  return { live: records.range('p', { limit: 99 }, 0), changes, lastSeq: records.lastSeq() }
+  const changes = records.changes('p', { after: 0, limit: 99 }).rows
+  return { live: records.range('p', { limit: 99 }, 0).rows, changes, lastSeq: records.lastSeq() }
 }
 
 function put(key: string, json: string | null, seq: number): StoredWrite {
@@ -95,8 +95,8 @@ describe.each([1, 2] as const)('a data folder of format %i', (format) => {
     const warnings: string[] = []
     const records = openRecords(data, warnings)
     expect(warnings).toEqual([])
-    expect(records.range('p', { limit: 99 }, 0)).toHaveLength(24)
-    expect(records.changes('p', { after: 0, limit: 99 }).map(({ seq }) => seq)).toEqual(numbers(11, 40))
+    expect(records.range('p', { limit: 99 }, 0).rows).toHaveLength(24)
+    expect(records.changes('p', { after: 0, limit: 99 }).rows.map(({ seq }) => seq)).toEqual(numbers(11, 40))
     expect(() => records.changes('p', { after: 3, limit: 99 })).toThrow('up to sequence 4')
     expect(records.lastSeq()).toBe(70)
     records.close()
@@ -115,7 +115,7 @@ describe.each([1, 2] as const)('a data folder of format %i', (format) => {
     write(records, 'k5', '{"n":"five"}', 73)
     records.close()
     records = openRecords(data, [])
-    const changes = records.changes('p', { after: 0, limit: 99 })
+    const changes = records.changes('p', { after: 0, limit: 99 }).rows
     expect(changes).toHaveLength(30)
     expect(changes.slice(-4).map(({ key, seq }) => [key, seq])).toEqual([
       ['k30', 40],
@@ -123,11 +123,13 @@ describe.each([1, 2] as const)('a data folder of format %i', (format) => {
       ['k3', 72],
       ['k5', 73],
     ])
-    expect(records.changes('p', { after: 71, limit: 1 }).map(({ key }) => key)).toEqual(['k3'])
-    expect(records.range('p', { prefix: 'k5', limit: 1 }, 0)).toMatchObject([{ value: '{"n":"five"}', version: 2 }])
+    expect(records.changes('p', { after: 71, limit: 1 }).rows.map(({ key }) => key)).toEqual(['k3'])
+    expect(records.range('p', { prefix: 'k5', limit: 1 }, 0).rows).toMatchObject([
+      { value: '{"n":"five"}', version: 2 },
+    ])
     records.prune(1)
     expect(records.lastSeq()).toBe(73)
-    expect(records.changes('p', { after: 0, limit: 99 }).filter(({ value }) => value === null)).toMatchObject([
+    expect(records.changes('p', { after: 0, limit: 99 }).rows.filter(({ value }) => value === null)).toMatchObject([
       { key: 'k3' },
     ])
     records.close()
@@ -159,7 +161,7 @@ describe.each([1, 2] as const)('a data folder of format %i', (format) => {
     const data = join(folder, 'data')
     const pages = writeOldFolder(data, format, 40_000)
     const records = openRecords(data, [])
-    expect(records.range('p', { limit: 99 }, 0)).toHaveLength(24)
+    expect(records.range('p', { limit: 99 }, 0).rows).toHaveLength(24)
     expect(pages).toBeGreaterThan(200)
     expect(framesIn(join(data, 'store.sqlite-wal'))).toBeLessThan(20)
     records.close()
@@ -180,11 +182,11 @@ describe.each([1, 2] as const)('a data folder of format %i', (format) => {
     )
     expect(repair(data, 1)).toMatchObject({ records: 30, lost: [] })
     let records = openRecords(data, [])
-    expect(records.range('p', { limit: 99 }, 0)).toHaveLength(24)
+    expect(records.range('p', { limit: 99 }, 0).rows).toHaveLength(24)
     records.close()
     await restoreBackup(file, data, 2)
     records = openRecords(data, [])
-    expect(records.changes('p', { after: 5, limit: 99 })).toHaveLength(30)
+    expect(records.changes('p', { after: 5, limit: 99 }).rows).toHaveLength(30)
     expect(records.lastSeq()).toBe(70)
     records.close()
   })

@@ -1,10 +1,10 @@
 import { backup, DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { EngineError, type ErrorBody } from '@agentos/protocol'
-import { BESIDE } from '../core/ports.ts'
+import { BESIDE, type PageSize } from '../core/ports.ts'
 import { judge, type StoredBatch, slotOf } from './batch.ts'
 import { diskError, isOfOneBatch } from './disk-error.ts'
 import { assertSupported, migrate } from './migrations.ts'
-import { checksumOfCounter, prefixEnd, type StoredRow, seal, verify } from './record.ts'
+import { checksumOfCounter, namesOf, type Page, pageOf, prefixEnd, type StoredRow, seal } from './record.ts'
 import { SyncedMark } from './synced-mark.ts'
 
 /** `versions` has one entry a write. */
@@ -85,27 +85,28 @@ export class RecordDatabase {
     return { ok: true, versions: verdict.versions }
   }
 
-  range(partition: string, options: { prefix?: string; after?: string; limit: number }, now: number): StoredRow[] {
+  /** Reads no further than its page goes. */
+  range(partition: string, options: { prefix?: string; after?: string } & PageSize, now: number): Page<StoredRow> {
     const { prefix = '', after, limit } = options
     const further = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0
     const rows = this.prepare(
       `SELECT ${COLUMNS} FROM records WHERE partition = ? AND key ${further ? '>' : '>='} ? AND key < ?
        AND value IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?`,
-    ).all(partition, further ? after : prefix, prefixEnd(prefix), now, limit)
-    return rows.map(toRow).map(verify)
+    ).iterate(partition, further ? after : prefix, prefixEnd(prefix), now, limit + 1)
+    return pageOf(mapped(rows, toRow), options)
   }
 
   /** Jumps from partition to partition along the index, so that large ones cost no more than small ones. */
-  partitions(prefix: string, now: number): string[] {
+  partitions(prefix: string, options: { after?: string; maxBytes?: number }, now: number): Page<string> {
     const next = (from: '>=' | '>') =>
       this.prepare(
         `SELECT partition FROM records INDEXED BY records_by_partition WHERE partition ${from} ? AND partition < ?
          AND value IS NOT NULL AND (expires IS NULL OR expires > ?) AND key < ? ORDER BY partition LIMIT 1`,
       )
-    return this.walk(prefix, next, now, BESIDE)
+    return namesOf(this.walk(prefix, next, options.after, now, BESIDE), options.maxBytes)
   }
 
-  changes(prefix: string, options: { after: number; limit: number }): StoredRow[] {
+  changes(prefix: string, options: { after: number } & PageSize): Page<StoredRow> {
     const pruned = this.counter('pruned_seq')
     if (options.after > 0 && options.after < pruned) {
       throw new EngineError(
@@ -114,18 +115,40 @@ export class RecordDatabase {
         { details: { pruned } },
       )
     }
+    const bySeq = this.prepare(
+      `SELECT ${COLUMNS} FROM records INDEXED BY records_by_partition WHERE partition = ? AND seq = ?`,
+    )
+    const places = this.changedAfter(prefix, options.after, options.limit + 1)
+    return pageOf(
+      mapped(places, ({ partition, seq }) => toRow(bySeq.get(partition, seq)!)),
+      options,
+    )
+  }
+
+  /** Where the next `count` changes lie, by seq; what they hold is not read. */
+  private changedAfter(prefix: string, after: number, count: number): { partition: string; seq: number }[] {
     const next = (from: '>=' | '>') =>
       this.prepare(
         `SELECT partition FROM records WHERE partition ${from} ? AND partition < ? ORDER BY partition LIMIT 1`,
       )
     const ofOne = this.prepare(
-      `SELECT ${COLUMNS} FROM records INDEXED BY records_by_partition WHERE partition = ? AND seq > ? AND key < ? ORDER BY seq LIMIT ?`,
+      `SELECT seq FROM records INDEXED BY records_by_partition
+       WHERE partition = ? AND seq > ? AND seq < ? AND key < ? ORDER BY seq LIMIT ?`,
     )
-    const rows = this.walk(prefix, next).flatMap((partition) =>
-      ofOne.all(partition, options.after, BESIDE, options.limit).map(toRow),
-    )
-    rows.sort((a, b) => a.seq - b.seq)
-    return rows.slice(0, options.limit).map(verify)
+    let places: { partition: string; seq: number }[] = []
+    let end = Number.MAX_SAFE_INTEGER
+    const cut = (): void => {
+      places = places.sort((a, b) => a.seq - b.seq).slice(0, count)
+      if (places.length === count) end = places.at(-1)!.seq
+    }
+    for (const partition of this.walk(prefix, next, undefined)) {
+      for (const { seq } of ofOne.iterate(partition, after, end, BESIDE, count)) {
+        places.push({ partition, seq: Number(seq) })
+      }
+      if (places.length > 2 * count) cut()
+    }
+    cut()
+    return places
   }
 
   /** Records whose time is up, oldest first. */
@@ -182,17 +205,20 @@ export class RecordDatabase {
     return row && toRow(row)
   }
 
-  /** Partitions under a prefix, each found from the one before. */
-  private walk(prefix: string, next: (from: '>=' | '>') => StatementSync, ...more: (number | string)[]): string[] {
-    const names: string[] = []
+  /** Partitions under a prefix and behind `after`, each found from the one before. */
+  private *walk(
+    prefix: string,
+    next: (from: '>=' | '>') => StatementSync,
+    after: string | undefined,
+    ...more: (number | string)[]
+  ): Generator<string> {
     const end = prefixEnd(prefix)
-    let found = next('>=').get(prefix, end, ...more)
+    let found = after === undefined ? next('>=').get(prefix, end, ...more) : next('>').get(after, end, ...more)
     while (found) {
       const name = String(found.partition)
-      names.push(name)
+      yield name
       found = next('>').get(name, end, ...more)
     }
-    return names
   }
 
   private counter(name: string): number {
@@ -251,6 +277,11 @@ export function lastSeqOf(db: DatabaseSync): number {
     )
     .get() as { seq: number | null }
   return seq ?? 0
+}
+
+/** One by one, as they are asked for. */
+function* mapped<A, B>(items: Iterable<A>, map: (item: A) => B): Generator<B> {
+  for (const item of items) yield map(item)
 }
 
 export function toRow(row: Record<string, SQLOutputValue>): StoredRow {

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { EngineError } from '@agentos/protocol'
-import { BESIDE, type StoreRecord } from '../core/ports.ts'
+import { BESIDE, PAGE_BYTES, type PageSize, type StoreRecord } from '../core/ports.ts'
 
 /** Schema of the store's database and of the data folder; a higher number on disk is refused. */
 export const DATA_FORMAT = 3
@@ -63,6 +63,40 @@ export function toRecord(row: Omit<StoredRow, 'partition' | 'crc'>): StoreRecord
 export function toChange(row: StoredRow, now: number): StoreRecord & { partition: string; deleted: boolean } {
   const deleted = !isLive(row, now)
   return { ...toRecord(deleted ? { ...row, value: null } : row), partition: row.partition, deleted }
+}
+
+/** A part of what was asked for. */
+export interface Page<T> {
+  rows: T[]
+  /** Others come behind the last of these. */
+  more: boolean
+}
+
+/** What an answer has of a row beside its key and value. */
+const ROW_BYTES = 50
+
+/** The first rows, verified, as many as fit; those behind them are not read. */
+export function pageOf(rows: Iterable<StoredRow>, { limit, maxBytes = PAGE_BYTES }: PageSize): Page<StoredRow> {
+  const taken: StoredRow[] = []
+  let bytes = 0
+  for (const row of rows) {
+    bytes += ROW_BYTES + Buffer.byteLength(row.key) + Buffer.byteLength(row.value ?? '')
+    if (taken.length === limit || (taken.length > 0 && bytes > maxBytes)) return { rows: taken, more: true }
+    taken.push(verify(row))
+  }
+  return { rows: taken, more: false }
+}
+
+/** The first names, as many as fit. */
+export function namesOf(names: Iterable<string>, maxBytes = PAGE_BYTES): Page<string> {
+  const taken: string[] = []
+  let bytes = 0
+  for (const name of names) {
+    bytes += ROW_BYTES + Buffer.byteLength(name)
+    if (taken.length > 0 && bytes > maxBytes) return { rows: taken, more: true }
+    taken.push(name)
+  }
+  return { rows: taken, more: false }
 }
 
 /** Order of keys: by their UTF-8 bytes, as SQLite compares text. */

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync, StatementSync } from 'node:sqlite'
+import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../core/ports.ts'
 import { openSqliteStore, type SqliteStore, type StoreLimits } from './sqlite-store.ts'
@@ -43,6 +44,39 @@ async function close(store: SqliteStore): Promise<void> {
   opened = opened.filter((other) => other !== store)
   await store.close()
 }
+
+describe('reads of much', () => {
+  it('give out 8 MiB at a time, a few at once, and a write does not wait for all of them', async () => {
+    const store = await open()
+    const value = 'x'.repeat(1024 * 1024)
+    for (let n = 0; n < 10; n += 1) await write(store, [put(`k${n}`, value)])
+    const posted = vi.spyOn(Worker.prototype, 'postMessage')
+    const order: string[] = []
+    const reads = Array.from(
+      { length: 12 },
+      (_, n) =>
+        new Promise<[number, string | undefined]>((resolve) =>
+          store.range(P, { limit: 1_000 }, (records, _error, next) => {
+            order.push(`read ${n}`)
+            resolve([records.length, next])
+          }),
+        ),
+    )
+    expect(posted).toHaveBeenCalledTimes(4)
+    await write(store, [put('z', 1)])
+    order.push('written')
+    expect(new Set(await Promise.all(reads))).toEqual(new Set(reads.map(() => [7, 'k6'])))
+    expect(order.indexOf('written')).toBeLessThan(order.length - 1)
+  })
+
+  it('that wait for their turn are answered before the store is closed', async () => {
+    const store = await open()
+    const reads = Array.from({ length: 12 }, () => range(store, P, { limit: 1 }))
+    const ended = Promise.allSettled(reads)
+    await close(store)
+    expect((await ended).map(({ status }) => status)).toEqual(reads.map(() => 'fulfilled'))
+  })
+})
 
 storeContract('SqliteStore', async (testClock) => {
   const dir = mkdtempSync(join(tmpdir(), 'agentos-store-'))

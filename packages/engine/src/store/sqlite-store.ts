@@ -5,6 +5,7 @@ import {
   BESIDE,
   type Clock,
   type Log,
+  type PageSize,
   type Store,
   type StoreOutcome,
   type StoreRecord,
@@ -160,32 +161,50 @@ export class SqliteStore implements Store {
 
   range(
     partition: string,
-    options: { prefix?: string; after?: string; limit: number },
-    done: (records: StoreRecord[], error?: ErrorBody) => void,
+    options: { prefix?: string; after?: string } & PageSize,
+    done: (records: StoreRecord[], error?: ErrorBody, next?: string) => void,
   ): void {
     this.flush()
-    this.thread.request({ type: 'range', now: this.clock.now(), partition, ...options }, (answer) =>
-      answer.ok ? done(answer.value.map(toRecord)) : done([], answer.error),
-    )
+    this.thread.request({ type: 'range', now: this.clock.now(), partition, ...options }, (answer) => {
+      if (!answer.ok) return done([], answer.error)
+      const { rows, more } = answer.value
+      done(rows.map(toRecord), undefined, more ? rows.at(-1)!.key : undefined)
+    })
   }
 
-  partitions(prefix: string, done: (names: string[], error?: ErrorBody) => void): void {
+  partitions(
+    prefix: string,
+    options: { after?: string; maxBytes?: number },
+    done: (names: string[], error?: ErrorBody, next?: string) => void,
+  ): void {
     this.flush()
-    this.thread.request({ type: 'partitions', now: this.clock.now(), prefix }, (answer) =>
-      answer.ok ? done(answer.value) : done([], answer.error),
-    )
+    this.thread.request({ type: 'partitions', now: this.clock.now(), prefix, ...options }, (answer) => {
+      if (!answer.ok) return done([], answer.error)
+      const { rows, more } = answer.value
+      done(rows, undefined, more ? rows.at(-1) : undefined)
+    })
   }
 
   changes(
     prefix: string,
-    options: { after: number; limit: number },
-    done: (changes: (StoreRecord & { partition: string; deleted: boolean })[], error?: ErrorBody) => void,
+    options: { after: number } & PageSize,
+    done: (
+      changes: (StoreRecord & { partition: string; deleted: boolean })[],
+      error?: ErrorBody,
+      next?: number,
+    ) => void,
   ): void {
     this.flush()
     const now = this.clock.now()
-    this.thread.request({ type: 'changes', prefix, ...options }, (answer) =>
-      answer.ok ? done(answer.value.map((row) => toChange(row, now))) : done([], answer.error),
-    )
+    this.thread.request({ type: 'changes', prefix, ...options }, (answer) => {
+      if (!answer.ok) return done([], answer.error)
+      const { rows, more } = answer.value
+      done(
+        rows.map((row) => toChange(row, now)),
+        undefined,
+        more ? rows.at(-1)!.seq : undefined,
+      )
+    })
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { ErrorBody } from '@agentos/protocol'
 import type { Clock, Log } from '../core/ports.ts'
 import type { StoreThread } from './store-thread.ts'
-import type { Span, TracePage, TraceQuery, TraceStore } from './trace-store.ts'
+import type { Span, TracePage, TracePart, TraceQuery, TraceStore } from './trace-store.ts'
 
 /** Appends that may wait for the thread; past it spans are dropped rather than kept. */
 const MAX_WAITING = 64
@@ -36,15 +36,15 @@ export class SqliteTraceStore implements TraceStore {
     })
   }
 
-  byTrace(traceId: string, done: (spans: Span[], error?: ErrorBody) => void): void {
-    this.thread.request({ type: 'trace-get', traceId }, (answer) =>
-      answer.ok ? done(answer.value) : done([], answer.error),
+  byTrace(traceId: string, maxBytes: number, done: (found: TracePart, error?: ErrorBody) => void): void {
+    this.thread.request({ type: 'trace-get', traceId, maxBytes }, (answer) =>
+      answer.ok ? done(answer.value) : done({ spans: [], cut: false }, answer.error),
     )
   }
 
   list(query: TraceQuery, done: (page: TracePage, error?: ErrorBody) => void): void {
     this.thread.request({ type: 'trace-list', query }, (answer) =>
-      answer.ok ? done(answer.value) : done({ spans: [], total: 0 }, answer.error),
+      answer.ok ? done(answer.value) : done({ spans: [], total: 0, cut: false }, answer.error),
     )
   }
 

@@ -6,12 +6,23 @@ import type { Answer, FromThread, StoreAnswers, StoreRequest, ThreadData, ToThre
 /** How long a thread that died is left alone before it is started again, doubling up to the last. */
 const RESTART_MS = { first: 100, last: 5_000 }
 
+/**
+ * Reads that are with the thread at a time, each of a page at most: what is committed meanwhile waits for no more than
+ * these, and no more than these are in memory, however many are asked for.
+ */
+const READS_AT_ONCE = 4
+
+const READS: ReadonlySet<StoreRequest['type']> = new Set(['range', 'partitions', 'changes', 'trace-get', 'trace-list'])
+
 /** The engine's side of the store's thread: sends requests, hands out answers, and starts it anew should it die. */
 export class StoreThread {
   private readonly url: URL
   private readonly data: ThreadData
   private readonly log: Log
   private readonly waiting = new Map<number, (answer: Answer) => void>()
+  /** Reads that wait for their turn, in the order in which they were asked for. */
+  private readonly later: { request: StoreRequest; done: (answer: Answer) => void }[] = []
+  private reading = 0
   private worker: Worker | undefined
   private nextId = 1
   private restartMs = RESTART_MS.first
@@ -34,14 +45,14 @@ export class StoreThread {
     request: Extract<StoreRequest, { type: T }>,
     done: (answer: Answer<T>) => void,
   ): void {
-    const { worker } = this
-    if (!worker) {
+    if (!this.worker) {
       queueMicrotask(() => done({ ok: false, error: unavailable('its thread is being started again') }))
       return
     }
-    const id = this.nextId++
-    this.waiting.set(id, done as (answer: Answer) => void)
-    worker.postMessage({ id, request } satisfies ToThread)
+    const answered = done as (answer: Answer) => void
+    if (!READS.has(request.type)) return this.send(request, answered)
+    this.later.push({ request, done: answered })
+    this.sendReads()
   }
 
   /** Ends the thread after everything that was sent before. */
@@ -53,6 +64,28 @@ export class StoreThread {
       worker.once('exit', () => resolve())
       worker.postMessage({ id: 0 } satisfies ToThread)
     })
+  }
+
+  private sendReads(): void {
+    while (this.worker && this.reading < READS_AT_ONCE) {
+      const next = this.later.shift()
+      if (!next) return
+      this.reading += 1
+      this.send(next.request, (answer) => {
+        this.reading -= 1
+        try {
+          next.done(answer)
+        } finally {
+          this.sendReads()
+        }
+      })
+    }
+  }
+
+  private send(request: StoreRequest, done: (answer: Answer) => void): void {
+    const id = this.nextId++
+    this.waiting.set(id, done)
+    this.worker!.postMessage({ id, request } satisfies ToThread)
   }
 
   private launch(): Promise<number> {
@@ -88,7 +121,7 @@ export class StoreThread {
 
   private lost(): void {
     this.worker = undefined
-    const waiting = [...this.waiting.values()]
+    const waiting = [...this.waiting.values(), ...this.later.splice(0).map(({ done }) => done)]
     this.waiting.clear()
     for (const done of waiting) done({ ok: false, error: unavailable('its thread ended') })
     if (!this.closing) this.restart()

@@ -45,7 +45,7 @@ export function changes(store: Store, prefix: string, after: number, limit = 100
 }
 
 function partitions(store: Store, prefix: string): Promise<string[]> {
-  return new Promise((resolve) => store.partitions(prefix, resolve))
+  return new Promise((resolve) => store.partitions(prefix, {}, resolve))
 }
 
 /** What every store keeps to. */
@@ -69,6 +69,70 @@ export function storeContract(name: string, open: (clock: TestClock) => Promise<
       expect(first.ok && second.ok && second.records[0]!.seq > first.records[0]!.seq).toBe(true)
       expect(store.get(P, 'b')).toBeUndefined()
       expect(store.get('state/realm-b/users', 'a')).toBeUndefined()
+    })
+
+    it('gives out no more bytes than asked for, and where to go on; of what is larger by itself one', async () => {
+      const text = 'ä'.repeat(500)
+      await write(
+        store,
+        ['a', 'b', 'c', 'd'].map((key) => put(key, key === 'c' ? text.repeat(5) : text)),
+      )
+      const pages = async (maxBytes: number, limit = 10) => {
+        const found: string[][] = []
+        let after: string | undefined
+        do {
+          const options = { limit, maxBytes, ...(after === undefined ? {} : { after }) }
+          after = await new Promise<string | undefined>((resolve) =>
+            store.range(P, options, (records, _error, next) => {
+              found.push(records.map(({ key }) => key))
+              resolve(next)
+            }),
+          )
+        } while (after !== undefined)
+        return found
+      }
+      expect(await pages(2_500)).toEqual([['a', 'b'], ['c'], ['d']])
+      expect(await pages(1)).toEqual([['a'], ['b'], ['c'], ['d']])
+      expect(await pages(1_000_000)).toEqual([['a', 'b', 'c', 'd']])
+      expect(await pages(1_000_000, 2)).toEqual([
+        ['a', 'b'],
+        ['c', 'd'],
+      ])
+    })
+
+    it('pages changes by bytes over partitions too, in the order of the writes', async () => {
+      const text = 'x'.repeat(1_000)
+      for (let n = 0; n < 6; n += 1) {
+        await write(store, [{ op: 'put', partition: `state/realm-a/p${n % 3}`, key: `k${n}`, value: text }])
+      }
+      const found: string[][] = []
+      let after: number | undefined = 0
+      while (after !== undefined) {
+        const from: number = after
+        after = await new Promise<number | undefined>((resolve) =>
+          store.changes('state/realm-a/', { after: from, limit: 4, maxBytes: 3_500 }, (list, _error, next) => {
+            found.push(list.map(({ key }) => key))
+            resolve(next)
+          }),
+        )
+      }
+      expect(found).toEqual([
+        ['k0', 'k1', 'k2'],
+        ['k3', 'k4', 'k5'],
+      ])
+      expect((await changes(store, 'state/realm-a/', 0, 4)).map(({ key }) => key)).toEqual(['k0', 'k1', 'k2', 'k3'])
+    })
+
+    it('pages the names of partitions by bytes', async () => {
+      const names = ['a', 'b', 'c'].map((letter) => `state/realm-p/${letter.repeat(100)}`)
+      for (const partition of names) await write(store, [{ op: 'put', partition, key: 'k', value: 1 }])
+      const page = (options: { after?: string; maxBytes?: number }) =>
+        new Promise((resolve) =>
+          store.partitions('state/realm-p/', options, (found, _error, next) => resolve([found, next])),
+        )
+      expect(await page({ maxBytes: 400 })).toEqual([names.slice(0, 2), names[1]])
+      expect(await page({ maxBytes: 400, after: names[1]! })).toEqual([names.slice(2), undefined])
+      expect(await page({})).toEqual([names, undefined])
     })
 
     it('keeps every JSON value as it is, and takes undefined for null', async () => {

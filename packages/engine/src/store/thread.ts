@@ -85,7 +85,7 @@ class StoreThreadMain {
       case 'range':
         return this.records.range(request.partition, request, request.now)
       case 'partitions':
-        return this.records.partitions(request.prefix, request.now)
+        return this.records.partitions(request.prefix, request, request.now)
       case 'changes':
         return this.records.changes(request.prefix, request)
       case 'expired':
@@ -97,7 +97,7 @@ class StoreThreadMain {
         this.traces.append(request.spans, request.now)
         return null
       case 'trace-get':
-        return this.traces.byTrace(request.traceId)
+        return this.traces.byTrace(request.traceId, request.maxBytes)
       case 'trace-list':
         return this.traces.list(request.query)
       case 'trace-clear':

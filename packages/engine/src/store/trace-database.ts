@@ -1,5 +1,14 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { isInternal, isRoot, type Span, type TraceBounds, type TracePage, type TraceQuery } from './trace-store.ts'
+import {
+  isInternal,
+  isRoot,
+  partOf,
+  type Span,
+  type TraceBounds,
+  type TracePage,
+  type TracePart,
+  type TraceQuery,
+} from './trace-store.ts'
 
 const TRACE_FORMAT = 1
 
@@ -87,8 +96,9 @@ export class TraceDatabase {
     })
   }
 
-  byTrace(traceId: string): Span[] {
-    return this.db.prepare('SELECT body FROM spans WHERE trace_id = ? ORDER BY start_ms').all(traceId).map(toSpan)
+  byTrace(traceId: string, maxBytes: number): TracePart {
+    const rows = this.db.prepare('SELECT body FROM spans WHERE trace_id = ? ORDER BY start_ms').iterate(traceId)
+    return toPart(rows, maxBytes)
   }
 
   list(query: TraceQuery): TracePage {
@@ -101,8 +111,8 @@ export class TraceDatabase {
         `SELECT body FROM spans WHERE ${sql} ORDER BY ${SORT[query.sortBy]} ${query.descending ? 'DESC' : 'ASC'}
          LIMIT ? OFFSET ?`,
       )
-      .all(...values, query.limit, query.offset)
-    return { spans: rows.map(toSpan), total }
+      .iterate(...values, query.limit, query.offset)
+    return { ...toPart(rows, query.maxBytes), total }
   }
 
   clear(realm: string): void {
@@ -181,6 +191,7 @@ function where(query: TraceQuery): { sql: string; values: SQLInputValue[] } {
   return { sql: parts.map(([sql]) => sql).join(' AND '), values: parts.flatMap(([, ...values]) => values) }
 }
 
-function toSpan(row: Record<string, unknown>): Span {
-  return JSON.parse(String(row.body)) as Span
+function toPart(rows: Iterable<Record<string, unknown>>, maxBytes: number): TracePart {
+  const { taken, cut } = partOf(rows, maxBytes, ({ body }) => Buffer.byteLength(String(body)))
+  return { spans: taken.map(({ body }) => JSON.parse(String(body)) as Span), cut }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Span, TraceBounds, TracePage, TraceQuery, TraceStore } from './trace-store.ts'
+import type { Span, TraceBounds, TracePage, TracePart, TraceQuery, TraceStore } from './trace-store.ts'
 
 export interface TraceStoreUnderTest {
   store: TraceStore
@@ -33,6 +33,7 @@ const ALL: TraceQuery = {
   descending: false,
   offset: 0,
   limit: 100,
+  maxBytes: 1_000_000,
 }
 
 function list(store: TraceStore, query: Partial<TraceQuery> = {}): Promise<TracePage> {
@@ -62,7 +63,28 @@ export function traceStoreContract(
     })
     afterEach(() => subject.close())
 
-    const byTrace = (traceId: string): Promise<Span[]> => new Promise((resolve) => store.byTrace(traceId, resolve))
+    const partOf = (traceId: string, maxBytes: number): Promise<TracePart> =>
+      new Promise((resolve) => store.byTrace(traceId, maxBytes, resolve))
+    const byTrace = async (traceId: string): Promise<Span[]> => (await partOf(traceId, 1_000_000)).spans
+
+    it('reads no more bytes than asked for, and says so; of a span that is larger by itself one', async () => {
+      const large = Array.from({ length: 4 }, (_, n) =>
+        span({ startMs: 1_000 + n, attributes: { note: 'x'.repeat(5_000) } }),
+      )
+      store.append(large)
+      const ids = (found: Span[]) => found.map(({ spanId }) => spanId)
+      for (const [maxBytes, expected] of [
+        [1_000_000, large],
+        [12_000, large.slice(0, 2)],
+        [100, large.slice(0, 1)],
+      ] as const) {
+        const cut = expected.length < large.length
+        const part = await partOf(large[0]!.traceId, maxBytes)
+        expect([ids(part.spans), part.cut]).toEqual([ids([...expected]), cut])
+        const page = await list(store, { maxBytes })
+        expect([ids(page.spans), page.cut, page.total]).toEqual([ids([...expected]), cut, 4])
+      }
+    })
 
     it('gives back the spans of a trace as they were', async () => {
       const kept = span({

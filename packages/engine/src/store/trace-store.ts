@@ -26,12 +26,33 @@ export interface TraceQuery {
   descending: boolean
   offset: number
   limit: number
+  maxBytes: number
 }
 
 export interface TracePage {
   spans: Span[]
   /** How many there are without `offset` and `limit`. */
   total: number
+  /** Not all of the page: they are more than `maxBytes`. */
+  cut: boolean
+}
+
+export type TracePart = Pick<TracePage, 'spans' | 'cut'>
+
+/** The first of these, as many as fit; those behind them are not read. */
+export function partOf<T>(
+  items: Iterable<T>,
+  maxBytes: number,
+  bytesOf: (item: T) => number,
+): { taken: T[]; cut: boolean } {
+  const taken: T[] = []
+  let bytes = 0
+  for (const item of items) {
+    bytes += bytesOf(item)
+    if (taken.length > 0 && bytes > maxBytes) return { taken, cut: true }
+    taken.push(item)
+  }
+  return { taken, cut: false }
 }
 
 /** What is kept; the oldest go first. */
@@ -53,7 +74,8 @@ export const DEFAULT_TRACE_BOUNDS: TraceBounds = {
  */
 export interface TraceStore {
   append(spans: readonly Span[]): void
-  byTrace(traceId: string, done: (spans: Span[], error?: ErrorBody) => void): void
+  /** `cut`: not all of them, as they are more than so many bytes. */
+  byTrace(traceId: string, maxBytes: number, done: (found: TracePart, error?: ErrorBody) => void): void
   list(query: TraceQuery, done: (page: TracePage, error?: ErrorBody) => void): void
   /** Forgets the spans of a realm. */
   clear(realm: string, done: (error?: ErrorBody) => void): void

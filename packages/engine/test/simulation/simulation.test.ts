@@ -18,7 +18,7 @@ const noStore: Store = {
   settled: (_partition, _key, done) => done(),
   write: (_batch, done) => done({ ok: true, records: [] }),
   range: (_partition, _options, done) => done([]),
-  partitions: (_prefix, done) => done([]),
+  partitions: (_prefix, _options, done) => done([]),
   changes: (_prefix, _options, done) => done([]),
   trouble: () => undefined,
 }

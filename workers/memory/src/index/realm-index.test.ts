@@ -42,6 +42,18 @@ test('it goes on where it was', async () => {
   expect(await known()).toEqual(['m2'])
 })
 
+test('a page that ends early is not the end', async () => {
+  for (const id of ['m1', 'm2', 'm3']) await put(id)
+  const { trigger, ...rest } = engine.caller()
+  const early: Caller['trigger'] = (request) =>
+    trigger(
+      request.function_id === 'state::changes'
+        ? { ...request, payload: { ...(request.payload as object), limit: 1 } }
+        : request,
+    )
+  expect(await known({ ...rest, trigger: early })).toEqual(['m1', 'm2', 'm3'])
+})
+
 test('a truth that was put back to an earlier day makes it anew', async () => {
   for (const id of ['m1', 'm2', 'm3']) await put(id)
   await known()

@@ -55,7 +55,6 @@ export class RealmIndex {
         for (const change of changes) table.apply(change)
         this.seen(prefix, changes.at(-1)!.seq)
       })
-      if (changes.length < PAGE) return
     }
   }
 

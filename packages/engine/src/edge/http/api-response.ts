@@ -1,4 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { isTooDeep } from '@agentos/protocol'
 import { isRecord } from './input.ts'
 
 /**
@@ -44,6 +45,7 @@ export function newHead(): ResponseHead {
 /** Applies a text frame of a streamed response: `set_status` or `set_headers`; anything else is none of ours. */
 export function applyControl(head: ResponseHead, frame: string): void {
   let message: unknown
+  if (isTooDeep(frame)) return
   try {
     message = JSON.parse(frame)
   } catch {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { EngineError } from '@agentos/protocol'
+import { EngineError, isTooDeep, TOO_DEEP } from '@agentos/protocol'
 import type { Exchange } from './exchange.ts'
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -105,8 +105,12 @@ function collect(source: Readable, limit: number): Promise<Buffer | undefined> {
   })
 }
 
-/** Parses JSON text. Throws `invalid_input` for what is not JSON in UTF-8: such bytes are never passed on as JSON. */
+/**
+ * Parses JSON text. Throws `invalid_input` for what is not JSON in UTF-8, or nested too deeply: such bytes are never passed
+ * on as JSON.
+ */
 export function parseJson(body: Buffer): unknown {
+  if (isTooDeep(body)) throw new EngineError('invalid_input', `The body is ${TOO_DEEP}`)
   try {
     return JSON.parse(strictUtf8.decode(body))
   } catch (error) {

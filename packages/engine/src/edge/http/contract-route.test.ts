@@ -168,6 +168,19 @@ describe('what goes wrong', () => {
     expect(await response.json()).toMatchObject({ code: 'worker_unavailable', retryable: true })
   })
 
+  it('refuses JSON that is nested too deeply, as an input and as that of a call', async () => {
+    const deep = '['.repeat(513) + ']'.repeat(513)
+    for (const [path, body] of [
+      ['/v1/notes/n1', `{"text":${deep}}`],
+      ['/v1/functions/call', `{"functionId":"engine::echo","payload":${deep}}`],
+    ] as const) {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await system.fetch(path, { method: 'POST', headers, body })
+      expect([path, answer.status]).toEqual([path, 400])
+      expect(await answer.json()).toMatchObject({ code: 'invalid_input', detail: 'The body is nested over 512 levels' })
+    }
+  })
+
   it('refuses what is no JSON: another content type, a form, broken text, broken UTF-8, a byte order mark', async () => {
     const send = (body: string | Uint8Array<ArrayBuffer>, type?: string) =>
       system.fetch('/v1/notes', { method: 'POST', body, headers: type ? { 'content-type': type } : {} })

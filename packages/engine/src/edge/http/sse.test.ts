@@ -50,6 +50,20 @@ it('writes each frame as an event, then the result', async () => {
   expect(system.channels.size).toBe(0)
 })
 
+it('passes a frame that is nested too deeply on as text, unread', async () => {
+  const deep = `{"type":"text","of":\n${'['.repeat(600)}${']'.repeat(600)}}`
+  notes.serve('notes::tell', ({ stream }: Input) => {
+    const writer = system.channels.openWriter(stream!)
+    writer.write(deep)
+    writer.end()
+    return 'result'
+  })
+  expect(await eventsOf(await system.post('/v1/tell', { stream: true }))).toEqual([
+    { event: 'message', data: deep },
+    { event: 'done', data: 'result' },
+  ])
+})
+
 it('lets several writers write, in turn, and loses nothing that is late', async () => {
   notes.serve('notes::tell', async ({ stream }: Input) => {
     writeFrames(system.channels, stream!, [{ type: 'a' }])

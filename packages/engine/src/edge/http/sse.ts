@@ -1,4 +1,4 @@
-import { type ErrorBody, payloadJson } from '@agentos/protocol'
+import { type ErrorBody, isTooDeep, payloadJson, TOO_DEEP } from '@agentos/protocol'
 import type { CallResult, ChannelRef } from '../../core/module.ts'
 import type { Timer } from '../../core/ports.ts'
 import type { LocalReader } from '../channels.ts'
@@ -175,6 +175,7 @@ function eventOf(frame: string): string {
   let data = frame
   let id = ''
   try {
+    if (isTooDeep(frame)) throw new RangeError(TOO_DEEP)
     const value: unknown = JSON.parse(frame)
     if (typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string') {
       if (/^[\w.:-]{1,64}$/.test(value.type)) type = value.type

@@ -278,6 +278,22 @@ describe('what goes wrong in a trigger', () => {
     expect((await system.fetch('/never')).status).toBe(504)
   })
 
+  it('is 400 for JSON that is nested too deeply, which no handler gets, and for none that is not', async () => {
+    answerWith({})
+    const send = (levels: number) =>
+      system.fetch('/items/1', {
+        method: 'POST',
+        body: '['.repeat(levels) + ']'.repeat(levels),
+        headers: { 'content-type': 'application/json' },
+      })
+    const refused = await send(513)
+    expect(refused.status).toBe(400)
+    expect(await refused.json()).toMatchObject({ code: 'invalid_input', detail: 'The body is nested over 512 levels' })
+    expect(seen).toEqual([])
+    expect((await send(500)).status).toBe(200)
+    expect(seen).toHaveLength(1)
+  })
+
   it('is 413 for a body over the limit, announced or not', async () => {
     answerWith({})
     const announced = await system.fetch('/items/1', {

@@ -1,4 +1,4 @@
-import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, payloadValue } from '@agentos/protocol'
+import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, isTooDeep, payloadValue } from '@agentos/protocol'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
 import { SESSION_COOKIE, sessionTokens } from '../session.ts'
@@ -224,7 +224,7 @@ async function passMiddleware(
 }
 
 /**
- * JSON is read whole, parsed, and offered as one chunk too; any other body flows into the channel while the handler
+ * JSON is read whole, parsed (what is nested too deeply is refused, whoever would get it), and offered as one chunk too; any other body flows into the channel while the handler
  * runs. `undefined` where the request has its answer already.
  */
 async function takeBody(
@@ -248,7 +248,7 @@ async function takeBody(
   try {
     return { json: bytes.length === 0 ? undefined : { value: parseJson(bytes), bytes } }
   } catch (error) {
-    if (error instanceof EngineError && !strict) return { json: undefined }
+    if (error instanceof EngineError && !strict && !isTooDeep(bytes)) return { json: undefined }
     throw error
   }
 }

@@ -1,5 +1,6 @@
 import type { BuiltinTriggerType, EngineModule, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import { identityOf, readConfig } from '../bindings.ts'
+import { ANSWER_BYTES, allWithin } from '../answer-size.ts'
 import { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, object, STRING } from '../json-schema.ts'
 import { serve } from '../serve.ts'
@@ -70,7 +71,7 @@ class CronJobs implements BuiltinTriggerType {
     return setBack ? { at_ms: setBack.at, by_ms: setBack.byMs } : null
   }
 
-  rows(): object[] {
+  rows(): ({ function_id: string } & Record<string, unknown>)[] {
     return [...this.jobs.values()].map((job) => ({
       job_id: job.bindings[0]!.id,
       function_id: job.bindings[0]!.functionId,
@@ -103,10 +104,16 @@ export function createCronModule(options: CronModuleOptions = {}): EngineModule 
           effects: 'read',
           idempotent: true,
           access: 'owner',
-          request_format: object({}),
+          request_format: object({ 'function_id?': STRING }),
           response_format: object({ schedules: arrayOf(ANY), clock_set_back: ANY }),
         },
-        (_input, call) => call.reply({ schedules: started.rows(), clock_set_back: started.clockSetBack() }),
+        (input, call) => {
+          const functionId = input.optionalString('function_id')
+          const rows = started.rows().filter((row) => functionId === undefined || row.function_id === functionId)
+          const instead = 'ask for those of one function: engine::cron::list {function_id}'
+          const schedules = allWithin(rows, ANSWER_BYTES, 'All schedules', instead)
+          call.reply({ schedules, clock_set_back: started.clockSetBack() })
+        },
       )
     },
     stop(): void {

@@ -61,3 +61,44 @@ describe('the list of functions', () => {
     )
   })
 })
+
+describe('a list of what is registered that is too large for an answer', () => {
+  const engine = startCore({ maxAnswerBytes: 6_000 })
+  const app = engine.guest()
+  const text = 'x'.repeat(900)
+  for (let n = 0; n < 8; n += 1) {
+    app.register(`app::f${n}`, { description: text })
+    app.tell({ type: 'registertriggertype', id: `type-${n}`, description: text })
+    const trigger = { trigger_type: 'type-0', function_id: `app::f${n}`, config: { text } }
+    app.tell({ type: 'registertrigger', id: `trigger-${n}`, ...trigger })
+  }
+  const ask = (id: string, data: object) => {
+    const sent = app.call(id, { data })
+    engine.time.advance(0)
+    return app.result(sent)!
+  }
+
+  it.each([
+    ['engine::functions::list', '{prefix, worker, search}', { prefix: 'app::f1' }, 'functions'],
+    ['engine::trigger-types::list', '{prefix}', { prefix: 'type-1' }, 'trigger_types'],
+    [
+      'engine::registered-triggers::list',
+      '{trigger_type, function_id}',
+      { function_id: 'app::f1' },
+      'registered_triggers',
+    ],
+  ])('is refused with the fields that ask for a part: %s', (id, fields, part, list) => {
+    expect(ask(id, {}).error).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining(`${id} ${fields}`),
+    })
+    expect((ask(id, part).result as Record<string, unknown[]>)[list]).toHaveLength(1)
+  })
+
+  it('is refused with the lists of its parts where it has no filter', () => {
+    expect(ask('engine::triggers::list', {}).error).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('engine::registered-triggers::list {trigger_type, function_id}'),
+    })
+  })
+})

@@ -2,13 +2,13 @@ import type { WorkerMetadata } from '../../core/connection.ts'
 import type { Core } from '../../core/core.ts'
 import { type ConnectionView, Directory, type FunctionView } from '../../core/directory.ts'
 import type { BuiltinCall, EngineModule, TriggerBinding } from '../../core/module.ts'
+import { ANSWER_BYTES, allWithin } from '../answer-size.ts'
+import { guarded } from '../serve.ts'
 
 type Input = Record<string, unknown>
 
-const NO_INPUT = { type: 'object', properties: {} }
-
 /** `engine::*`: what is registered and who is there, and a worker's own registration. */
-export function createEngineModule(core: Core): EngineModule {
+export function createEngineModule(core: Core, maxAnswerBytes = ANSWER_BYTES): EngineModule {
   const directory = new Directory(core)
   return {
     name: 'engine',
@@ -28,12 +28,16 @@ export function createEngineModule(core: Core): EngineModule {
           handle(call) {
             const input = objectInput(call)
             if (!input) return
-            const result = answer(input, call)
-            if (result === undefined) return
-            call.reply(result)
+            guarded(host, call, () => {
+              const result = answer(input, call)
+              if (result !== undefined) call.reply(result)
+            })
           },
         })
 
+      /** A list that is served whole, or refused where it is too large: `fields` ask for a part of it. */
+      const whole = <T>(rows: T[], what: string, fields: string): T[] =>
+        allWithin(rows, maxAnswerBytes, what, `ask for a part of them: ${fields}`)
       const filters = {
         search: { type: 'string' },
         prefix: { type: 'string' },
@@ -54,6 +58,7 @@ export function createEngineModule(core: Core): EngineModule {
           .functions(call.context.realm)
           .filter((view) => isListed(view, input) && mayUse(view, call))
           .map((view) => functionRow(view, directory, call.context.realm))
+        whole(functions, 'All functions', 'engine::functions::list {prefix, worker, search}')
         // Only who keeps the list is told its version: others get the protocol's answer.
         return typeof input.since === 'string' ? { functions, version } : { functions }
       })
@@ -88,13 +93,17 @@ export function createEngineModule(core: Core): EngineModule {
         },
       )
       read('engine::workers::list', 'List the workers and their state', WORKER_FILTERS, (input, call) => ({
-        workers: directory
-          .workers(call.context.realm)
-          .filter((view) => input.worker_id === undefined || view.id === input.worker_id)
-          .map(workerRow)
-          .filter((row) => input.runtime === undefined || row.runtime === input.runtime)
-          // Clients of the protocol expect processes; who is not connected is listed where that is asked for.
-          .filter((row) => row.status === (input.status ?? 'connected')),
+        workers: whole(
+          directory
+            .workers(call.context.realm)
+            .filter((view) => input.worker_id === undefined || view.id === input.worker_id)
+            .map(workerRow)
+            .filter((row) => input.runtime === undefined || row.runtime === input.runtime)
+            // Clients of the protocol expect processes; who is not connected is listed where that is asked for.
+            .filter((row) => row.status === (input.status ?? 'connected')),
+          'All workers',
+          'engine::workers::list {worker_id, status, runtime}',
+        ),
         timestamp: host.ports.clock.now(),
       }))
       // Types and instances in one list: the two client generations mean different things by this id.
@@ -103,30 +112,45 @@ export function createEngineModule(core: Core): EngineModule {
         'List trigger types and bound triggers',
         filters,
         (input, { context: { realm } }) => ({
-          triggers: [
-            ...directory
-              .triggerTypes(realm)
-              .map(({ id, worker_name, description }) => ({ id, worker_name, description })),
-            ...directory
-              .triggers(realm)
-              .filter((row) => input.include_internal === true || !isInternal(row.function_id)),
-          ],
+          triggers: whole<object>(
+            [
+              ...directory
+                .triggerTypes(realm)
+                .map(({ id, worker_name, description }) => ({ id, worker_name, description })),
+              ...directory
+                .triggers(realm)
+                .filter((row) => input.include_internal === true || !isInternal(row.function_id)),
+            ],
+            'All trigger types and triggers',
+            'engine::registered-triggers::list {trigger_type, function_id}, engine::trigger-types::list {prefix}',
+          ),
         }),
       )
-      read('engine::trigger-types::list', 'List trigger types', NO_INPUT.properties, (_input, call) => ({
-        trigger_types: directory.triggerTypes(call.context.realm).map((type) => ({
-          id: type.id,
-          description: type.description,
-          ...(type.configFormat === undefined ? {} : { trigger_request_format: type.configFormat }),
-          ...(type.payloadFormat === undefined ? {} : { call_request_format: type.payloadFormat }),
-        })),
+      read('engine::trigger-types::list', 'List trigger types', { prefix: { type: 'string' } }, (input, call) => ({
+        trigger_types: whole(
+          directory
+            .triggerTypes(call.context.realm)
+            .filter(({ id }) => typeof input.prefix !== 'string' || id.startsWith(input.prefix))
+            .map((type) => ({
+              id: type.id,
+              description: type.description,
+              ...(type.configFormat === undefined ? {} : { trigger_request_format: type.configFormat }),
+              ...(type.payloadFormat === undefined ? {} : { call_request_format: type.payloadFormat }),
+            })),
+          'All trigger types',
+          'engine::trigger-types::list {prefix}',
+        ),
       }))
       read('engine::registered-triggers::list', 'List bound triggers', filters, (input, call) => ({
-        registered_triggers: directory
-          .triggers(call.context.realm)
-          .filter((row) => input.trigger_type === undefined || row.trigger_type === input.trigger_type)
-          .filter((row) => input.function_id === undefined || row.function_id === input.function_id)
-          .map((row) => ({ ...row, config_summary: summarise(row.config) })),
+        registered_triggers: whole(
+          directory
+            .triggers(call.context.realm)
+            .filter((row) => input.trigger_type === undefined || row.trigger_type === input.trigger_type)
+            .filter((row) => input.function_id === undefined || row.function_id === input.function_id)
+            .map((row) => ({ ...row, config_summary: summarise(row.config) })),
+          'All bound triggers',
+          'engine::registered-triggers::list {trigger_type, function_id}',
+        ),
       }))
 
       host.registerFunction({

@@ -3,6 +3,7 @@ import { realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, BuiltinFunction, ModuleHost } from '../../core/module.ts'
 import type { StoreWrite } from '../../core/ports.ts'
 import { inTurn } from '../firing.ts'
+import { AnswerSize } from '../answer-size.ts'
 import type { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, integer, object, oneOf, STRING } from '../json-schema.ts'
 import { KeyRecords } from '../keys/key-records.ts'
@@ -41,12 +42,14 @@ export class RunDesk {
   private readonly runs: Runs
   private readonly events: EventReaders | undefined
   private readonly keys: KeyRecords
+  private readonly maxAnswerBytes: number
 
-  constructor(host: ModuleHost, runs: Runs, events: EventReaders | undefined) {
-    this.host = host
-    this.runs = runs
-    this.events = events
-    this.keys = new KeyRecords(host.ports)
+  constructor(parts: { host: ModuleHost; runs: Runs; events: EventReaders | undefined; maxAnswerBytes: number }) {
+    this.host = parts.host
+    this.runs = parts.runs
+    this.events = parts.events
+    this.keys = new KeyRecords(parts.host.ports)
+    this.maxAnswerBytes = parts.maxAnswerBytes
   }
 
   serve(): void {
@@ -216,11 +219,11 @@ export class RunDesk {
   private get(input: Input, call: BuiltinCall): void {
     const head = this.headOf(input, call)
     const values = input.optionalBoolean('values') ?? true
-    const story = new Story()
+    const story = new Story(head.id, values, this.maxAnswerBytes)
     this.runs.entries(
       head,
       (_n, entry) => story.add(entry),
-      (error) => (error ? call.fail(error.code, error.message, error.details) : call.reply(story.view(head, values))),
+      (error) => (error ? call.fail(error.code, error.message, error.details) : call.reply(story.view(head))),
     )
   }
 
@@ -321,43 +324,55 @@ export class RunDesk {
       (session === undefined || head.session === session) &&
       maySee(head, call)
     const found: object[] = []
+    const size = new AnswerSize(this.maxAnswerBytes)
     let scanned = 0
+    let last = input.optionalString('after')
     const page = (after: string | undefined): void => {
-      this.newest(realmsShown(call.context), after, (records, error) =>
+      this.newest(realmsShown(call.context), after, (records, more, error) =>
         guarded(this.host, call, () => {
           if (error) return call.fail(error.code, error.message, error.details)
           for (const { realm, key, id } of records) {
             const head = this.runs.head(realm, id)
-            if (head && fits(head)) found.push(runView(head))
+            if (head && fits(head)) {
+              const view = runView(head)
+              if (!size.takes(view)) return call.reply({ runs: found, next: last })
+              found.push(view)
+            }
+            last = key
             scanned += 1
             if (found.length === limit || scanned === MOST_SCANNED) return call.reply({ runs: found, next: key })
           }
-          if (records.length < SCAN) return call.reply({ runs: found })
+          if (!more) return call.reply({ runs: found })
           page(records.at(-1)!.key)
         }),
       )
     }
-    page(input.optionalString('after'))
+    page(last)
   }
 
   /** The next `SCAN` runs of these realms behind `after`, the newest first. */
   private newest(
     realms: readonly string[],
     after: string | undefined,
-    done: (records: { realm: string; key: string; id: string }[], error?: ErrorBody) => void,
+    done: (records: { realm: string; key: string; id: string }[], more: boolean, error?: ErrorBody) => void,
   ): void {
+    let more = false
     const found: { realm: string; key: string; id: string }[] = []
     const options = { limit: SCAN, ...(after === undefined ? {} : { after }) }
     let failure: ErrorBody | undefined
     inTurn(
       realms,
       (realm, next) =>
-        this.host.ports.store.range(listPartition(realm), options, (records, error) => {
+        this.host.ports.store.range(listPartition(realm), options, (records, error, behind) => {
           failure ??= error
+          more ||= behind !== undefined
           for (const { key, value } of records) found.push({ realm, key, id: (value as { id: string }).id })
           next()
         }),
-      () => done(found.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, SCAN), failure),
+      () => {
+        found.sort((a, b) => (a.key < b.key ? -1 : 1))
+        done(found.slice(0, SCAN), more || found.length > SCAN, failure)
+      },
     )
   }
 }

@@ -84,22 +84,18 @@ class EventReader {
     if (this.reading || this.over) return
     this.reading = true
     this.more = false
-    this.journal.range(this.last, PAGE, (entries, error) => {
+    this.journal.range(this.last, PAGE, (entries, error, more) => {
       if (this.over) return
       if (error) return this.finish(error)
-      if (entries.length === PAGE) this.more = true
-      this.guard(() => this.send(entries))
+      if (more) this.more = true
+      this.guard(() => this.send(entries, more))
     })
   }
 
-  private send(entries: [number, Entry][]): void {
+  private send(entries: [number, Entry][], more: boolean): void {
     for (const [index, [n, entry]] of entries.entries()) {
       if (this.writer.aborted) return this.finish()
-      const isLast = index === entries.length - 1
-      if (entry.kind === 'finished' && isLast && entries.length === PAGE) {
-        // What is behind it says whether it is the end: the next page begins with it.
-        break
-      }
+      const isLast = index === entries.length - 1 && !more
       this.last = n
       // An end after which it was opened again is none.
       if (entry.kind === 'finished' && (!isLast || this.isOpen)) continue

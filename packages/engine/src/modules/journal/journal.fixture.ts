@@ -24,7 +24,8 @@ const WORKERS = [
 
 /** An engine with the journal, a worker with durable functions, and one with tools; each step of time is the test's. */
 export class JournalWorld {
-  private parts = this.boot()
+  private readonly maxAnswerBytes: number | undefined
+  private parts: ReturnType<typeof startCore>
   /** What readers of runs were told. */
   readonly told: { type: string }[] = []
   caller!: Peer
@@ -33,7 +34,9 @@ export class JournalWorld {
   /** Asked before what an agent would change outside. */
   gate!: Peer
 
-  constructor() {
+  constructor(maxAnswerBytes?: number) {
+    this.maxAnswerBytes = maxAnswerBytes
+    this.parts = this.boot()
     this.connect()
   }
 
@@ -56,8 +59,9 @@ export class JournalWorld {
   private boot(before?: { time: ReturnType<typeof startCore>['time']; disk: ReturnType<typeof startCore>['disk'] }) {
     const keys = createKeysModule({ kept: 1_000, bytes: 1_000_000, maxResultBytes: 1_000 })
     const write = (text: string): boolean => this.told.push(JSON.parse(text)) > 0
+    const bound = this.maxAnswerBytes === undefined ? {} : { maxAnswerBytes: this.maxAnswerBytes }
     const openWriter = () => ({ write, onDrain() {}, aborted: false, end() {} })
-    const modules = [keys, createStateModule(), createJournalModule({ openWriter })]
+    const modules = [keys, createStateModule(), createJournalModule({ openWriter, ...bound })]
     return startCore({ workers: WORKERS, modules, ...before })
   }
 

@@ -95,18 +95,26 @@ export class Journal {
     else done(undefined, { code: 'corrupt_record', message: `${entryKey(n)} of ${this.partition} is not there` })
   }
 
-  /** Reads all entries, oldest first; what is written from now on is numbered after them. */
+  /**
+   * Reads all entries, oldest first; what is written from now on is numbered after them. A typed error that `each` throws
+   * ends it.
+   */
   load(each: (n: number, entry: Entry) => void, done: (error?: ErrorBody) => void): void {
     this.page(0, each, done)
   }
 
-  /** Entries after this number, up to a limit. */
-  range(after: number, limit: number, done: (entries: [number, Entry][], error?: ErrorBody) => void): void {
+  /** Entries after this number, up to a limit or as many as one read gives; `more`: there are others behind them. */
+  range(
+    after: number,
+    limit: number,
+    done: (entries: [number, Entry][], error: ErrorBody | undefined, more: boolean) => void,
+  ): void {
     const options = { prefix: 'e/', after: entryKey(after), limit }
-    this.ports.store.range(this.partition, options, (records, error) => {
+    this.ports.store.range(this.partition, options, (records, error, next) => {
       done(
         records.map(({ key, value }) => [Number(key.slice(2)), value as Entry]),
         error,
+        next !== undefined,
       )
     })
   }
@@ -118,15 +126,20 @@ export class Journal {
   }
 
   private page(after: number, each: (n: number, entry: Entry) => void, done: (error?: ErrorBody) => void): void {
-    this.range(after, PAGE, (entries, error) => {
+    this.range(after, PAGE, (entries, error, more) => {
       if (this.stopped) return
       if (error) return done(error)
-      for (const [n, entry] of entries) {
-        this.last = Math.max(this.last, n)
-        each(n, entry)
+      try {
+        for (const [n, entry] of entries) {
+          this.last = Math.max(this.last, n)
+          each(n, entry)
+        }
+      } catch (failure) {
+        if (!(failure instanceof EngineError)) throw failure
+        return done(failure.toBody())
       }
       const end = entries.at(-1)
-      if (end && entries.length === PAGE) this.page(end[0], each, done)
+      if (end && more) this.page(end[0], each, done)
       else done()
     })
   }

@@ -181,6 +181,43 @@ describe('a run', () => {
   })
 })
 
+describe('an answer about runs', () => {
+  const text = 'x'.repeat(1_500)
+
+  it('is a page that ends early where they are large, and goes on behind it', async () => {
+    world = new JournalWorld(1_000)
+    for (let n = 0; n < 5; n += 1) world.begin()
+    const pages: number[] = []
+    const seen = new Set<string>()
+    let after: string | undefined
+    do {
+      const page: { runs: { id: string }[]; next?: string } = await world.query('engine::runs::list', { after })
+      pages.push(page.runs.length)
+      for (const { id } of page.runs) seen.add(id)
+      after = page.next
+    } while (after !== undefined)
+    expect(Math.max(...pages)).toBeLessThan(5)
+    expect([seen.size, pages.reduce((sum, length) => sum + length, 0)]).toEqual([5, 5])
+  })
+
+  it('is refused where one run is too large for it, and not without the values of its steps', async () => {
+    world = new JournalWorld(6_000)
+    world.begin()
+    const { runId } = world
+    for (const step of ['1', '2']) world.does(step, 'tool::read', text)
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ journal: [{ result: text }, {}] })
+    for (const step of ['3', '4']) world.does(step, 'tool::read', text)
+    await expect(world.query('engine::runs::get', { runId })).rejects.toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('engine::runs::get {runId, values: false}'),
+    })
+    const bare = await world.query<{ journal: object[] }>('engine::runs::get', { runId, values: false })
+    expect(bare.journal).toHaveLength(4)
+    expect(bare.journal[0]).toMatchObject({ step: '1', status: 'done' })
+    expect(JSON.stringify(bare)).not.toContain(text)
+  })
+})
+
 describe('a step', () => {
   it('that differs from what is recorded at its place parks the run as diverged, and its journal stays', async () => {
     const call = world.begin()

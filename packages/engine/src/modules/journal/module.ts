@@ -1,5 +1,6 @@
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
 import type { OpenWriter } from '../traces/watch.ts'
+import { ANSWER_BYTES } from '../answer-size.ts'
 import { RunDesk } from './desk.ts'
 import { EventReaders } from './events.ts'
 import { Retention } from './retention.ts'
@@ -10,6 +11,8 @@ export interface JournalModuleOptions {
   keptMs?: number
   /** Takes the writing end of a channel; without it runs cannot be followed. */
   openWriter?: OpenWriter
+  /** Bytes of an answer that grows with the runs; pages end there, and a whole run is refused. @default 8 MiB */
+  maxAnswerBytes?: number
 }
 
 const WEEK_MS = 7 * 24 * 3_600_000
@@ -28,8 +31,9 @@ export function createJournalModule(options: JournalModuleOptions = {}): EngineM
       started = runs
       host.onDurable((call) => runs.take(call))
       host.onStep((request) => runs.step(request))
-      const { openWriter } = options
-      new RunDesk(host, runs, openWriter && new EventReaders(host, runs, openWriter)).serve()
+      const { openWriter, maxAnswerBytes = ANSWER_BYTES } = options
+      const events = openWriter && new EventReaders(host, runs, openWriter)
+      new RunDesk({ host, runs, events, maxAnswerBytes }).serve()
       retention = new Retention(host, options.keptMs ?? WEEK_MS)
       runs.load()
     },

@@ -40,11 +40,12 @@ export class Retention {
   private sweep(): void {
     const { store, clock } = this.host.ports
     const before = clock.now() - this.keptMs
-    store.range(FINISHED, { limit: PAGE }, (records, error) => {
+    store.range(FINISHED, { limit: PAGE }, (records, error, next) => {
       if (!this.timer) return
       if (error) return this.later(error)
       const due = records.filter(({ key }) => Number.parseInt(key, 10) < before)
-      this.removeAll(due, () => this.schedule(due.length === PAGE ? 1 : SWEEP_EVERY_MS))
+      const isMoreDue = next !== undefined && due.length === records.length
+      this.removeAll(due, () => this.schedule(isMoreDue ? 1 : SWEEP_EVERY_MS))
     })
   }
 

@@ -370,13 +370,13 @@ export class Runs implements RunOwner {
   private read(): void {
     const page = (after: string | undefined): void => {
       const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
-      this.host.ports.store.range(OPEN, options, (records, error) => {
+      this.host.ports.store.range(OPEN, options, (records, error, behind) => {
         if (this.stopped) return
         if (error) return this.again(error, () => page(after))
         inTurn(
           records,
           ({ key, value }, next) => this.recover(key, (value as { realm: string }).realm, next),
-          () => (records.length < PAGE ? this.loaded() : page(records.at(-1)!.key)),
+          () => (behind === undefined ? this.loaded() : page(behind)),
         )
       })
     }

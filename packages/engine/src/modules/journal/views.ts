@@ -1,3 +1,4 @@
+import { AnswerSize, answerTooLarge } from '../answer-size.ts'
 import type { Entry, RunHead, StepCall } from './entry.ts'
 import { withoutChannels } from './fingerprint.ts'
 
@@ -29,13 +30,37 @@ interface StepView {
   question?: unknown
 }
 
-/** The whole story of a run, put together from its entries, oldest first. */
+/**
+ * The whole story of a run, put together from its entries, oldest first; with `values` false without what steps were
+ * given and came to. Throws `payload_too_large` as soon as it is more than one answer may have.
+ */
 export class Story {
+  private readonly run: string
+  private readonly values: boolean
+  private readonly size: AnswerSize
   private readonly steps = new Map<string, StepView>()
   private input: unknown
   private end: { result?: unknown; error?: unknown } = {}
 
+  constructor(run: string, values: boolean, maxBytes: number) {
+    this.run = run
+    this.values = values
+    this.size = new AnswerSize(maxBytes)
+  }
+
   add(entry: Entry): void {
+    const shown = this.values && entry.kind !== 'signal' ? entry : withoutValues(entry)
+    if (!this.size.takes(shown)) {
+      const instead = this.values
+        ? 'ask for it without the values of its steps, engine::runs::get {runId, values: false}, or for'
+        : 'ask for'
+      const events = 'its entries one by one, engine::runs::events {runId, after, stream}'
+      throw answerTooLarge(`All of the run ${this.run}`, this.size.maxBytes, `${instead} ${events}`)
+    }
+    this.tell(shown)
+  }
+
+  private tell(entry: Entry): void {
     switch (entry.kind) {
       case 'started':
         this.input = withoutChannels(entry.input)
@@ -88,14 +113,9 @@ export class Story {
     }
   }
 
-  /** With `values` false, without what steps were given and came to. */
-  view(head: RunHead, values: boolean): object {
-    const steps = [...this.steps.values()].map((step) => {
-      if (values) return step
-      const { input: _input, result: _result, ...rest } = step
-      return rest
-    })
-    return { ...runView(head), steps: head.steps, input: this.input ?? null, ...this.end, journal: steps }
+  view(head: RunHead): object {
+    const journal = [...this.steps.values()]
+    return { ...runView(head), steps: head.steps, input: this.input ?? null, ...this.end, journal }
   }
 
   private step({ step: key, call, at }: Entry & { step: string; call: StepCall }): StepView {
@@ -106,4 +126,11 @@ export class Story {
     }
     return step
   }
+}
+
+/** An entry of a step without what that was given and came to. */
+function withoutValues(entry: Entry): Entry {
+  if (entry.kind === 'intent' || entry.kind === 'waiting') return { ...entry, input: undefined }
+  if (entry.kind === 'signal') return { ...entry, value: null }
+  return entry.kind === 'result' && entry.outcome.ok ? { ...entry, outcome: { ok: true } } : entry
 }

@@ -75,21 +75,21 @@ export class Shelf {
   }
 
   /** Reads what an earlier engine left. Keys are served before it is done; only the bound comes a little later. */
-  restore(): void {
-    this.store.partitions(KEYS, (partitions) => {
+  restore(after?: string): void {
+    this.store.partitions(KEYS, after === undefined ? {} : { after }, (partitions, _error, next) => {
       for (const partition of partitions) this.restoreRow(partition, [], undefined)
+      if (next !== undefined) this.restore(next)
     })
   }
 
   private restoreRow(partition: string, found: [string, Entry][], after: string | undefined): void {
-    this.store.range(partition, { limit: PAGE, ...(after === undefined ? {} : { after }) }, (records) => {
+    this.store.range(partition, { limit: PAGE, ...(after === undefined ? {} : { after }) }, (records, _error, next) => {
       for (const { key, value } of records) {
         const { created_at: createdAt, outcome } = value as KeyRecord
         const bytes = RECORD_BYTES + (outcome ? JSON.stringify(outcome).length : 0)
         found.push([key, { createdAt, bytes, decided: outcome !== undefined }])
       }
-      const last = records.at(-1)
-      if (last && records.length === PAGE) return this.restoreRow(partition, found, last.key)
+      if (next !== undefined) return this.restoreRow(partition, found, next)
       const row = this.rowOf(partition)
       const since = [...row.entries]
       const known = new Map(since)

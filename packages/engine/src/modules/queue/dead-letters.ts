@@ -46,12 +46,13 @@ export class DeadLetters {
     for (const [id, dead] of sorted) this.byId.set(id, dead)
   }
 
-  list(offset: number, limit: number): DeadLetter[] {
+  /** Read one by one, as they are asked for. */
+  *list(offset: number, limit: number): Generator<DeadLetter> {
     this.prune()
-    return [...this.byId.values()]
-      .slice(offset, offset + limit)
-      .map((dead) => this.read(dead))
-      .filter((letter) => letter !== undefined)
+    for (const dead of [...this.byId.values()].slice(offset, offset + limit)) {
+      const letter = this.read(dead)
+      if (letter) yield letter
+    }
   }
 
   discard(messageId: string, done: (removed: number, failed?: StoreOutcome) => void): void {

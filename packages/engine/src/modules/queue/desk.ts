@@ -1,6 +1,7 @@
 import { EngineError, type ErrorCode } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
+import { AnswerSize, allWithin, answerTooLarge } from '../answer-size.ts'
 import type { Input } from '../input.ts'
 import type { DeadLetter } from './job.ts'
 import type { JobQueue } from './job-queue.ts'
@@ -19,11 +20,13 @@ export class QueueDesk {
   private readonly host: ModuleHost
   private readonly queues: Queues
   private readonly subscriptions: Subscriptions
+  private readonly maxAnswerBytes: number
 
-  constructor(host: ModuleHost, queues: Queues, subscriptions: Subscriptions) {
-    this.host = host
-    this.queues = queues
-    this.subscriptions = subscriptions
+  constructor(parts: { host: ModuleHost; queues: Queues; subscriptions: Subscriptions; maxAnswerBytes: number }) {
+    this.host = parts.host
+    this.queues = parts.queues
+    this.subscriptions = parts.subscriptions
+    this.maxAnswerBytes = parts.maxAnswerBytes
   }
 
   redrive(input: Input, call: BuiltinCall): void {
@@ -44,7 +47,8 @@ export class QueueDesk {
     this.count(queue, call, 'discard_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
   }
 
-  listTopics(call: BuiltinCall): void {
+  listTopics(input: Input, call: BuiltinCall): void {
+    const prefix = input.optionalString('prefix') ?? ''
     const { realm } = call.context
     const topics = new Set(this.subscriptions.topicsOf(realm))
     for (const { id } of this.queues.all()) if (id.realm === realm && id.kind === 'topic') topics.add(id.topic)
@@ -58,7 +62,9 @@ export class QueueDesk {
       broker_type: FUNCTION_QUEUE,
       subscriber_count: settings.concurrency,
     }))
-    call.reply([...rows, ...queues].filter(({ name }) => this.mayTouch(name, call)))
+    const found = [...rows, ...queues].filter(({ name }) => name.startsWith(prefix) && this.mayTouch(name, call))
+    const instead = 'ask for a part of them: engine::queue::list_topics {prefix}'
+    call.reply(allWithin(found, this.maxAnswerBytes, 'All topics', instead))
   }
 
   topicStats(input: Input, call: BuiltinCall): void {
@@ -77,38 +83,41 @@ export class QueueDesk {
     })
   }
 
-  dlqTopics(call: BuiltinCall): void {
+  dlqTopics(input: Input, call: BuiltinCall): void {
+    const prefix = input.optionalString('prefix') ?? ''
     const rows = this.queues
       .all()
-      .filter(({ id, dead }) => id.realm === call.context.realm && dead.size > 0)
+      .filter(({ id, name, dead }) => id.realm === call.context.realm && name.startsWith(prefix) && dead.size > 0)
       .filter(({ id }) => this.mayTouch(id.kind === 'named' ? id.name : id.topic, call))
       .map(({ id, name, dead }) => ({
         topic: name,
         broker_type: id.kind === 'named' ? FUNCTION_QUEUE : TOPICS,
         message_count: dead.size,
       }))
-    call.reply(rows.sort((a, b) => (a.topic < b.topic ? -1 : 1)))
+    rows.sort((a, b) => (a.topic < b.topic ? -1 : 1))
+    const instead = 'ask for a part of them: engine::queue::dlq_topics {prefix}'
+    call.reply(allWithin(rows, this.maxAnswerBytes, 'All topics with dead letters', instead))
   }
 
   dlqMessages(input: Input, call: BuiltinCall): void {
     const topic = named(input, 'topic', 'topic_required', 'Topic is required')
     let offset = input.optionalInteger('offset', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0
     const limit = input.optionalInteger('limit', { min: 0, max: 1_000 }) ?? 50
-    const letters: DeadLetter[] = []
+    const rows: object[] = []
+    const size = new AnswerSize(this.maxAnswerBytes)
     for (const { dead } of this.find(topic, call)) {
-      letters.push(...dead.list(offset, limit - letters.length))
+      for (const letter of dead.list(offset, limit - rows.length)) {
+        const row = rowOf(letter)
+        // The protocol has a bare list, which cannot say that it ends early.
+        if (!size.takes(row)) {
+          const instead = `ask for fewer: engine::queue::dlq_messages {topic, offset, limit}, with a limit up to ${rows.length}`
+          throw answerTooLarge(`These dead letters of '${topic}'`, size.maxBytes, instead)
+        }
+        rows.push(row)
+      }
       offset = Math.max(0, offset - dead.size)
     }
-    call.reply(
-      letters.map(({ job, error, failed_at }) => ({
-        id: job.id,
-        payload: job.data,
-        error,
-        failed_at: Math.floor(failed_at / 1_000),
-        retries: job.attempts_made,
-        size_bytes: Buffer.byteLength(JSON.stringify(job.data)),
-      })),
-    )
+    call.reply(rows)
   }
 
   private count(
@@ -153,6 +162,17 @@ export class QueueDesk {
       if (error instanceof EngineError) return false
       throw error
     }
+  }
+}
+
+function rowOf({ job, error, failed_at }: DeadLetter): object {
+  return {
+    id: job.id,
+    payload: job.data,
+    error,
+    failed_at: Math.floor(failed_at / 1_000),
+    retries: job.attempts_made,
+    size_bytes: Buffer.byteLength(JSON.stringify(job.data)),
   }
 }
 

@@ -25,10 +25,14 @@ beforeEach(() => {
   boot()
 })
 
-function boot(workers = WORKERS): void {
+function boot(workers = WORKERS, more: { maxAnswerBytes?: number } = {}): void {
   const time = host?.time
   const queues = namedQueues(QueueFile.parse(CONFIG))
-  host = new TestHost([createQueueModule({ queues })], { disk, workers, ...(time ? { wall: time.now() } : {}) })
+  host = new TestHost([createQueueModule({ queues, ...more })], {
+    disk,
+    workers,
+    ...(time ? { wall: time.now() } : {}),
+  })
   host.time.advance(0)
 }
 
@@ -292,6 +296,40 @@ describe('dead letters', () => {
     expect(host.value('iii::queue::redrive_message', other)).toEqual({ ...other, redriven: 1 })
     host.time.advance(0)
     expect(inputs(calls)).toEqual([1, 2, 2])
+  })
+
+  it('are refused past the bound of an answer with the limit that fits, and one always comes', () => {
+    boot(WORKERS, { maxAnswerBytes: 3_000 })
+    host.handler('app::large', fails)
+    for (const size of [1_000, 1_000, 9_000])
+      receipt('memory-work', 'app::large', 'x'.repeat(size), { worker: 'memory' })
+    host.time.advance(3_600_000)
+    const ask = { topic: 'memory-work' }
+    const as = { worker: 'memory' }
+    expect(host.error('engine::queue::dlq_messages', ask, as)).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('engine::queue::dlq_messages {topic, offset, limit}, with a limit up to 2'),
+    })
+    expect(host.value('engine::queue::dlq_messages', { ...ask, limit: 2 }, as)).toHaveLength(2)
+    expect(host.value('engine::queue::dlq_messages', { ...ask, offset: 2 }, as)).toMatchObject([{ size_bytes: 9_002 }])
+  })
+
+  it('of many topics are named by a part of them where all are too many for an answer', () => {
+    boot(WORKERS, { maxAnswerBytes: 1_000 })
+    host.handler('app::large', fails)
+    const name = (letter: string) => letter.repeat(400)
+    for (const letter of ['a', 'b', 'c']) {
+      host.bind('durable:subscriber', 'app::large', { topic: name(letter), queue_config: { max_retries: 1 } })
+      host.value('iii::durable::publish', { topic: name(letter), data: 1 })
+    }
+    host.time.advance(3_600_000)
+    for (const id of ['list_topics', 'dlq_topics']) {
+      expect(host.error(`engine::queue::${id}`, {})).toMatchObject({
+        code: 'payload_too_large',
+        message: expect.stringContaining(`engine::queue::${id} {prefix}`),
+      })
+      expect(host.value(`engine::queue::${id}`, { prefix: 'b' })).toHaveLength(1)
+    }
   })
 
   it('outlive a start, and are gone after their time', () => {

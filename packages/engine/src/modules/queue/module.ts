@@ -1,4 +1,5 @@
 import type { BuiltinFunction, EngineModule, ModuleHost } from '../../core/module.ts'
+import { ANSWER_BYTES } from '../answer-size.ts'
 import { ANY, arrayOf, integer, object, STRING } from '../json-schema.ts'
 import { serve } from '../serve.ts'
 import { QueueDesk } from './desk.ts'
@@ -12,6 +13,8 @@ export interface QueueModuleOptions {
   queues?: ReadonlyMap<string, QueueSettings>
   /** Bytes of a job's data as JSON; past it `payload_too_large`. @default 4 MiB */
   maxDataBytes?: number
+  /** Bytes of an answer that grows with what is stored; past it `payload_too_large`. @default 8 MiB */
+  maxAnswerBytes?: number
 }
 
 const MESSAGE = { queue: STRING, message_id: STRING }
@@ -44,7 +47,8 @@ export function createQueueModule(
       }
       const maxDataBytes = options.maxDataBytes ?? 4 * 1024 * 1024
       const intake = new Intake({ host, queues, subscriptions, maxDataBytes })
-      const desk = new QueueDesk(host, queues, subscriptions)
+      const { maxAnswerBytes = ANSWER_BYTES } = options
+      const desk = new QueueDesk({ host, queues, subscriptions, maxAnswerBytes })
       host.registerTriggerType(subscriptions)
       host.onEnqueue((request) => intake.enqueue(request))
       queues.load()
@@ -98,10 +102,10 @@ export function createQueueModule(
           id: 'engine::queue::list_topics',
           summary: 'Durable topics and named queues',
           ...READ,
-          request_format: object({}),
+          request_format: object({ 'prefix?': STRING }),
           response_format: arrayOf(object({ name: STRING, broker_type: STRING, subscriber_count: integer(0) })),
         },
-        (_input, call) => desk.listTopics(call),
+        (input, call) => desk.listTopics(input, call),
       )
       serve(
         host,
@@ -125,10 +129,10 @@ export function createQueueModule(
           id: 'engine::queue::dlq_topics',
           summary: 'Topics and queues that hold dead letters',
           ...READ,
-          request_format: object({}),
+          request_format: object({ 'prefix?': STRING }),
           response_format: arrayOf(object({ topic: STRING, broker_type: STRING, message_count: integer(0) })),
         },
-        (_input, call) => desk.dlqTopics(call),
+        (input, call) => desk.dlqTopics(input, call),
       )
       serve(
         host,

@@ -75,14 +75,16 @@ export class Queues {
     const again = (error: ErrorBody): void => this.disk.failed(error, () => this.load())
     this.subscriptions.load((failed) => {
       if (failed) return again(failed)
-      this.host.ports.store.partitions(QUEUES, (names, error) => {
-        if (error) return again(error)
-        inTurn(
-          names,
-          (name, next) => this.read(name, next),
-          () => this.loaded(),
-        )
-      })
+      const page = (after: string | undefined): void =>
+        this.host.ports.store.partitions(QUEUES, after === undefined ? {} : { after }, (names, error, behind) => {
+          if (error) return again(error)
+          inTurn(
+            names,
+            (name, next) => this.read(name, next),
+            () => (behind === undefined ? this.loaded() : page(behind)),
+          )
+        })
+      page(undefined)
     })
   }
 
@@ -111,13 +113,13 @@ export class Queues {
     }
     const page = (after: string | undefined): void => {
       const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
-      this.host.ports.store.range(partition, options, (records, error) => {
+      this.host.ports.store.range(partition, options, (records, error, next) => {
         if (this.stopped) return
         if (error) return this.disk.failed(error, () => page(after))
         this.disk.answered()
         for (const record of records) restore(record)
-        if (records.length < PAGE) done()
-        else page(records.at(-1)!.key)
+        if (next === undefined) done()
+        else page(next)
       })
     }
     page(undefined)

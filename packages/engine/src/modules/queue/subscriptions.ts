@@ -17,8 +17,8 @@ const EVERY_REALM = '*'
 const KEPT_MS = 7 * 24 * 3_600_000
 /** Subscribers that are remembered while they are away; past it those who left first are forgotten. */
 const MAX_AWAY = 10_000
-/** Read at a start: those who were there and those who were away. */
-const MAX_READ = 1_000_000
+/** Read at a time, at a start. */
+const PAGE = 1_000
 
 type TopicQueue = Extract<QueueId, { kind: 'topic' }>
 
@@ -136,11 +136,13 @@ export class Subscriptions implements BuiltinTriggerType {
   }
 
   /** Reads who was subscribed before the start; those who are not back yet have a week from now. */
-  load(done: (error?: ErrorBody) => void): void {
-    this.host.ports.store.range(PARTITION, { limit: MAX_READ }, (records, error) => {
+  load(done: (error?: ErrorBody) => void, after?: string): void {
+    const options = { limit: PAGE, ...(after === undefined ? {} : { after }) }
+    this.host.ports.store.range(PARTITION, options, (records, error, next) => {
       if (error) return done(error)
       for (const record of records) this.restore(record)
-      done()
+      if (next === undefined) done()
+      else this.load(done, next)
     })
   }
 

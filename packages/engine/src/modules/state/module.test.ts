@@ -66,6 +66,20 @@ describe('state values', () => {
     expect(host.error('state::update', users('a', { ops })).code).toBe('VALUE_TOO_LARGE')
   })
 
+  it('are nested no deeper by an update than a JSON text may be', () => {
+    const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels))
+    const append = (levels: number) => ({
+      ops: [{ type: 'append', path: Array.from({ length: 31 }, (_, n) => `p${n}`), value: deep(levels) }],
+    })
+    // 31 objects and the list that begins with it are around what is appended.
+    expect(host.value('state::update', users('a', append(480)))).not.toHaveProperty('errors')
+    expect(host.error('state::update', users('b', append(481)))).toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('nested over 512 levels'),
+    })
+    expect(host.value('state::get', users('b'))).toBeUndefined()
+  })
+
   it('compare versions where asked, and name the current one', () => {
     host.value('state::set', users('a', { value: 1, expectedVersion: 0 }))
     const error = host.error('state::set', users('a', { value: 2, expectedVersion: 0 }))
@@ -123,6 +137,62 @@ describe('state values', () => {
     const second = host.value('state::entries', { scope: 'users', prefix: 'a', after: 'a1', limit: 1 })
     expect(second).toEqual({ entries: [{ key: 'a2', value: 'a2', version: 1 }] })
     expect(host.error('state::entries', { scope: 'users', limit: 0 }).code).toBe('deserialization_error')
+  })
+
+  describe('that are many bytes', () => {
+    const MAX = 10_000
+    const text = 'x'.repeat(1_500)
+    const keysOf = (page: unknown): string[] => (page as { entries: { key: string }[] }).entries.map(({ key }) => key)
+
+    beforeEach(() => {
+      host = new TestHost([createStateModule({ maxAnswerBytes: MAX })], { workers })
+      for (let n = 0; n < 6; n += 1) host.value('state::set', users(`k${n}`, { value: text }))
+    })
+
+    it('are listed up to the bound, and past it refused with the name of what pages', () => {
+      expect(host.value('state::list', { scope: 'users' })).toHaveLength(6)
+      host.value('state::set', users('k6', { value: text }))
+      expect(host.error('state::list', { scope: 'users' })).toMatchObject({
+        code: 'payload_too_large',
+        message: expect.stringMatching(/over 10000 bytes; page through it with state::entries \{scope, after, limit\}/),
+        details: { maxBytes: MAX },
+      })
+    })
+
+    it('end a page of entries early, and one that is larger than a page comes alone', () => {
+      host.value('state::set', users('k2', { value: 'x'.repeat(3 * MAX) }))
+      const pages: string[][] = []
+      let after: string | undefined
+      do {
+        const page = host.value('state::entries', { scope: 'users', limit: 100, after }) as { next?: string }
+        pages.push(keysOf(page))
+        after = page.next
+      } while (after !== undefined)
+      expect(pages).toEqual([['k0', 'k1'], ['k2'], ['k3', 'k4', 'k5']])
+    })
+
+    it('end a page of changes early; only an empty one is the end', () => {
+      for (let n = 6; n < 10; n += 1) host.value('state::set', users(`k${n}`, { value: text }))
+      const seen: number[] = []
+      let after = 0
+      for (;;) {
+        const page = host.value('state::changes', { after }) as { changes: object[]; next: number }
+        if (page.changes.length === 0) break
+        seen.push(page.changes.length)
+        after = page.next
+      }
+      expect(seen).toEqual([6, 4])
+    })
+
+    it('name their scopes up to the bound', () => {
+      for (let n = 0; n < 9; n += 1) host.value('state::set', { scope: `${n}`.repeat(1_000), key: 'a', value: 1 })
+      expect(host.value('state::list_groups', {})).toMatchObject({ groups: { length: 10 } })
+      host.value('state::set', { scope: 'z'.repeat(1_000), key: 'a', value: 1 })
+      expect(host.error('state::list_groups', {})).toMatchObject({
+        code: 'payload_too_large',
+        message: expect.stringContaining('state::changes {scopes_prefix, after, limit}'),
+      })
+    })
   })
 
   it('are not listed all at once where there are too many', () => {

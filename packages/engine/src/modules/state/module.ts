@@ -1,4 +1,5 @@
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
+import { ANSWER_BYTES } from '../answer-size.ts'
 import { ANY, arrayOf, BOOLEAN, integer, object, oneOf, STRING } from '../json-schema.ts'
 import { serve } from '../serve.ts'
 import { StateEvents } from './events.ts'
@@ -12,6 +13,8 @@ export interface StateModuleOptions {
   maxValueBytes?: number
   /** Values that `state::list` returns at once. @default 10000 */
   maxListed?: number
+  /** Bytes of an answer that grows with what is stored; pages end there, and a list is refused. @default 8 MiB */
+  maxAnswerBytes?: number
   /** How long a function bound to a `state` trigger may take. @default 5 minutes */
   triggerDeadlineMs?: number
 }
@@ -34,7 +37,8 @@ export function createStateModule(options: StateModuleOptions = {}): EngineModul
     start(host: ModuleHost): void {
       const events = new StateEvents(host, { deadlineMs: options.triggerDeadlineMs ?? 300_000 })
       const scopes = new Scopes(host)
-      const reads = new StateReads({ host, scopes, maxListed: options.maxListed ?? 10_000 })
+      const { maxListed = 10_000, maxAnswerBytes = ANSWER_BYTES } = options
+      const reads = new StateReads({ host, scopes, maxListed, maxAnswerBytes })
       const maxValueBytes = options.maxValueBytes ?? 4 * 1024 * 1024
       const writes = new StateWrites({ host, scopes, events, maxValueBytes })
       host.registerTriggerType(events)

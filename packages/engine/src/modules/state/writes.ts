@@ -1,4 +1,4 @@
-import { EngineError, type ErrorBody } from '@agentos/protocol'
+import { EngineError, type ErrorBody, isTooDeep, TOO_DEEP } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import { BESIDE, type StoreRecord, type StoreWrite } from '../../core/ports.ts'
 import { Input } from '../input.ts'
@@ -82,7 +82,7 @@ export class StateWrites {
     const expires = this.expires(input)
     this.apply(input, call, target, (old) => {
       const { value, errors } = applyOps(old?.value, ops)
-      this.assertSize(value)
+      if (isTooDeep(this.assertSize(value))) throw new EngineError('invalid_input', `The value would be ${TOO_DEEP}`)
       const until = expires ?? old?.expires
       const expectedVersion = expected(input).expectedVersion ?? old?.version ?? 0
       const more = errors.length > 0 ? { errors } : {}
@@ -250,9 +250,11 @@ export class StateWrites {
     return ttlMs === undefined ? undefined : this.host.ports.clock.now() + ttlMs
   }
 
-  private assertSize(value: unknown): void {
-    const bytes = Buffer.byteLength(JSON.stringify(value) ?? 'null')
-    if (bytes <= this.maxValueBytes) return
+  /** Its JSON text. Throws `VALUE_TOO_LARGE`. */
+  private assertSize(value: unknown): string {
+    const json = JSON.stringify(value) ?? 'null'
+    const bytes = Buffer.byteLength(json)
+    if (bytes <= this.maxValueBytes) return json
     throw new EngineError(
       'VALUE_TOO_LARGE',
       `The value has ${bytes} bytes; at most ${this.maxValueBytes} are allowed`,

@@ -190,7 +190,7 @@ describe('traces', () => {
         batches.push(spans.length)
         disk.append(spans)
       },
-      byTrace: (traceId, done) => disk.byTrace(traceId, done),
+      byTrace: (traceId, maxBytes, done) => disk.byTrace(traceId, maxBytes, done),
       list: (query, done) => disk.list(query, done),
       clear: (realm, done) => disk.clear(realm, done),
     }
@@ -204,13 +204,34 @@ describe('traces', () => {
     expect(listed({ name: 'fresh' })).toHaveLength(1)
   })
 
+  it('are refused past the bound of an answer, naming what pages', () => {
+    for (const disk of [
+      undefined,
+      new MemoryTraceStore({ clock: { now: Date.now, precise: Date.now, monotonic: () => 0 } }),
+    ]) {
+      boot({ maxAnswerBytes: 4_000, ...(disk ? { disk } : {}) })
+      for (let n = 0; n < 5; n += 1)
+        recorded({ startMs: Date.now(), endMs: Date.now(), attributes: { note: 'x'.repeat(900) } })
+      expect(host.error('engine::traces::list', {})).toMatchObject({
+        code: 'payload_too_large',
+        message: expect.stringContaining('engine::traces::list {offset, limit}, with a limit up to 3'),
+      })
+      expect(listed({ limit: 3 })).toHaveLength(3)
+      expect(listed({ limit: 3, offset: 3 })).toHaveLength(2)
+      expect(host.error('engine::traces::tree', { trace_id: TRACE })).toMatchObject({
+        code: 'payload_too_large',
+        message: expect.stringContaining('engine::traces::list {trace_id, search_all_spans: true, offset, limit}'),
+      })
+    }
+  })
+
   it('are shown from memory where the disk fails', () => {
     const error = { code: 'store_unavailable', message: 'no disk' }
     boot({
       disk: {
         append: () => {},
-        byTrace: (_traceId, done) => done([], error),
-        list: (_query, done) => done({ spans: [], total: 0 }, error),
+        byTrace: (_traceId, _maxBytes, done) => done({ spans: [], cut: false }, error),
+        list: (_query, done) => done({ spans: [], total: 0, cut: false }, error),
         clear: (_realm, done) => done(error),
       },
     })

@@ -2,6 +2,7 @@ import { type HttpBinding, KnownSecrets } from '@agentos/protocol'
 import { type CallContext, realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, EngineModule, ModuleHost } from '../../core/module.ts'
 import type { TraceQuery, TraceStore } from '../../store/trace-store.ts'
+import { ANSWER_BYTES, answerTooLarge } from '../answer-size.ts'
 import type { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, integer, NUMBER, object, oneOf, STRING } from '../json-schema.ts'
 import { guarded, serve } from '../serve.ts'
@@ -45,6 +46,8 @@ export interface TracesModuleOptions {
   /** Spans on disk; without it only the latest in memory are kept. */
   disk?: TraceStore
   settings?: Partial<TraceSettings>
+  /** Bytes of an answer with spans; past it `payload_too_large`. @default 8 MiB */
+  maxAnswerBytes?: number
   /** What is never written. */
   secrets?: KnownSecrets
   /** Connections since the start, and now. */
@@ -90,7 +93,7 @@ export function createTracesModule(options: TracesModuleOptions): TracesModule {
       })
       const logs = new Logs({ host: given, redactor, maxRecords: settings.logRecords })
       logs.serve()
-      serveTraces(given, started)
+      serveTraces(given, started, options.maxAnswerBytes ?? ANSWER_BYTES)
       if (options.openWriter) serveWatch(given, started, options.openWriter)
       serveBaggage(given)
       serveHealth(given, options, { sampler, logs, metrics })
@@ -110,7 +113,7 @@ function get(path: string, stream = false): HttpBinding[] {
   return [{ method: 'GET', path, status: 200, raw: false, stream }]
 }
 
-function serveTraces(host: ModuleHost, recorder: Recorder): void {
+function serveTraces(host: ModuleHost, recorder: Recorder, maxBytes: number): void {
   serve(
     host,
     {
@@ -142,11 +145,18 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
       response_format: object({ spans: arrayOf(SPAN), total: integer(0), offset: integer(0), limit: integer(1) }),
     },
     (input, call) => {
-      const query = queryOf(input, call.context)
-      recorder.list(query, ({ spans, total }, error) => {
-        if (error) return call.fail(error.code, error.message, error.details)
-        call.reply({ spans: spans.map(spanJson), total, offset: query.offset, limit: query.limit })
-      })
+      const query = queryOf(input, call.context, maxBytes)
+      recorder.list(query, ({ spans, total, cut }, error) =>
+        guarded(host, call, () => {
+          if (error) return call.fail(error.code, error.message, error.details)
+          // Who pages by offset goes on behind its own limit: a page that ended early would cost it spans.
+          if (cut) {
+            const instead = `ask for fewer: engine::traces::list {offset, limit}, with a limit up to ${spans.length}`
+            throw answerTooLarge('These spans', maxBytes, instead)
+          }
+          call.reply({ spans: spans.map(spanJson), total, offset: query.offset, limit: query.limit })
+        }),
+      )
     },
   )
   serve(
@@ -161,8 +171,12 @@ function serveTraces(host: ModuleHost, recorder: Recorder): void {
       response_format: object({ roots: arrayOf(SPAN) }),
     },
     (input, call) =>
-      recorder.byTrace(input.string('trace_id').toLowerCase(), (spans) =>
+      recorder.byTrace(input.string('trace_id').toLowerCase(), maxBytes, ({ spans, cut }) =>
         guarded(host, call, () => {
+          if (cut) {
+            const instead = 'page through engine::traces::list {trace_id, search_all_spans: true, offset, limit}'
+            throw answerTooLarge('All spans of this trace', maxBytes, instead)
+          }
           const realms = realmsShown(call.context)
           const visible = spans.filter((span) => realms.includes(span.realm))
           call.reply({ roots: spanTree(visible.slice(0, MAX_TREE)) })
@@ -286,7 +300,7 @@ function serveHealth(
   )
 }
 
-function queryOf(input: Input, context: CallContext): TraceQuery {
+function queryOf(input: Input, context: CallContext, maxBytes: number): TraceQuery {
   const [realm, firingsOf] = realmsShown(context) as [string, string?]
   const traceId = input.optionalString('trace_id')
   const traceIds = input.optionalList('trace_ids')?.map(String) ?? (traceId === undefined ? undefined : [traceId])
@@ -310,6 +324,7 @@ function queryOf(input: Input, context: CallContext): TraceQuery {
     descending: input.optionalOneOf('sort_order', ['asc', 'desc']) === 'desc',
     offset: input.optionalInteger('offset', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0,
     limit: input.optionalInteger('limit', { min: 1, max: MAX_LISTED }) ?? 100,
+    maxBytes,
     ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<TraceQuery>),
   }
 }

@@ -2,7 +2,14 @@ import type { ErrorBody } from '@agentos/protocol'
 import type { Ports, Timer } from '../../core/ports.ts'
 import type { Span } from '../../core/spans.ts'
 import { MemoryTraceStore } from '../../store/memory-trace-store.ts'
-import type { TracePage, TraceQuery, TraceStore } from '../../store/trace-store.ts'
+import {
+  partOf,
+  spanBytes,
+  type TracePage,
+  type TracePart,
+  type TraceQuery,
+  type TraceStore,
+} from '../../store/trace-store.ts'
 import type { Redactor } from './redaction.ts'
 import type { Sampler } from './sampler.ts'
 
@@ -62,13 +69,16 @@ export class Recorder {
   }
 
   /** From memory and disk, by start, each span once. */
-  byTrace(traceId: string, done: (spans: Span[]) => void): void {
+  byTrace(traceId: string, maxBytes: number, done: (found: TracePart) => void): void {
     this.takeIn()
-    this.ring.byTrace(traceId, (recent) => {
-      if (!this.disk) return done(merged([recent]))
+    this.ring.byTrace(traceId, maxBytes, (recent) => {
+      if (!this.disk) return done(recent)
       this.flush()
       // Where the disk fails, what is in memory is still worth showing.
-      this.disk.byTrace(traceId, (stored) => done(merged([stored, recent])))
+      this.disk.byTrace(traceId, maxBytes, (stored) => {
+        const { taken, cut } = partOf(merged([stored.spans, recent.spans]), maxBytes, spanBytes)
+        done({ spans: taken, cut: cut || stored.cut || recent.cut })
+      })
     })
   }
 

@@ -2,6 +2,7 @@ import { realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, ChannelRef, ModuleHost, Span } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import { isFiring, isInternal } from '../../store/trace-store.ts'
+import { ANSWER_BYTES } from '../answer-size.ts'
 import type { Input } from '../input.ts'
 import type { Recorder } from './recorder.ts'
 import { spanJson } from './span-json.ts'
@@ -81,7 +82,7 @@ export function watch(
   const left = call.context.deadline === undefined ? undefined : call.context.deadline - host.ports.clock.monotonic()
   const timer = left === undefined ? undefined : host.ports.timers.set(left - BEFORE_DEADLINE_MS, finish)
   call.onCancel(finish)
-  if (traceId !== undefined) recorder.byTrace(traceId, (spans) => spans.forEach(send))
+  if (traceId !== undefined) recorder.byTrace(traceId, ANSWER_BYTES, ({ spans }) => spans.forEach(send))
 }
 
 function channelRef(input: Input): ChannelRef {
