@@ -31,8 +31,14 @@ const append = (messages: Message[], more: Partial<InputOf<typeof sessionAppend>
   )
 const get = (more: Partial<InputOf<typeof sessionGet>> = {}) =>
   engine.use('default', (space) => getSession(sessionGet.input().parse({ sessionId: SESSION, ...more }), space))
-const compact = (more: Partial<InputOf<typeof sessionCompact>> = {}) =>
-  engine.use('default', (space) => compactSession(sessionCompact.input().parse({ sessionId: SESSION, ...more }), space))
+const OWNER = { principal: { kind: 'owner', id: 'owner' }, caller: undefined } as const
+const compact = (
+  more: Partial<InputOf<typeof sessionCompact>> = {},
+  as: Parameters<typeof compactSession>[2] = OWNER,
+) =>
+  engine.use('default', (space) =>
+    compactSession(sessionCompact.input().parse({ sessionId: SESSION, ...more }), space, as),
+  )
 const repair = (more: Partial<InputOf<typeof sessionRepair>> = {}) =>
   engine.use('default', (space) => repairSession(sessionRepair.input().parse({ sessionId: SESSION, ...more }), space))
 const turn = (i: number): Message => ({ role: i % 2 ? 'assistant' : 'user', content: `turn ${i}` })

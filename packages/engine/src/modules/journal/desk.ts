@@ -371,10 +371,12 @@ function standing({ id: runId, status, reason, question }: RunHead): object {
   }
 }
 
-/** Guests and agents see what they began themselves; the owner and installed workers everything of the realm. */
-export function maySee({ principal }: RunHead, { context, caller }: BuiltinCall): boolean {
+/**
+ * Guests and agents see, and end, what they began themselves; the owner, and workers for themselves, everything of the realm.
+ * Through which worker somebody asks makes no difference: it is he who asks.
+ */
+export function maySee({ principal }: RunHead, { context }: BuiltinCall): boolean {
   const { kind, id } = context.principal
   if (kind === 'owner' || kind === 'system') return true
-  if (caller.worker !== undefined && kind !== 'agent') return true
   return principal.kind === kind && principal.id === id
 }

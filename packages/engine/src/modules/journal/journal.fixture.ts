@@ -9,11 +9,15 @@ import { createJournalModule } from './module.ts'
 type Invocation = InvokeFunctionFrame & { invocation_id: string }
 
 const WORKERS = [
-  installed('flow', [
-    { id: 'flow::run', durable: true },
-    { id: 'flow::other', durable: true },
-    { id: 'flow::look', effects: 'read' },
-  ]),
+  installed(
+    'flow',
+    [
+      { id: 'flow::run', durable: true },
+      { id: 'flow::other', durable: true },
+      { id: 'flow::look', effects: 'read' },
+    ],
+    { speaksForAgents: true },
+  ),
   installed('tool', [
     { id: 'tool::read', effects: 'read' },
     { id: 'tool::keyed', effects: 'external', keyed: true },

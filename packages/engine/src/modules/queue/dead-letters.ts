@@ -6,6 +6,12 @@ import { type Dead, type DeadLetter, deadKey } from './job.ts'
 /** Dead letters that one batch moves. */
 const BATCH = 100
 
+/** Which dead letters are meant: all, or one; and of those the ones that are the caller's, where not all are. */
+export interface Chosen {
+  messageId?: string
+  isMine?: ((letter: DeadLetter) => boolean) | undefined
+}
+
 export interface Moved {
   write: StoreWrite
   /** Runs after the move is durable. */
@@ -46,26 +52,41 @@ export class DeadLetters {
     for (const [id, dead] of sorted) this.byId.set(id, dead)
   }
 
-  list(offset: number, limit: number): DeadLetter[] {
+  /** Those of whose are to be shown, from the `offset`-th on. */
+  list(offset: number, limit: number, isMine: Chosen['isMine']): { letters: DeadLetter[]; passed: number } {
     this.prune()
-    return [...this.byId.values()]
-      .slice(offset, offset + limit)
-      .map((dead) => this.read(dead))
-      .filter((letter) => letter !== undefined)
+    const letters: DeadLetter[] = []
+    let passed = 0
+    for (const dead of this.byId.values()) {
+      if (letters.length >= limit) break
+      // Whoever may see all of them does not have those read that come before.
+      if (isMine === undefined && passed < offset) {
+        passed += 1
+        continue
+      }
+      const letter = this.read(dead)
+      if (!letter || isMine?.(letter) === false) continue
+      if (passed < offset) passed += 1
+      else letters.push(letter)
+    }
+    return { letters, passed }
   }
 
-  discard(messageId: string, done: (removed: number, failed?: StoreOutcome) => void): void {
-    this.remove(messageId, () => undefined, done)
+  discard(chosen: Chosen, done: (removed: number, failed?: StoreOutcome) => void): void {
+    this.remove(chosen, () => undefined, done)
   }
 
-  /** Takes out one or all, each in one batch with what takes its place. Those that the disk refuses stay. */
+  /** Takes out those that are chosen, each in one batch with what takes its place. Those that the disk refuses stay. */
   remove(
-    messageId: string | undefined,
+    { messageId, isMine }: Chosen,
     replace: (dead: Dead, letter: DeadLetter) => Moved | undefined,
     done: (removed: number, failed?: StoreOutcome) => void,
   ): void {
     this.prune()
-    const chosen = [...this.byId.values()].filter((dead) => messageId === undefined || dead.id === messageId)
+    const named = messageId === undefined ? [...this.byId.values()] : [this.byId.get(messageId)]
+    const chosen = named
+      .filter((dead) => dead !== undefined)
+      .filter((dead) => isMine === undefined || this.is(dead, isMine))
     // Nobody else moves them meanwhile.
     for (const dead of chosen) this.byId.delete(dead.id)
     const batches: Dead[][] = []
@@ -107,6 +128,11 @@ export class DeadLetters {
       })
       this.host.ports.store.write(writes, settled)
     }
+  }
+
+  private is(dead: Dead, isMine: NonNullable<Chosen['isMine']>): boolean {
+    const letter = this.read(dead)
+    return letter !== undefined && isMine(letter)
   }
 
   private read(dead: Dead): DeadLetter | undefined {

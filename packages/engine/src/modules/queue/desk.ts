@@ -2,16 +2,19 @@ import { EngineError, type ErrorCode } from '@agentos/protocol'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
+import type { Chosen } from './dead-letters.ts'
 import type { DeadLetter } from './job.ts'
 import type { JobQueue } from './job-queue.ts'
 import type { Queues } from './queues.ts'
 import type { QueueSettings } from './settings.ts'
-import type { Subscriptions } from './subscriptions.ts'
+import { isBy, type Subscriptions } from './subscriptions.ts'
 
 /** `broker_type` of topics, and of named queues. */
 const TOPICS = 'builtin'
 const FUNCTION_QUEUE = 'function_queue'
 
+/** Of one queue: nothing where all are. */
+type IsMine = Chosen['isMine']
 type Done = (count: number, failed?: StoreOutcome) => void
 
 /** Looks at queues and handles dead letters, in the realm of the caller. */
@@ -28,19 +31,20 @@ export class QueueDesk {
 
   redrive(input: Input, call: BuiltinCall): void {
     const queue = named(input, 'queue', 'queue_not_set', 'Queue name is not set')
-    const each = (found: JobQueue, done: Done) => found.redrive(undefined, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) => found.redrive({ isMine }, done)
     this.count(queue, call, 'redrive_failed', each, (redriven) => ({ queue, redriven }))
   }
 
   redriveMessage(input: Input, call: BuiltinCall): void {
     const { queue, message_id } = message(input)
-    const each = (found: JobQueue, done: Done) => found.redrive(message_id, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) => found.redrive({ messageId: message_id, isMine }, done)
     this.count(queue, call, 'redrive_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
   }
 
   discardMessage(input: Input, call: BuiltinCall): void {
     const { queue, message_id } = message(input)
-    const each = (found: JobQueue, done: Done) => found.dead.discard(message_id, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) =>
+      found.dead.discard({ messageId: message_id, isMine }, done)
     this.count(queue, call, 'discard_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
   }
 
@@ -95,9 +99,10 @@ export class QueueDesk {
     let offset = input.optionalInteger('offset', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0
     const limit = input.optionalInteger('limit', { min: 0, max: 1_000 }) ?? 50
     const letters: DeadLetter[] = []
-    for (const { dead } of this.find(topic, call)) {
-      letters.push(...dead.list(offset, limit - letters.length))
-      offset = Math.max(0, offset - dead.size)
+    for (const [{ dead }, isMine] of this.mine(topic, call)) {
+      const listed = dead.list(offset, limit - letters.length, isMine)
+      letters.push(...listed.letters)
+      offset -= listed.passed
     }
     call.reply(
       letters.map(({ job, error, failed_at }) => ({
@@ -115,16 +120,16 @@ export class QueueDesk {
     queue: string,
     call: BuiltinCall,
     failure: string,
-    each: (queue: JobQueue, done: Done) => void,
+    each: (queue: JobQueue, isMine: IsMine, done: Done) => void,
     answer: (count: number) => object,
   ): void {
-    const found = this.find(queue, call)
+    const found = this.mine(queue, call)
     let left = found.length
     let total = 0
     let failed: StoreOutcome | undefined
     if (left === 0) return call.reply(answer(0))
-    for (const one of found) {
-      each(one, (count, error) => {
+    for (const [one, isMine] of found) {
+      each(one, isMine, (count, error) => {
         total += count
         failed ??= error
         left -= 1
@@ -143,6 +148,24 @@ export class QueueDesk {
       if (id.kind === 'topic') this.host.assertMayTouch('topics', id.topic, call.caller, call.context)
     }
     return found
+  }
+
+  /**
+   * Those of the queues whose dead letters the caller handles, each with which of them: the owner all, who bound a
+   * subscription those of that, everybody those of a named queue that he put there. Throws `forbidden` where none is his.
+   */
+  private mine(name: string, call: BuiltinCall): [JobQueue, IsMine][] {
+    const found = this.find(name, call)
+    if (call.context.principal.kind === 'owner') return found.map((queue) => [queue, undefined])
+    const mine = found.flatMap((queue): [JobQueue, IsMine][] => {
+      const { id } = queue
+      if (id.kind === 'named')
+        return [[queue, ({ job }) => isBy({ principal: job.context.principal, worker: job.worker }, call)]]
+      return this.subscriptions.isBoundBy(id, call) ? [[queue, undefined]] : []
+    })
+    if (found.length === 0 || mine.length > 0) return mine
+    const message = `The dead letters of ${name} are for who bound the subscription, and for the owner; use the owner token`
+    throw new EngineError('forbidden', message)
   }
 
   private mayTouch(name: string, call: BuiltinCall): boolean {

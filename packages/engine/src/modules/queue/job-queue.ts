@@ -6,7 +6,7 @@ import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
 import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
-import { DeadLetters } from './dead-letters.ts'
+import { type Chosen, DeadLetters } from './dead-letters.ts'
 import {
   basePartition,
   type DeadLetter,
@@ -225,10 +225,10 @@ export class JobQueue {
     this.lanes.stop()
   }
 
-  /** Dead letters (all, or one) go back to the end of the queue, with all attempts before them. */
-  redrive(messageId: string | undefined, done: (redriven: number, failed?: StoreOutcome) => void): void {
+  /** Dead letters go back to the end of the queue, with all attempts before them. */
+  redrive(chosen: Chosen, done: (redriven: number, failed?: StoreOutcome) => void): void {
     this.dead.remove(
-      messageId,
+      chosen,
       (dead, letter) => {
         const order = this.nextOrder()
         const { process_at: _due, losses: _losses, ...job } = letter.job

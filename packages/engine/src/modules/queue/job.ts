@@ -5,6 +5,7 @@ import type { CallContext } from '../../core/context.ts'
 export interface StoredContext {
   realm: string
   principal: Principal
+  onBehalfOf?: Principal
   session?: string
   run?: string
   traceId: string
@@ -107,11 +108,13 @@ export function deadKey(order: number): string {
 }
 
 export function storedContext(context: CallContext): StoredContext {
-  const { realm, principal, session, run, traceId, parentSpanId, baggage, labels, chosen, agent, approval } = context
+  const { realm, principal, onBehalfOf, session, run, traceId, parentSpanId } = context
+  const { baggage, labels, chosen, agent, approval } = context
   return {
     realm,
     principal,
     traceId,
+    ...(onBehalfOf === undefined ? {} : { onBehalfOf }),
     ...(session === undefined ? {} : { session }),
     ...(run === undefined ? {} : { run }),
     ...(parentSpanId === undefined ? {} : { parentSpanId }),
