@@ -91,7 +91,7 @@ describe('budgets on a running engine', () => {
   it('twenty agents on one budget spend at least 95 % of it and never more', async () => {
     const limit = 300_000
     await owner.call(ledger.setBudget, { limitMicroUsd: limit, period: 'total' })
-    await twenty(system.client())
+    await twenty(system.client({ owner: true }))
     expect(charged).toBeLessThanOrEqual(limit)
     expect(charged).toBeGreaterThanOrEqual(0.95 * limit)
     expect(await realmBudget()).toMatchObject({ spentMicroUsd: charged, reservedMicroUsd: 0 })
@@ -101,7 +101,7 @@ describe('budgets on a running engine', () => {
   it('nor after a kill of the ledger, of the router and of the engine in the middle of it', async () => {
     const limit = 600_000
     await owner.call(ledger.setBudget, { limitMicroUsd: limit, period: 'total' })
-    const spending = twenty(system.client())
+    const spending = twenty(system.client({ owner: true }))
     for (const [share, name] of [
       [0.2, 'ledger'],
       [0.4, 'llm-router'],
@@ -133,7 +133,7 @@ describe('budgets on a running engine', () => {
   ])('ten cents come to their end though the provider counts %s', async (_, countedAs) => {
     await owner.call(ledger.setBudget, { monthlyCents: 10, agentId: 'uncounted' })
     provider.play({ text: 'word '.repeat(200), countedAs })
-    const client = system.client()
+    const client = system.client({ owner: true })
     const completion = await ask(client, { agentId: 'uncounted', model: 'bank/dear', maxTokens: 5_000 })
     expect(completion).toMatchObject({ usage: { estimated: true }, cost: { microUsd: null, priced: false } })
     expect(completion.usage.output).toBeGreaterThan(100)
@@ -156,7 +156,7 @@ describe('budgets on a running engine', () => {
       return { text: 'long', stop: 'length', usage: { input: 10, output: told } }
     })
     const long = { messages: [{ role: 'user' as const, content: 'hi' }], model: 'bank/dear', maxTokens: 8_000 }
-    const done = await system.client().call(llm.complete, { ...long, agentId: 'poor' })
+    const done = await owner.call(llm.complete, { ...long, agentId: 'poor' })
     expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: { ...FIVE_CENTS, leftMicroUsd: 50_000 } })
     expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) had $0.05 left for this answer')
     expect(told).toBeGreaterThan(4_900)
@@ -167,10 +167,10 @@ describe('budgets on a running engine', () => {
     // The one that did not fit was not asked at all; whoever has no budget goes on.
     const asked = provider.requests.length
     await owner.call(ledger.spend, { agentId: 'poor', costMicroUsd: 50_000, ...elsewhere })
-    const refused = system.client().call(llm.complete, { ...long, agentId: 'poor' })
+    const refused = owner.call(llm.complete, { ...long, agentId: 'poor' })
     await expect(refused).rejects.toMatchObject({ code: 'budget_exceeded' })
     expect(provider.requests.length).toBe(asked)
-    await expect(system.client().call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
+    await expect(owner.call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
     const overHttp = await system.api<{ code: string }>('GET', '/v1/budgets')
     expect(overHttp.status).toBe(200)
   })
