@@ -464,9 +464,13 @@ describe('the name of an agent', { retry: 0 }, () => {
       expect((await api('POST', '/v1/functions/call', call)).status).toBe(200)
     }
     const plain = { model: 'demo/rules', messages }
-    const headers = { 'x-session-id': 'theirs' }
-    expect((await api('POST', '/v1/chat/completions', plain, { headers })).status).toBe(403)
-    expect((await api('POST', '/v1/chat/completions', plain, {})).status).toBe(200)
+    const headers = { 'x-session-id': 'not-theirs' }
+    expect((await api('POST', '/v1/chat/completions', { ...plain, sessionId: 'not-theirs' }, { headers })).status).toBe(
+      200,
+    )
+    const { stats } = (await api<{ stats: object[] }>('GET', '/v1/llm/usage?by=session')).body
+    expect(stats).not.toContainEqual(expect.objectContaining({ session: 'not-theirs' }))
+    // With an agent it is the session in which one talks to it.
     const chat = { model: 'agent/default', messages }
     expect((await api('POST', '/v1/chat/completions', chat, { headers })).status).toBe(200)
   })

@@ -94,7 +94,7 @@ const OpenAiToolChoice = () =>
 
 /**
  * The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. With an agent, a session (also as
- * `X-Session-Id`) is where one talks to it; of a plain model call it is to what the call is booked, which only the owner says. No field is left out in
+ * `X-Session-Id`) is where one talks to it; a plain model call belongs to none. No field is left out in
  * silence: what is not carried to the model or the agent is refused by its path, and so are fields that nobody knows.
  */
 export const CompletionRequest = () =>

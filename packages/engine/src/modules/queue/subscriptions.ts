@@ -129,7 +129,10 @@ export class Subscriptions implements BuiltinTriggerType {
   /** Settings of a subscription are changed by binding it again: for who bound it, the function's worker, and the owner. */
   private mayRebind(known: Binder, { principal, worker }: Binder, functionId: string): boolean {
     if (principal.kind === 'owner') return true
-    if (worker !== undefined) return worker === known.worker || worker === this.host.ownerOf(functionId)?.worker
+    if (worker !== undefined) {
+      const isGone = known.worker !== undefined && !this.host.isInstalled(known.worker)
+      return isGone || worker === known.worker || worker === this.host.ownerOf(functionId)?.worker
+    }
     return known.worker === undefined && known.principal.kind === principal.kind && known.principal.id === principal.id
   }
 
