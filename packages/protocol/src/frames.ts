@@ -25,7 +25,8 @@ export interface Principal {
 export interface WireContext {
   realm: string
   principal: Principal
-  /** Installed worker that made the call. `speaks_for_agents`: it runs agents, and is believed about which of them it is. */
+  /** Installed worker that made the call of its own, and not because a model chose it. `speaks_for_agents`: it runs agents, and
+   *  is believed about which of them it calls for. */
   caller?: { worker: string; speaks_for_agents?: true }
   session?: string
   run?: string

@@ -36,9 +36,10 @@ describe('for whom a call is made', () => {
     expect(ask(GUEST, claims, { caller: LOOP })).toEqual(all)
   })
 
-  it('is not for a model to say, though the loop makes the call that it chose', () => {
-    expect(() => ask({ kind: 'agent', id: 'clerk' }, { agentId: 'other' }, { caller: LOOP })).toThrow(
-      refused('agentId'),
-    )
+  it('is not for a model to say, and is for the loop of an agent that another one talks to', () => {
+    const clerk: Principal = { kind: 'agent', id: 'clerk' }
+    expect(() => ask(clerk, { agentId: 'other' })).toThrow(refused('agentId'))
+    expect(() => ask(clerk, { agentId: 'other' }, { caller: OTHER })).toThrow(refused('agentId'))
+    expect(ask(clerk, { agentId: 'other' }, { caller: LOOP })).toMatchObject({ agent: 'other' })
   })
 })

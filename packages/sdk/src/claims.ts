@@ -19,10 +19,10 @@ export interface ForWhom {
 
 /**
  * Is this call believed about other agents, sessions and runs than its own? The owner's is, a worker's own, and one that the
- * worker makes which runs agents (`speaks_for_agents`), but never what a model chose.
+ * worker makes which runs agents (`speaks_for_agents`), but never what a model chose: that has no `caller`.
  */
 export function mayNameOthers({ principal: { kind }, caller }: Pick<Call, 'principal' | 'caller'>): boolean {
-  return kind === 'owner' || kind === 'system' || (kind !== 'agent' && caller?.speaksForAgents === true)
+  return kind === 'owner' || kind === 'system' || caller?.speaksForAgents === true
 }
 
 /** For whom a call is made: as the engine says, and as the input says where that is believed. Throws `forbidden` elsewhere. */

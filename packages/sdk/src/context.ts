@@ -56,7 +56,10 @@ export interface HandlerContext extends Caller {
   readonly functionId: string
   readonly realm: string
   readonly principal: Principal
-  /** The installed worker that made this call, and whether its manifest says `speaks_for_agents`; nothing for anybody else. */
+  /**
+   * The installed worker that made this call, and whether its manifest says `speaks_for_agents`. Nothing where it was somebody
+   * else, or a model that chose the call.
+   */
   readonly caller: { readonly worker: string; readonly speaksForAgents: boolean } | undefined
   readonly session: string | undefined
   readonly run: string | undefined

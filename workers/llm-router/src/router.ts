@@ -345,8 +345,11 @@ export async function openRouter(self: WorkerSelf, env: NodeJS.ProcessEnv = proc
   return router
 }
 
-/** Who pays. The input names an agent or a session only for callers that may say for whom they call. Throws `forbidden`. */
-function attributionOf(input: CompletionInput, ctx: ModelCall['ctx']): Attribution {
-  const { agent, session } = forWhom(ctx, { agentId: input.agentId, sessionId: input.sessionId })
-  return { agent, session }
+/**
+ * Who pays. The input names an agent or a session only for callers that may say for whom they call; and the agent whose call
+ * it all is done for is not talked away by another that it talks to. Throws `forbidden`.
+ */
+function attributionOf({ agentId, sessionId }: CompletionInput, ctx: ModelCall['ctx']): Attribution {
+  const { agent, session } = forWhom(ctx, { agentId, sessionId })
+  return { agent: ctx.principal.kind === 'agent' ? ctx.principal.id : agent, session }
 }

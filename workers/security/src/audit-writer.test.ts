@@ -21,7 +21,7 @@ describe('an entry', () => {
       [OWNER, undefined],
       [OWNER, by('toolbox')],
       [{ kind: 'system', id: 'toolbox' }, by('toolbox')],
-      [CLERK, LOOP],
+      [CLERK, undefined],
       [GUEST, LOOP],
     ]
     for (const [principal, caller] of others) {
@@ -56,12 +56,12 @@ describe('an entry', () => {
       claimed: { agentId: 'clerk' },
       actor: { kind: 'topic', id: 'audit' },
     })
-    expect(entry({ ...forged, agentId: 'other' }, CLERK, LOOP)).toMatchObject({
+    expect(entry({ ...forged, agentId: 'other' }, CLERK)).toMatchObject({
       type: 'agent:note',
       agentId: 'clerk',
       claimed: { agentId: 'other' },
     })
-    expect(entry({ type: 'note' }, CLERK, LOOP)).toMatchObject({ type: 'agent:note', agentId: 'clerk' })
+    expect(entry({ type: 'note' }, CLERK)).toMatchObject({ type: 'agent:note', agentId: 'clerk' })
     expect(entry(forged, OWNER)).toMatchObject({ type: 'note', agentId: 'clerk', actor: OWNER })
     expect(entry(forged, GUEST, by('pulse'))).toMatchObject({ type: 'note', agentId: 'clerk', worker: 'pulse' })
     expect(entry(forged, GUEST, by('pulse'))).not.toHaveProperty('claimed')

@@ -33,11 +33,9 @@ function assertOwn(type: string, worker: string | undefined): void {
   throw new AgentError('forbidden', message, { details: { type, owner } })
 }
 
-/** The installed worker whose word it is: not what a model chose, and not what came by the topic. */
+/** The installed worker whose word it is: not what came by the topic. */
 function workerOf(call: AuditCall): string | undefined {
-  const { caller, principal } = call
-  if (actorOf(call).kind === 'topic') return undefined
-  return principal.kind === 'agent' && caller?.speaksForAgents ? undefined : caller?.worker
+  return actorOf(call).kind === 'topic' ? undefined : call.caller?.worker
 }
 
 /** This worker's own triggers run under its own name: what comes by the topic could have been published by anybody. */

@@ -116,10 +116,13 @@ describe('what a frame says of whom it is for', () => {
     loop.call('w::f', { parent, ...claims.agent, ...claims.run, ...claims.session })
     expect(plain.served[0]!.context).toMatchObject({
       principal: { kind: 'agent', id: 'clerk' },
-      caller: { worker: 'loop', speaks_for_agents: true },
       run: 'run-1',
       session: 'theirs',
     })
+    // What a model chose is not the worker's word; what the worker calls besides is.
+    expect(plain.served[0]!.context).not.toHaveProperty('caller')
+    loop.call('w::f', { parent })
+    expect(plain.served[1]!.context).toMatchObject({ caller: { worker: 'loop', speaks_for_agents: true } })
   })
 
   it('is taken of a session from the owner and installed workers, and from everybody where it is so', () => {

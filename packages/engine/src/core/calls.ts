@@ -457,7 +457,8 @@ export class Calls {
     if (request.http) head.metadata = { http: request.http }
     else if (request.metadata !== undefined) head.metadata = request.metadata
     const wire: WireContext = { realm: context.realm, principal: context.principal }
-    const worker = request.caller?.worker
+    // What a model chose is nobody else's word.
+    const worker = context.chosen ? undefined : request.caller?.worker
     if (worker !== undefined) {
       wire.caller = this.authority.speaksForAgents(worker) ? { worker, speaks_for_agents: true } : { worker }
     }

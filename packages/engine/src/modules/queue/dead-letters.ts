@@ -9,7 +9,7 @@ const BATCH = 100
 /** Which dead letters are meant: all, or one; and of those the ones that are the caller's, where not all are. */
 export interface Chosen {
   messageId?: string
-  isMine?: ((letter: DeadLetter) => boolean) | undefined
+  isMine?: ((dead: Dead) => boolean) | undefined
 }
 
 export interface Moved {
@@ -52,24 +52,15 @@ export class DeadLetters {
     for (const [id, dead] of sorted) this.byId.set(id, dead)
   }
 
-  /** Those of whose are to be shown, from the `offset`-th on. */
-  list(offset: number, limit: number, isMine: Chosen['isMine']): { letters: DeadLetter[]; passed: number } {
-    this.prune()
-    const letters: DeadLetter[] = []
-    let passed = 0
-    for (const dead of this.byId.values()) {
-      if (letters.length >= limit) break
-      // Whoever may see all of them does not have those read that come before.
-      if (isMine === undefined && passed < offset) {
-        passed += 1
-        continue
-      }
-      const letter = this.read(dead)
-      if (!letter || isMine?.(letter) === false) continue
-      if (passed < offset) passed += 1
-      else letters.push(letter)
-    }
-    return { letters, passed }
+  list(offset: number, limit: number, isMine: Chosen['isMine']): DeadLetter[] {
+    return this.chosen({ isMine })
+      .slice(offset, offset + limit)
+      .map((dead) => this.read(dead))
+      .filter((letter) => letter !== undefined)
+  }
+
+  count(isMine: Chosen['isMine']): number {
+    return isMine === undefined ? this.size : this.chosen({ isMine }).length
   }
 
   discard(chosen: Chosen, done: (removed: number, failed?: StoreOutcome) => void): void {
@@ -78,15 +69,11 @@ export class DeadLetters {
 
   /** Takes out those that are chosen, each in one batch with what takes its place. Those that the disk refuses stay. */
   remove(
-    { messageId, isMine }: Chosen,
+    which: Chosen,
     replace: (dead: Dead, letter: DeadLetter) => Moved | undefined,
     done: (removed: number, failed?: StoreOutcome) => void,
   ): void {
-    this.prune()
-    const named = messageId === undefined ? [...this.byId.values()] : [this.byId.get(messageId)]
-    const chosen = named
-      .filter((dead) => dead !== undefined)
-      .filter((dead) => isMine === undefined || this.is(dead, isMine))
+    const chosen = this.chosen(which)
     // Nobody else moves them meanwhile.
     for (const dead of chosen) this.byId.delete(dead.id)
     const batches: Dead[][] = []
@@ -130,9 +117,10 @@ export class DeadLetters {
     }
   }
 
-  private is(dead: Dead, isMine: NonNullable<Chosen['isMine']>): boolean {
-    const letter = this.read(dead)
-    return letter !== undefined && isMine(letter)
+  private chosen({ messageId, isMine }: Chosen): Dead[] {
+    this.prune()
+    const named = messageId === undefined ? [...this.byId.values()] : [this.byId.get(messageId)]
+    return named.filter((dead) => dead !== undefined).filter((dead) => isMine?.(dead) ?? true)
   }
 
   private read(dead: Dead): DeadLetter | undefined {

@@ -3,11 +3,11 @@ import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
 import type { Chosen } from './dead-letters.ts'
-import type { DeadLetter } from './job.ts'
+import { type DeadLetter, isBy } from './job.ts'
 import type { JobQueue } from './job-queue.ts'
 import type { Queues } from './queues.ts'
 import type { QueueSettings } from './settings.ts'
-import { isBy, type Subscriptions } from './subscriptions.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 /** `broker_type` of topics, and of named queues. */
 const TOPICS = 'builtin'
@@ -100,9 +100,8 @@ export class QueueDesk {
     const limit = input.optionalInteger('limit', { min: 0, max: 1_000 }) ?? 50
     const letters: DeadLetter[] = []
     for (const [{ dead }, isMine] of this.mine(topic, call)) {
-      const listed = dead.list(offset, limit - letters.length, isMine)
-      letters.push(...listed.letters)
-      offset -= listed.passed
+      letters.push(...dead.list(offset, limit - letters.length, isMine))
+      offset = Math.max(0, offset - dead.count(isMine))
     }
     call.reply(
       letters.map(({ job, error, failed_at }) => ({
@@ -159,8 +158,7 @@ export class QueueDesk {
     if (call.context.principal.kind === 'owner') return found.map((queue) => [queue, undefined])
     const mine = found.flatMap((queue): [JobQueue, IsMine][] => {
       const { id } = queue
-      if (id.kind === 'named')
-        return [[queue, ({ job }) => isBy({ principal: job.context.principal, worker: job.worker }, call)]]
+      if (id.kind === 'named') return [[queue, ({ by }) => isBy(by, call)]]
       return this.subscriptions.isBoundBy(id, call) ? [[queue, undefined]] : []
     })
     if (found.length === 0 || mine.length > 0) return mine

@@ -9,6 +9,7 @@ import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { type Chosen, DeadLetters } from './dead-letters.ts'
 import {
   basePartition,
+  binderOf,
   type DeadLetter,
   deadKey,
   displayName,
@@ -199,7 +200,10 @@ export class JobQueue {
   restoreDead(partition: string, group: string, order: number, letter: DeadLetter): void {
     this.lastOrder = Math.max(this.lastOrder, order)
     const expires = letter.failed_at + this.config.deadMs
-    this.dead.add({ id: letter.job.id, partition, group, order, expires }, this.config.maxDead)
+    this.dead.add(
+      { id: letter.job.id, partition, group, order, expires, by: binderOf(letter.job) },
+      this.config.maxDead,
+    )
   }
 
   /** Hands over what may run now. */
@@ -342,7 +346,8 @@ export class JobQueue {
     ]
     this.settle(job, batch, () => {
       this.count -= 1
-      this.dead.add({ id: job.id, partition, group: job.group, order: job.order, expires }, this.config.maxDead)
+      const { id, group, order } = job
+      this.dead.add({ id, partition, group, order, expires, by: binderOf(tried) }, this.config.maxDead)
     })
   }
 

@@ -1,4 +1,4 @@
-import { EngineError, type ErrorBody, type Principal } from '@agentos/protocol'
+import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { BuiltinCall, BuiltinTriggerType, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import type { StoreRecord, StoreWrite } from '../../core/ports.ts'
 import { readConfig } from '../bindings.ts'
@@ -6,7 +6,7 @@ import { DiskWait } from '../disk-wait.ts'
 import { Input } from '../input.ts'
 import { object, STRING } from '../json-schema.ts'
 import { toSubscriber } from './delivery.ts'
-import type { QueueId } from './job.ts'
+import { type Binder, isBy, type QueueId } from './job.ts'
 import type { Consumer } from './job-queue.ts'
 import { type QueueSettings, SUBSCRIBER_CONFIG, subscriberSettings } from './settings.ts'
 
@@ -28,22 +28,6 @@ interface Stored {
   realm: string
   queue_config: unknown
   by?: Binder
-}
-
-/** Who bound a subscription, or put a job into a queue. */
-export interface Binder {
-  principal: Principal
-  worker?: string | undefined
-}
-
-/** Is this call made by whom that is of: an installed worker for itself, or the same principal? */
-export function isBy(
-  { principal, worker }: Binder,
-  { context, caller }: Pick<BuiltinCall, 'context' | 'caller'>,
-): boolean {
-  const { kind, id } = context.principal
-  if (worker !== undefined) return caller.worker === worker && kind !== 'guest' && kind !== 'agent'
-  return principal.kind === kind && principal.id === id
 }
 
 export interface Subscription {
