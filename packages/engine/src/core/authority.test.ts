@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { installed, startCore } from '../../test/peers.ts'
+import { installed, Peer, startCore } from '../../test/peers.ts'
+import { DEFAULT_REALM } from './context.ts'
 
 const system = () =>
   startCore({
@@ -126,12 +127,12 @@ describe('what a frame says of whom it is for', () => {
   })
 
   it('is taken of a session from the owner and installed workers, and from everybody where it is so', () => {
-    const { worker, owner, guest } = system()
+    const { core, worker, owner } = system()
     const plain = worker('w')
     plain.register('w::f')
     owner().call('w::f', claims.session)
     plain.call('w::f', { parent: plain.served[0]!.invocation_id, session: 'another' })
-    const relay = guest()
+    const relay = new Peer(core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
     relay.register('relay')
     owner().call('relay', claims.session)
     relay.call('w::f', { parent: relay.served[0]!.invocation_id, ...claims.session })

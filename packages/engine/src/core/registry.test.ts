@@ -64,31 +64,35 @@ describe('an id', () => {
   })
 })
 
+/** A guest of the realm in which the owner is, too. */
+const guestBeside = (core: ReturnType<typeof startCore>['core']) =>
+  new Peer(core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
+
 describe('a group', () => {
   const serving = (core: ReturnType<typeof startCore>['core'], id: string) =>
     core.registry.registrations(id, DEFAULT_REALM).map(({ connection }) => connection)
 
   it('of somebody with more authority is neither joined nor displaced, by its name, its instance or without one', () => {
-    const { core, guest, owner } = startCore()
+    const { core, owner } = startCore()
     const mine = owner()
     mine.register('f', { group: 'shop', instance: '1' })
     for (const claim of [{ group: 'shop', instance: '2' }, { group: 'shop', instance: '1' }, { group: 'other' }, {}]) {
-      const intruder = guest()
+      const intruder = guestBeside(core)
       intruder.register('f', claim)
       expect(intruder.received.at(-1)).toMatchObject({ id: 'f', error: { code: 'id_taken' } })
       expect(serving(core, 'f')).toEqual([mine.connection])
     }
-    const theirs = guest()
+    const theirs = guestBeside(core)
     theirs.register('g', { group: 'shop', instance: '1' })
     mine.register('g', { group: 'mine', instance: '1' })
     expect(serving(core, 'g')).toEqual([mine.connection])
   })
 
   it('of an installed worker is that of its credential, whatever another names', () => {
-    const { core, worker, guest } = startCore({
+    const { core, worker } = startCore({
       workers: [installed('w', [{ id: 'w::f' }]), installed('other', [{ id: 'other::f' }])],
     })
-    const [one, two, other, intruder] = [worker('w'), worker('w'), worker('other'), guest()]
+    const [one, two, other, intruder] = [worker('w'), worker('w'), worker('other'), guestBeside(core)]
     one.register('plain', { group: 'w', instance: '1' })
     two.register('plain', { instance: '2' })
     other.register('plain', { group: 'w', instance: '3' })
@@ -173,8 +177,8 @@ describe('an id that no manifest owns', () => {
 
 describe('a trigger type', () => {
   it('is not taken over by somebody of less authority', () => {
-    const { core, guest, owner } = startCore()
-    const [mine, intruder] = [owner(), guest()]
+    const { core, owner } = startCore()
+    const [mine, intruder] = [owner(), guestBeside(core)]
     mine.tell({ type: 'registertriggertype', id: 'orders', description: 'mine' })
     intruder.tell({ type: 'registertriggertype', id: 'orders', description: 'theirs' })
     expect(new Directory(core).triggerTypes(DEFAULT_REALM)).toContainEqual(

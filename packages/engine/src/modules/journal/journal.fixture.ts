@@ -1,5 +1,6 @@
 import type { InvokeFunctionFrame } from '@agentos/protocol'
-import { installed, type Peer, startCore } from '../../../test/peers.ts'
+import { installed, Peer, startCore } from '../../../test/peers.ts'
+import { DEFAULT_REALM } from '../../core/context.ts'
 import { BESIDE } from '../../core/ports.ts'
 import type { StoredRow } from '../../store/record.ts'
 import { createKeysModule } from '../keys/module.ts'
@@ -121,8 +122,9 @@ export class JournalWorld {
     this.restart()
   }
 
+  /** In the realm of the caller. */
   guest(): Peer {
-    return this.parts.guest()
+    return new Peer(this.parts.core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
   }
 
   /** Lets everything happen that is due at once. */
