@@ -48,7 +48,7 @@ export const row: Row = {
   rounds: { full: 20, short: 2 },
 
   async run(env, findings) {
-    const system = await env.system({ workers: ['approval', 'agent-core'] })
+    const system = await env.system({ workers: ['approval', 'agent-core', 'security'] })
     const program = new Program('runs', { III_URL: system.wsUrl })
     env.cleanUp(() => program.kill())
     const owner = system.client({ owner: true })
