@@ -270,14 +270,6 @@ const ways: Way[] = [
     go: (agent, input) => choose(agent, id, input, { retry: { max: 3, backoffMs: 1 } }),
   },
   { name: 'a run and a session', go: (agent, input) => choose(agent, id, input, { run: 'run-1', session: 's-1' }) },
-  {
-    name: 'the name of an agent that a guest gives',
-    go: (agent, input) => system.client().trigger({ function_id: id, payload: input, agent } as never),
-  },
-  {
-    name: 'the name of an agent that the owner gives',
-    go: (agent, input) => owner.trigger({ function_id: id, payload: input, agent } as never),
-  },
   { name: 'a function that calls on', go: (agent, input) => choose(agent, 'relay::call', input) },
   { name: 'a function that calls on after its answer', go: (agent, input) => choose(agent, 'relay::later', input) },
   {
@@ -436,6 +428,51 @@ describe('no way goes around it', () => {
     expect(await request(waiting)).toMatchObject({ status: 'pending' })
     await ask('clever', id, { way: 'clever' })
     expect(waysReached('clever')).toBe(0)
+  })
+})
+
+describe('the name of an agent', { retry: 0 }, () => {
+  it('is given by the worker that runs agents alone: no guest opens requests for one, or uses its approvals up', async () => {
+    const input = { way: 'named' }
+    const approved = await ask('named', id, input)
+    await decide(approved, 'approve')
+    const guest = system.client()
+    for (const client of [guest, system.client({ owner: true }), installed]) {
+      const claim = { function_id: id, payload: input, agent: 'named' }
+      expect(await refusal(client.trigger(claim as never))).toMatchObject({
+        code: 'forbidden',
+        details: { field: 'agent' },
+      })
+      const run = { function_id: 'memory::recall', payload: {}, run: 'run-1' }
+      expect((await refusal(client.trigger(run as never))).code).toBe('forbidden')
+    }
+    const check = { function_id: 'approval::check', payload: { agentId: 'named', toolName: id, params: input } }
+    expect((await refusal(guest.trigger(check))).code).toBe('forbidden')
+    // A guest that has the same agent do the same, in the same words, asks anew: the approval is the owner's.
+    const theirs = await refusal(
+      guest.trigger({ function_id: 'loop::choose', payload: { function_id: id, payload: input, agent: 'named' } }),
+    )
+    expect(theirs.code).toBe('approval_required')
+    expect(theirs.details.requestId).not.toBe(approved)
+    expect(await request(String(theirs.details.requestId))).toMatchObject({ onBehalfOf: { kind: 'guest' } })
+    expect(waysReached('named')).toBe(0)
+    expect(await choose('named', id, input)).toBe('sent')
+  })
+
+  it('is not believed of an input either, where it would make an agent or a session pay', async () => {
+    const messages = [{ role: 'user', content: 'hi' }]
+    for (const claim of [{ agentId: 'named' }, { sessionId: 'theirs' }]) {
+      const call = { functionId: 'llm::complete', payload: { messages, model: 'demo/rules', ...claim } }
+      expect((await api('POST', '/v1/functions/call', call, {})).status).toBe(403)
+      expect((await api('POST', '/v1/functions/call', call)).status).toBe(200)
+    }
+    const plain = { model: 'demo/rules', messages }
+    const headers = { 'x-session-id': 'not-theirs' }
+    expect((await api('POST', '/v1/chat/completions', { ...plain, sessionId: 'not-theirs' }, { headers })).status).toBe(
+      200,
+    )
+    const { stats } = (await api<{ stats: object[] }>('GET', '/v1/llm/usage?by=session')).body
+    expect(stats).not.toContainEqual(expect.objectContaining({ session: 'not-theirs' }))
   })
 })
 
@@ -667,14 +704,29 @@ describe('without the folder of the worker', () => {
   it('agents change nothing outside, and are told which worker is missing', async () => {
     const bare = await startSystem({ workers: ['agent-core', 'security'], env: NO_LOCAL_MODELS })
     try {
-      const plain = bare.client()
+      const plain = bare.client({ owner: true })
       let ran = 0
       plain.registerFunction('plain::send', (async () => (ran += 1)) as never)
       await expect
         .poll(async () => JSON.stringify(await plain.trigger({ function_id: 'engine::functions::list', payload: {} })))
         .toContain('plain::send')
-      const client = bare.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
-      const call = (function_id: string) => client.trigger({ function_id, payload: {}, agent: 'clerk' } as never)
+      const client = bare.client({ owner: true })
+      const credential = readFileSync(join(bare.dataDir, 'credentials/agent-core'), 'utf8').trim()
+      const contract = defineFunction({
+        id: 'loop::bare',
+        summary: '',
+        input: z.any,
+        output: z.unknown,
+        effects: 'write',
+      })
+      const chosen = defineWorker({
+        name: 'agent-core',
+        functions: [
+          serveContract(contract, (function_id, ctx) => ctx.trigger({ function_id, payload: {}, agent: 'clerk' })),
+        ],
+      })
+      const bareLoop = await chosen.connect({ url: bare.wsUrl, credential })
+      const call = (function_id: string) => client.trigger({ function_id: 'loop::bare', payload: function_id })
       const error = await refusal(call('plain::send'))
       expect(error).toMatchObject({ code: 'worker_unavailable', details: { worker: 'approval', installed: false } })
       expect(error.message).toContain('the worker approval')
@@ -682,6 +734,7 @@ describe('without the folder of the worker', () => {
       await call('agent::list')
       // The owner's own call is not held back.
       expect(await client.trigger({ function_id: 'plain::send', payload: {} })).toBe(1)
+      await bareLoop.stop()
     } finally {
       await bare.stop()
     }

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { IIIClient } from '@agentos/sdk'
 import { type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const WAIT = { timeout: 60_000, interval: 5 }
 
@@ -13,14 +15,16 @@ let worker: ChildProcess
 const posted: string[] = []
 
 beforeAll(async () => {
-  system = await startSystem({ workers: ['approval', 'security'] })
+  system = await startSystem({ workers: ['approval', 'security', 'agent-core'], env: NO_LOCAL_MODELS })
   client = system.client({ owner: true })
   client.registerFunction('count::post', async ({ to }: { to: string }) => {
     posted.push(to)
     return { posted: to }
   })
+  const credential = join(system.dataDir, 'credentials/agent-core')
   worker = spawn(process.execPath, [join(import.meta.dirname, 'support/durable-worker.ts')], {
-    env: { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: system.ownerToken },
+    // One of its functions calls in an agent's name, which the worker that runs agents may.
+    env: { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: readFileSync(credential, 'utf8').trim() },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   await served()

@@ -156,7 +156,7 @@ describe('budgets on a running engine', () => {
       return { text: 'long', stop: 'length', usage: { input: 10, output: told } }
     })
     const long = { messages: [{ role: 'user' as const, content: 'hi' }], model: 'bank/dear', maxTokens: 8_000 }
-    const done = await system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'poor' })
+    const done = await owner.call(llm.complete, { ...long, agentId: 'poor' })
     expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: { ...FIVE_CENTS, leftMicroUsd: 50_000 } })
     expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) had $0.05 left for this answer')
     expect(told).toBeGreaterThan(4_900)
@@ -172,10 +172,10 @@ describe('budgets on a running engine', () => {
     // The one that did not fit was not asked at all; whoever has no budget goes on.
     const asked = provider.requests.length
     await owner.call(ledger.spend, { agentId: 'poor', costMicroUsd: 50_000, ...elsewhere })
-    const refused = system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'poor' })
+    const refused = owner.call(llm.complete, { ...long, agentId: 'poor' })
     await expect(refused).rejects.toMatchObject({ code: 'budget_exceeded' })
     expect(provider.requests.length).toBe(asked)
-    await expect(system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
+    await expect(owner.call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
     const overHttp = await system.api<{ code: string }>('GET', '/v1/budgets')
     expect(overHttp.status).toBe(200)
   })

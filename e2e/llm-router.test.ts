@@ -145,7 +145,7 @@ describe('the model router on a running engine', { retry: 0 }, () => {
 
   it('records each model call as a span with its tokens and cost', async () => {
     anthropic.play({ text: 'READY', usage: { input: 1_000, output: 10, cached: 500 } })
-    await guest.call(llm.complete, { ...hello, model: 'haiku', sessionId: 's-1', agentId: 'a-1' })
+    await owner.call(llm.complete, { ...hello, model: 'haiku', sessionId: 's-1', agentId: 'a-1' })
     const modelSpan = async () => {
       const payload = { name: 'model anthropic/claude-haiku-4-5-20251001', search_all_spans: true }
       const { spans } = await owner.trigger<{ spans: { attributes: [string, unknown][] }[] }>({

@@ -95,6 +95,18 @@ describe('the audit chain', () => {
     expect(after.entries).toBeGreaterThanOrEqual(before + 42 + acknowledged)
   })
 
+  it('takes what the worker approval writes from nobody else, over the bus and over HTTP', async () => {
+    const payload = { type: 'approval_granted', agentId: 'a', detail: {} }
+    const { entries: before } = (await verify()).body
+    for (const owner of [false, true]) {
+      const forged = system.client({ owner }).trigger({ function_id: 'security::audit', payload })
+      await expect(forged).rejects.toMatchObject({ code: 'forbidden', details: { owner: 'approval' } })
+      const call = { functionId: 'security::audit', payload }
+      expect((await system.api('POST', '/v1/functions/call', call, { owner })).status).toBe(403)
+    }
+    expect((await verify()).body).toMatchObject({ valid: true, entries: before })
+  })
+
   it('is closed to everybody else, and its key is a file of its own', async () => {
     const guest = system.client()
     for (const payload of [{ scope: 'audit' }, { scope: 'audit-head' }]) {

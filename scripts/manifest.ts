@@ -33,6 +33,7 @@ export const Manifest = z
     realm_registry: owned.optional(),
     gate: functionId.optional(),
     enters_realms: z.boolean().default(false),
+    speaks_for_agents: z.boolean().default(false),
     dependencies: set(name),
     functions: set(functionId),
     triggers: set(z.strictObject({ type: z.string().min(1), function: functionId, config: z.unknown() })),

@@ -51,6 +51,7 @@ export async function describeWorker(manifest: Manifest, contracts: FunctionCont
     ...(manifest.realm_registry === undefined ? {} : { realmRegistry: manifest.realm_registry }),
     ...(manifest.gate === undefined ? {} : { gate: manifest.gate }),
     entersRealms: manifest.enters_realms,
+    ...(manifest.speaks_for_agents ? { speaksForAgents: true } : {}),
     dependencies: manifest.dependencies,
     functions: await Promise.all(
       [...byId.values()].map(async (contract) => ({

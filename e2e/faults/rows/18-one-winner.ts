@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { IIIClient } from '@agentos/sdk'
+import { defineFunction, defineWorker, type IIIClient, serve, type WorkerHandle } from '@agentos/sdk'
 import type { System } from '@agentos/testing'
+import * as z from 'zod'
 import type { Findings } from '../harness/findings.ts'
 import { listed } from '../harness/observe.ts'
 import { Program } from '../harness/processes.ts'
@@ -13,6 +16,18 @@ const LIMIT_MS = 20_000
 interface RunEnd {
   status: string
   result?: unknown
+}
+
+const LOOP = 'racer::choose'
+
+/** Makes calls as the worker that runs agents does: within the call that it serves, in the agent's name. */
+function serveLoop(system: System): Promise<WorkerHandle> {
+  const credential = readFileSync(join(system.dataDir, 'credentials/agent-core'), 'utf8').trim()
+  const contract = defineFunction({ id: LOOP, summary: LOOP, input: z.any, output: z.unknown, effects: 'write' })
+  const choose = serve(contract, (payload, ctx) =>
+    ctx.trigger({ function_id: 'faults::sink', payload, agent: 'racer' }),
+  )
+  return defineWorker({ name: 'agent-core', functions: [choose] }).connect({ url: system.wsUrl, credential })
 }
 
 /** What one of the fifty was told. */
@@ -33,7 +48,7 @@ export const row: Row = {
   rounds: { full: 20, short: 2 },
 
   async run(env, findings) {
-    const system = await env.system({ workers: ['approval'] })
+    const system = await env.system({ workers: ['approval', 'agent-core', 'security'] })
     const program = new Program('runs', { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: system.ownerToken })
     env.cleanUp(() => program.kill())
     const owner = system.client({ owner: true })
@@ -42,6 +57,11 @@ export const row: Row = {
       return findings.hung('the functions of the runs')
     }
     race.serveSink(owner)
+    const loop = await serveLoop(system)
+    env.cleanUp(() => loop.stop())
+    if (!(await until(async () => (await listed(owner, LOOP)).length === 1, LIMIT_MS))) {
+      return findings.hung('the function that calls for an agent')
+    }
     for (let round = 0; round < env.rounds; round += 1) {
       await race.resumes(round)
       await race.signals(round)
@@ -168,7 +188,7 @@ class Race {
   }
 
   private call(round: number): Promise<unknown> {
-    return this.owner.trigger({ function_id: 'faults::sink', payload: { round }, agent: 'racer' } as never)
+    return this.owner.trigger({ function_id: LOOP, payload: { round } })
   }
 
   private runRequest(n: number, runId: string, verb: string, more: object): Promise<string> {

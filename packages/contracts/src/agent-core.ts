@@ -218,6 +218,8 @@ export const ChatUsage = () =>
  * `reasoning` {text}, `toolCall` {callId, id, arguments}, `toolResult` {callId, id, ok, durationMs, error?}, `usage`, and `restart` where the
  * model is asked again after a crash: what came since the last `toolResult` is void then. A call that joins a run by its
  * idempotency key is told the same from the beginning, each answer of the model whole and as soon as it is recorded.
+ * `agentId` and `sessionId` are to whom one talks, and where: what the chat costs is theirs and its run's. What the agent does
+ * is done in its name on behalf of who calls.
  * An agent that is made for its first chat is there from the model's first answer on; a failure after that has
  * `agentCreated: true` in its details.
  * Errors: `not_found` (agent), `conflict` (paused or terminated), `session_busy`, `quota_exceeded` (no room for a new agent), those of
@@ -288,7 +290,7 @@ export const chat = defineFunction({
   durable: true,
 })
 
-/** Stops a chat that runs, wherever it is; its caller gets `cancelled`. */
+/** Stops a chat that runs, wherever it is; its caller gets `cancelled`. A guest stops what he began; for others it is as if absent. */
 export const cancel = defineFunction({
   id: 'agent::cancel',
   summary: 'Stop a running chat',

@@ -9,11 +9,13 @@ export const EffectsClass = () => z.enum(['read', 'write', 'external'])
 
 /** How long a request is open, and an approval usable, unless the policy says otherwise. Milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 300_000
-/** Requests of one agent that may be pending at once. */
+/** Requests of one agent on behalf of one principal that may be pending at once: nobody takes the room of another. */
 export const MAX_PENDING = 5
 
 /** `pending` until it is decided or its time is over; an approval that nobody used in time is `timed_out` too. */
 export const Status = () => z.enum(['pending', 'approved', 'denied', 'timed_out'])
+
+const Principal = () => z.object({ kind: z.enum(['owner', 'guest', 'worker', 'system', 'agent']), id: z.string() })
 
 export const Request = () =>
   z.object({
@@ -21,6 +23,8 @@ export const Request = () =>
     id: z.string(),
     realm: z.string(),
     agentId: z.string(),
+    /** Who had the agent work, as the engine knows it; an approval is for this one's calls only. */
+    onBehalfOf: Principal().optional(),
     toolName: z.string(),
     /** What the call would do to the world. */
     effects: EffectsClass(),
@@ -28,13 +32,16 @@ export const Request = () =>
     params: z.unknown(),
     /** Something of the input is not in `params`: it was too long, or looks like a secret. */
     paramsCut: z.boolean(),
-    /** SHA-256 of the canonical JSON of the whole input, 64 hex digits. An approval is for this input only. */
+    /** SHA-256 of the canonical JSON of the whole input, 64 hex digits. An approval is for this input only, and for the
+     *  agent, run, realm and principal (`onBehalfOf`) that it was asked for. */
     inputHash: z.string(),
     reason: z.string(),
     runId: z.string().optional(),
     sessionId: z.string().optional(),
     /** Worker, kind of trigger, or `client`, that made the call. */
     requestedBy: z.string(),
+    /** No model chose the call: a function that a model chose makes it. */
+    below: z.boolean().optional(),
     /** Epoch milliseconds, like every time here. */
     createdAt: z.number().int(),
     timeoutMs: z.number().int(),
@@ -67,12 +74,14 @@ export const gate = defineFunction({
       z.strictObject({ requestId: z.string().min(1).max(512) }),
       z.object({
         agentId: z.string().min(1).max(512),
+        onBehalfOf: Principal().optional(),
         functionId: z.string().min(1).max(512),
         effects: EffectsClass(),
         input: z.unknown().optional(),
         runId: z.string().max(512).optional(),
         sessionId: z.string().max(512).optional(),
         requestedBy: z.string().max(512).default('client'),
+        below: z.boolean().default(false),
       }),
     ]),
   output: () =>
@@ -86,7 +95,10 @@ export const gate = defineFunction({
   access: 'owner',
 })
 
-/** Asks as the gate would, and uses nothing up. A request for the same input that is open is found again. */
+/**
+ * Asks as the gate would, and uses nothing up. A request for the same input that is open is found again. `agentId` is
+ * taken from who may name others (the owner, and the worker that runs agents); else `forbidden`.
+ */
 export const check = defineFunction({
   id: 'approval::check',
   summary: 'Say whether a call of an agent needs an approval, and open a request where it does',

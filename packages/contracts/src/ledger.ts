@@ -56,7 +56,10 @@ export const Budget = () =>
   })
 export type Budget = z.output<ReturnType<typeof Budget>>
 
-/** Whose money it is. Without agent, session and run it is the realm's. */
+/**
+ * Whose money it is. Without agent, session and run it is the realm's. Every account is one of the realm of the call. Whoever
+ * is in the realm reads its budgets; only the owner, and the workers that spend, set, hold and book.
+ */
 const target = () => ({
   /** @default the realm of the call; another one is `realm_mismatch` */
   realmId: RealmId().nullish(),

@@ -110,7 +110,10 @@ const completionFields = () => ({
   provider: choice('provider'),
   /** A model, an alias, `provider/model`, or absent for the default. */
   model: choice('model'),
-  /** Attribution of usage and cost; taken from the call's context where absent. */
+  /**
+   * To whom usage and cost are booked; taken from the call's context where absent. The owner, and the worker that runs
+   * agents, name others than those of the context; from everybody else that is `forbidden`.
+   */
   agentId: z.string().nullish(),
   sessionId: z.string().nullish(),
   /** Recorded on the span of the model call as `metadata.<name>`. */

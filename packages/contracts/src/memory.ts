@@ -5,7 +5,10 @@ import { RepairStats, SessionInfo, SessionSummary, TranscriptMessage } from './t
 
 export { RepairStats, SessionInfo, SessionSummary, TranscriptMessage } from './transcript.ts'
 
-/** Absent: the agent that calls, else `default`. An agent reaches only its own memory. */
+/**
+ * Whose memory it is about, not for whom the caller speaks. Absent: the agent that calls, else `default`. An agent reaches
+ * only its own memory (`forbidden`); who is in the realm without being an agent reaches those of all its agents.
+ */
 const agent = () => z.string().min(1).max(200).optional().describe('Whose memory; yours when left out')
 const Session = () => z.string().min(1).max(256)
 const Importance = () => z.number().min(0).max(1)
@@ -355,7 +358,8 @@ export const sessionList = defineFunction({
 
 /**
  * Appends in the order given; appends of several callers never mix or collide. With `expectedSequence` only where
- * that is the highest so far, else `version_conflict`.
+ * that is the highest so far, else `version_conflict`. Messages of another role than `user` are what an agent said or was
+ * told by a function: only the worker that runs agents and the owner append them (`forbidden`).
  */
 export const sessionAppend = defineFunction({
   id: 'memory::session::append',
@@ -420,7 +424,10 @@ export const sessionDelete = defineFunction({
   idempotent: true,
 })
 
-/** Nothing changes unless every part was summarised by a model. */
+/**
+ * Nothing changes unless every part was summarised by a model. That is booked to the agent and the session where the owner or
+ * the worker that runs agents asks for it, else to the realm alone.
+ */
 export const sessionCompact = defineFunction({
   id: 'memory::session::compact',
   summary: 'Replace the older part of a session by a summary; the originals stay archived',

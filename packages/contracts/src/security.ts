@@ -47,7 +47,8 @@ export type Refusal = z.output<ReturnType<typeof Refusal>>
 
 /**
  * Refusals are errors: `forbidden` (with the decision in the details), `quota_exceeded`. They are audited, once for an
- * idempotency key; the use itself is counted by `add_usage` alone.
+ * idempotency key; the use itself is counted by `add_usage` alone. Anybody of the realm may ask about any `agentId`; the entry
+ * names that agent only where `audit` would believe it.
  */
 export const checkCapability = defineFunction({
   id: 'security::check_capability',
@@ -115,7 +116,31 @@ export const addUsage = defineFunction({
   access: 'owner',
 })
 
-/** The actor comes from the call, never from the input; over the topic `audit` it is the topic itself. */
+/** Types of entries that one worker of ours writes, and nobody else: which one. A new type of a worker is entered here. */
+export const AUDIT_TYPES: Readonly<Record<string, 'security' | 'approval' | 'realm'>> = {
+  capability_denied: 'security',
+  quota_exceeded: 'security',
+  capabilities_updated: 'security',
+  approval_requested: 'approval',
+  approval_granted: 'approval',
+  approval_denied: 'approval',
+  approval_expired: 'approval',
+  approval_used: 'approval',
+  approval_policy_changed: 'approval',
+  realm_status: 'realm',
+  realm_deleted: 'realm',
+  realm_restored: 'realm',
+  realm_purged: 'realm',
+  realm_exported: 'realm',
+  realm_imported: 'realm',
+}
+
+/**
+ * Actor, realm and worker come from the call, never from the input; over the topic `audit` the actor is the topic itself. The
+ * types of `AUDIT_TYPES` are taken from the worker that owns them alone (`forbidden`), in whatever spelling. The entry of a
+ * guest, an agent or the topic has a type that says so: `guest:<type>`. `agentId` is believed from the owner, from installed
+ * workers, and from that agent; what anybody else says stands in the entry as `claimed`.
+ */
 export const audit = defineFunction({
   id: 'security::audit',
   summary: 'Append an entry to the audit chain',

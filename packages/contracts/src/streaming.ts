@@ -93,7 +93,8 @@ const OpenAiToolChoice = () =>
   ])
 
 /**
- * The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. No field is left out in
+ * The body of `POST /v1/chat/completions`; `agentId`, `sessionId` and `provider` are ours. With an agent, a session (also as
+ * `X-Session-Id`) is where one talks to it; a plain model call belongs to none. No field is left out in
  * silence: what is not carried to the model or the agent is refused by its path, and so are fields that nobody knows.
  */
 export const CompletionRequest = () =>

@@ -28,6 +28,8 @@ export interface WorkerDescriptor {
   gate?: string
   /** May act in a realm other than the call's (`ctx.inRealm`). */
   entersRealms: boolean
+  /** Runs the loop of agents: within a call that it serves it may say for which agent, session and run it calls. */
+  speaksForAgents?: boolean
   dependencies: string[]
   functions: FunctionDescriptor[]
   triggers: TriggerDescriptor[]

@@ -25,6 +25,9 @@ export interface Principal {
 export interface WireContext {
   realm: string
   principal: Principal
+  /** Installed worker that made the call of its own, and not because a model chose it. `speaks_for_agents`: it runs agents, and
+   *  is believed about which of them it calls for. */
+  caller?: { worker: string; speaks_for_agents?: true }
   session?: string
   run?: string
   /** Invocation id of the call that caused this one, as the engine knows it. */
@@ -135,10 +138,12 @@ export interface InvokeFunctionFrame {
   idempotency_key?: string
   /** Ours, worker to engine: attempts again after a retryable failure. */
   retry?: { max: number; backoff_ms: number }
-  /** Ours, worker to engine: narrows the call's principal to this agent (what a model chose runs as the agent). */
+  /** Ours, worker to engine: narrows the call's principal to this agent (what a model chose runs as the agent). Only from
+   *  a worker whose manifest says `speaks_for_agents`, within a call that it serves. */
   agent?: string
-  /** Ours, worker to engine: the session and run that the call belongs to, where the caller opens one. */
+  /** Ours, worker to engine: the session that the call belongs to. Only from the owner and installed workers. */
   session?: string
+  /** Ours, worker to engine: the run that the call belongs to, from whom `agent` is taken. */
   run?: string
   /** Ours, worker to engine: place of this call in the durable run of its parent, such as `4` or `4.0.1`; its result
    *  is journaled, and a call that was journaled there before is answered from the journal. */

@@ -23,10 +23,14 @@ export interface CallOptions {
   retry?: { max: number; backoffMs: number }
   /** Repeating the call is harmless; `call` knows it from the contract. */
   repeatable?: boolean
-  /** Runs the call as this agent: what a model chose never has more authority than that. */
+  /**
+   * Runs the call as this agent: what a model chose never has more authority than that. Only within a call that a worker
+   * serves whose manifest says `speaks_for_agents`; else `forbidden`.
+   */
   agent?: string
-  /** Opens or names the session that the call and everything below it belongs to. */
+  /** Names the session that the call and everything below it belongs to; for the owner and installed workers. */
   session?: string
+  /** The run that the call belongs to; for whom `agent` is. */
   run?: string
 }
 
@@ -52,6 +56,11 @@ export interface HandlerContext extends Caller {
   readonly functionId: string
   readonly realm: string
   readonly principal: Principal
+  /**
+   * The installed worker that made this call, and whether its manifest says `speaks_for_agents`. Nothing where it was somebody
+   * else, or a model that chose the call.
+   */
+  readonly caller: { readonly worker: string; readonly speaksForAgents: boolean } | undefined
   readonly session: string | undefined
   readonly run: string | undefined
   readonly traceId: string

@@ -59,7 +59,7 @@ export class ScopedCaller implements Caller {
 export class ServedContext implements HandlerContext {
   protected readonly parts: HandlerParts
   protected readonly inbound: Inbound
-  private caller: ScopedCaller | undefined
+  private ownCaller: ScopedCaller | undefined
   private trace: TraceParent | undefined
   private logger: Logger | undefined
 
@@ -82,6 +82,11 @@ export class ServedContext implements HandlerContext {
 
   get principal(): Principal {
     return this.inbound.context?.principal ?? GUEST
+  }
+
+  get caller(): HandlerContext['caller'] {
+    const caller = this.inbound.context?.caller
+    return caller && { worker: caller.worker, speaksForAgents: caller.speaks_for_agents === true }
   }
 
   get session(): string | undefined {
@@ -199,11 +204,11 @@ export class ServedContext implements HandlerContext {
   }
 
   protected own(): ScopedCaller {
-    this.caller ??= new ScopedCaller(this.parts.client, this.parts.log, (functionId) => {
+    this.ownCaller ??= new ScopedCaller(this.parts.client, this.parts.log, (functionId) => {
       this.assertOpen(functionId)
       return this.ownScope()
     })
-    return this.caller
+    return this.ownCaller
   }
 
   /** On whose behalf this context calls. */

@@ -31,6 +31,8 @@ export type {
 export { TriggerAction } from './api.ts'
 export { ChannelReader, ChannelWriter } from './channel.ts'
 export { isChannelRef } from './channel-refs.ts'
+export type { Claims, ForWhom } from './claims.ts'
+export { forWhom, mayNameOthers } from './claims.ts'
 export { registerWorker } from './client.ts'
 export type { Caller, CallOptions, HandlerContext, HttpDetails, SpanHandle } from './context.ts'
 export type { FunctionContract, HttpRoute, InputOf, OutputOf, ParsedInputOf } from './contract.ts'

@@ -22,4 +22,12 @@ describe('grants', () => {
     expect(mayUse('memory::store', capabilities, ['memory::search'])).toBe(false)
     expect(mayUse('llm::complete', capabilities, ['*'])).toBe(false)
   })
+
+  it('a grant of a namespace gives nothing that anybody may register in it', () => {
+    const capabilities = { functions: ['stream::*'] }
+    expect(mayUse('stream::chat', capabilities)).toBe(true)
+    expect(mayUse('stream::get(evil)', capabilities)).toBe(false)
+    expect(mayUse('stream::get(todos)', { functions: ['stream::get(todos)'] })).toBe(true)
+    expect(mayUse('stream::get(todos)', { functions: ['*'], deny: ['stream::*'] })).toBe(false)
+  })
 })

@@ -13,6 +13,11 @@ export function mayUse(
   narrowed?: readonly string[] | null,
 ): boolean {
   if (capabilities.deny?.some((grant) => grantCovers(grant, functionId))) return false
-  if (!capabilities.functions.some((grant) => grantCovers(grant, functionId))) return false
+  if (!capabilities.functions.some((grant) => gives(grant, functionId))) return false
   return narrowed ? narrowed.some((grant) => grantCovers(grant, functionId)) : true
+}
+
+/** Instances of custom streams, `stream::get(name)`, are anybody's to register: no grant of their namespace gives them. */
+function gives(grant: string, functionId: string): boolean {
+  return grantCovers(grant, functionId) && (grant === '*' || grant === functionId || !functionId.includes('('))
 }

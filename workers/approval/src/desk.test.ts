@@ -263,6 +263,44 @@ describe('time', () => {
   })
 })
 
+describe('an approval', () => {
+  const GUEST = { kind: 'guest', id: 'guest' } as const
+  const OWNER = { kind: 'owner', id: 'owner' } as const
+  const asked = { onBehalfOf: OWNER, runId: 'run-1' }
+
+  it.each<[string, Partial<Wanted>]>([
+    ['another principal', { onBehalfOf: GUEST }],
+    ['nobody in particular', { onBehalfOf: undefined }],
+    ['another run', { runId: 'run-2' }],
+    ['no run', { runId: undefined }],
+    ['another agent', { agentId: 'forger' }],
+    ['another realm', { realm: 'realm-2' }],
+    ['another input', { input: { to: 'b@example.com' } }],
+    ['what the agent called, not the model', { below: true }],
+  ])('is not used up by the same call of %s, and is by its own, after a start too', async (_whose, other) => {
+    const { open } = start()
+    const desk = await open()
+    const { request } = await desk.take(wanted(asked), policy)
+    await desk.decide({ realm: REALM, id: request.id }, undefined, approve)
+    const theirs = await desk.take(wanted({ ...asked, ...other }), policy)
+    expect(theirs.state).toBe('pending')
+    expect(theirs.request.id).not.toBe(request.id)
+    const after = await open()
+    expect((await after.take(wanted({ ...asked, ...other }), policy)).state).toBe('pending')
+    // The run that it was given to goes on with it.
+    expect(await after.take(wanted(asked), policy)).toMatchObject({ state: 'approved', request: { id: request.id } })
+  })
+
+  it('is waited for in the room of its own principal: another’s requests do not take it', async () => {
+    const { open } = start()
+    const desk = await open()
+    const take = (onBehalfOf: Wanted['onBehalfOf'], input: number) => desk.take(wanted({ onBehalfOf, input }), policy)
+    for (let n = 0; n < 5; n += 1) await take(GUEST, n)
+    expect(await code(take(GUEST, 5))).toBe('overloaded')
+    expect((await take(OWNER, 5)).state).toBe('pending')
+  })
+})
+
 describe('five askers at once', () => {
   it('open one request for one thing, and no more than five for many', async () => {
     const { open } = start()

@@ -1,7 +1,17 @@
 import { MAX_PENDING, type Policy, type Request } from '@agentos/contracts/approval'
 import { AgentError, type Caller, type StateClient } from '@agentos/sdk'
 import { decisionOf, type Notice, noticesOf, type Teller } from './notices.ts'
-import { bindingOf, type Decision, decided, hashOf, isOpen, isOverdue, newRequest, type Wanted } from './request.ts'
+import {
+  bindingOf,
+  type Decision,
+  decided,
+  hashOf,
+  isOpen,
+  isOverdue,
+  newRequest,
+  sameSide,
+  type Wanted,
+} from './request.ts'
 import { type Kept, type Place, Shelf } from './shelf.ts'
 import { Turns } from './turns.ts'
 
@@ -157,17 +167,16 @@ export class Desk {
   }
 
   private async findOpen(wanted: Wanted, inputHash: string): Promise<Kept | undefined> {
-    const { realm, agentId, functionId: toolName, runId } = wanted
-    const found = await this.shelf.find(realm, bindingOf({ realm, agentId, toolName, runId, inputHash }))
+    const found = await this.shelf.find(wanted.realm, bindingOf({ ...wanted, toolName: wanted.functionId, inputHash }))
     const kept = found && (await this.withoutOverdue(found))
     return kept && isOpen(kept.request, this.now()) ? kept : undefined
   }
 
   private async openRequest(wanted: Wanted, inputHash: string, policy: Policy): Promise<Verdict> {
     const { realm, agentId } = wanted
-    const pending = this.shelf.pending(realm, agentId).length
+    const pending = this.shelf.pending(realm, agentId).filter((request) => sameSide(request, wanted)).length
     if (pending >= MAX_PENDING) {
-      const message = `${pending} requests of agent ${agentId} are pending, and there are at most ${MAX_PENDING}; decide one of them first`
+      const message = `${pending} requests of agent ${agentId} on the same behalf are pending, and there are at most ${MAX_PENDING}; decide one of them first`
       throw new AgentError('overloaded', message, { details: { pending, max: MAX_PENDING } })
     }
     const request = newRequest(wanted, inputHash, policy.timeoutMs, this.now())

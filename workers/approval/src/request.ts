@@ -7,6 +7,10 @@ import { preview } from './preview.ts'
 export interface Wanted {
   realm: string
   agentId: string
+  /** Who had the agent work. */
+  onBehalfOf?: Request['onBehalfOf']
+  /** No model chose it: something that a model chose makes it. */
+  below?: boolean | undefined
   functionId: string
   effects: Policy['effects'][number]
   input: unknown
@@ -27,21 +31,38 @@ export function hashOf(input: unknown): string {
   return hash('sha256', canonicalJson(input ?? null))
 }
 
-/** What an approval is for: equal for the same call of the same agent in the same run, and for nothing else. */
-export function bindingOf(
-  call: Pick<Request, 'realm' | 'agentId' | 'toolName' | 'inputHash'> & { runId?: string | undefined },
-): string {
-  const { realm, agentId, runId = null, toolName, inputHash } = call
-  return hash('sha256', JSON.stringify([realm, agentId, runId, toolName, inputHash]))
+/**
+ * What an approval is for: equal for the same call of the same agent in the same run and for the same principal, made by the
+ * model or below what it chose, and for nothing else.
+ */
+export function bindingOf(call: Bound): string {
+  const { realm, agentId, onBehalfOf, runId = null, below = false, toolName, inputHash } = call
+  const principal = onBehalfOf ? [onBehalfOf.kind, onBehalfOf.id] : null
+  return hash('sha256', JSON.stringify([realm, agentId, principal, runId, below, toolName, inputHash]))
 }
 
+type Bound = Pick<Request, 'realm' | 'agentId' | 'toolName' | 'inputHash'> & {
+  onBehalfOf?: Request['onBehalfOf']
+  runId?: string | undefined
+  below?: boolean | undefined
+}
+
+/** Are these the calls of one agent for one principal? */
+export function sameSide(a: Side, b: Side): boolean {
+  const [one, other] = [a.onBehalfOf, b.onBehalfOf]
+  return a.realm === b.realm && a.agentId === b.agentId && one?.kind === other?.kind && one?.id === other?.id
+}
+
+type Side = Pick<Request, 'realm' | 'agentId'> & { onBehalfOf?: Request['onBehalfOf'] }
+
 export function newRequest(wanted: Wanted, inputHash: string, timeoutMs: number, now: number): Request {
-  const { realm, agentId, functionId, effects, runId, sessionId, requestedBy } = wanted
+  const { realm, agentId, onBehalfOf, functionId, effects, runId, sessionId, requestedBy, below } = wanted
   const shown = preview(wanted.input)
   return {
     id: newId('approval'),
     realm,
     agentId,
+    ...(onBehalfOf === undefined ? {} : { onBehalfOf }),
     toolName: functionId,
     effects,
     params: shown.params,
@@ -51,6 +72,7 @@ export function newRequest(wanted: Wanted, inputHash: string, timeoutMs: number,
     ...(runId === undefined ? {} : { runId }),
     ...(sessionId === undefined ? {} : { sessionId }),
     requestedBy,
+    ...(below ? { below } : {}),
     createdAt: now,
     timeoutMs,
     expiresAt: now + timeoutMs,

@@ -1,6 +1,6 @@
 import * as contract from '@agentos/contracts/approval'
 import { audit } from '@agentos/contracts/security'
-import { AgentError, defineWorker, type HandlerContext, serve } from '@agentos/sdk'
+import { AgentError, defineWorker, forWhom, type HandlerContext, serve } from '@agentos/sdk'
 import { deciderOf } from './decider.ts'
 import { Desk } from './desk.ts'
 import { Notices } from './notices.ts'
@@ -43,6 +43,7 @@ export const worker = defineWorker({
       return { allow: false as const, requestId: request.id, expiresAt: request.expiresAt }
     }),
     serve(contract.check, async ({ agentId, toolName, params }, ctx) => {
+      forWhom(ctx, { agentId })
       const { desk, policies } = opened()
       const { policy } = policies.inForce(ctx.realm, agentId)
       const { effects } = await ctx.trigger<{ effects: 'read' | 'write' | 'external' }>({
@@ -50,8 +51,9 @@ export const worker = defineWorker({
         payload: { function_id: toolName, input: params },
       })
       if (!asks(policy, toolName, effects)) return { required: false as const }
-      const requestedBy = `${ctx.principal.kind}:${ctx.principal.id}`
-      const wanted = { realm: ctx.realm, agentId, functionId: toolName, effects, input: params, requestedBy }
+      const { principal: onBehalfOf, realm, run: runId } = ctx
+      const requestedBy = `${onBehalfOf.kind}:${onBehalfOf.id}`
+      const wanted = { realm, agentId, onBehalfOf, runId, functionId: toolName, effects, input: params, requestedBy }
       const { id, status, expiresAt } = await desk.look(wanted, policy)
       return { required: true as const, approved: status === 'approved', status, requestId: id, expiresAt }
     }),

@@ -10,7 +10,7 @@ const MOST_KEPT = 100
 const MOST_BYTES = 8_000_000
 
 type Asking = KeyedCall &
-  Pick<HandlerContext, 'log' | 'remainingMs' | 'repeated' | 'run' | 'session' | 'signal' | 'span' | 'state'>
+  Pick<HandlerContext, 'caller' | 'log' | 'remainingMs' | 'repeated' | 'run' | 'session' | 'signal' | 'span' | 'state'>
 type Writer = Pick<ChannelWriter, 'send'>
 
 /** One who waits for the answer of a model. */

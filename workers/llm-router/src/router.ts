@@ -11,6 +11,7 @@ import type {
 import {
   AgentError,
   type ChannelRef,
+  forWhom,
   type HandlerContext,
   knownSecrets,
   type OutputOf,
@@ -98,6 +99,7 @@ export class Router {
     ctx: HandlerContext,
   ): Promise<Completion> {
     const { stream, ...request } = input
+    attributionOf(request, ctx)
     const writer = stream && ctx.openWriter(stream)
     try {
       return await this.calls.ask(ctx, request, writer, (call) => this.answer(request, call))
@@ -343,10 +345,11 @@ export async function openRouter(self: WorkerSelf, env: NodeJS.ProcessEnv = proc
   return router
 }
 
-/** The call's own agent cannot be talked away; who calls for others may name theirs. */
-function attributionOf(input: CompletionInput, ctx: ModelCall['ctx']): Attribution {
-  return {
-    agent: ctx.principal.kind === 'agent' ? ctx.principal.id : input.agentId,
-    session: ctx.session ?? input.sessionId,
-  }
+/**
+ * Who pays. The input names an agent or a session only for callers that may say for whom they call; and the agent whose call
+ * it all is done for is not talked away by another that it talks to. Throws `forbidden`.
+ */
+function attributionOf({ agentId, sessionId }: CompletionInput, ctx: ModelCall['ctx']): Attribution {
+  const { agent, session } = forWhom(ctx, { agentId, sessionId })
+  return { agent: ctx.principal.kind === 'agent' ? ctx.principal.id : agent, session }
 }

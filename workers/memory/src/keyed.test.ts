@@ -17,11 +17,13 @@ beforeEach(() => {
 })
 afterEach(() => engine.stop())
 
-type Handler = (input: never, space: Space) => Promise<unknown>
+type Handler = (input: never, space: Space, ctx: Parameters<typeof compactSession>[2]) => Promise<unknown>
 
 function call(contract: FunctionContract, handle: Handler, input: object, key?: string): Promise<unknown> {
   const parsed = contract.input().parse(input) as never
-  return engine.use('default', (space) => handle(parsed, space), 'realm-default', engine.call(contract.id, key))
+  const made = engine.call(contract.id, key)
+  const ctx = { ...made, caller: undefined }
+  return engine.use('default', (space) => handle(parsed, space, ctx), 'realm-default', made)
 }
 
 const store: Handler = (input, space) => storeMemory(input, space, { run: undefined, session: undefined })

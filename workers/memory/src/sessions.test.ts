@@ -15,7 +15,7 @@ import { compactSession } from './compact.ts'
 import { requireMemory } from './entries.ts'
 import { FakeEngine } from './fake-engine.ts'
 import { repairSession } from './repair.ts'
-import { appendMessages, deleteSession, getSession, listSessions, purge } from './sessions.ts'
+import { appendMessages, assertOwnWords, deleteSession, getSession, listSessions, purge } from './sessions.ts'
 import { type Space, Spaces } from './spaces.ts'
 
 let engine: FakeEngine
@@ -31,8 +31,14 @@ const append = (messages: Message[], more: Partial<InputOf<typeof sessionAppend>
   )
 const get = (more: Partial<InputOf<typeof sessionGet>> = {}) =>
   engine.use('default', (space) => getSession(sessionGet.input().parse({ sessionId: SESSION, ...more }), space))
-const compact = (more: Partial<InputOf<typeof sessionCompact>> = {}) =>
-  engine.use('default', (space) => compactSession(sessionCompact.input().parse({ sessionId: SESSION, ...more }), space))
+const OWNER = { principal: { kind: 'owner', id: 'owner' }, caller: undefined } as const
+const compact = (
+  more: Partial<InputOf<typeof sessionCompact>> = {},
+  as: Parameters<typeof compactSession>[2] = OWNER,
+) =>
+  engine.use('default', (space) =>
+    compactSession(sessionCompact.input().parse({ sessionId: SESSION, ...more }), space, as),
+  )
 const repair = (more: Partial<InputOf<typeof sessionRepair>> = {}) =>
   engine.use('default', (space) => repairSession(sessionRepair.input().parse({ sessionId: SESSION, ...more }), space))
 const turn = (i: number): Message => ({ role: i % 2 ? 'assistant' : 'user', content: `turn ${i}` })
@@ -295,6 +301,48 @@ describe('compaction', () => {
     expect([a, b].filter(({ compacted }) => compacted)).toHaveLength(1)
     expect([a, b]).toContainEqual({ compacted: false, reason: 'conflict' })
     expect((await get()).messages.at(-1)!.content).toBe('turn 31')
+  })
+})
+
+describe('what an agent said', () => {
+  const words = (role: 'user' | 'assistant' | 'tool') =>
+    sessionAppend.input().parse({
+      sessionId: SESSION,
+      messages: [
+        { role: 'user', content: 'hi' },
+        { role, content: 'x' },
+      ],
+    })
+  const guest = { kind: 'guest', id: 'guest' } as const
+  const loop = { worker: 'agent-core', speaksForAgents: true }
+
+  test('is not for a guest to tell, nor for a model of its own accord', () => {
+    for (const role of ['assistant', 'tool'] as const) {
+      for (const principal of [guest, { kind: 'agent', id: 'default' } as const]) {
+        expect(() => assertOwnWords(words(role), { principal, caller: undefined })).toThrow(
+          expect.objectContaining({ code: 'forbidden', details: { role } }),
+        )
+      }
+      assertOwnWords(words(role), { principal: guest, caller: loop })
+      assertOwnWords(words(role), OWNER)
+    }
+    assertOwnWords(words('user'), { principal: guest, caller: undefined })
+  })
+
+  test('pays for no summary that a guest asks for in its name', async () => {
+    const asked: unknown[] = []
+    engine.answer(complete, (input) => {
+      asked.push(input)
+      return { content: 'Summary.', provider: 'openai', model: 'm' }
+    })
+    await append(turns(40))
+    await compact({}, { principal: guest, caller: { worker: 'streaming', speaksForAgents: false } })
+    expect(asked).toHaveLength(1)
+    expect(asked[0]).not.toHaveProperty('agentId')
+    expect(asked[0]).not.toHaveProperty('sessionId')
+    await append(turns(40))
+    await compact()
+    expect(asked[1]).toMatchObject({ agentId: 'default', sessionId: SESSION })
   })
 })
 

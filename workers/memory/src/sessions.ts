@@ -8,7 +8,7 @@ import type {
   TranscriptMessage,
 } from '@agentos/contracts/memory'
 import type { Message } from '@agentos/contracts/message'
-import { AgentError, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
+import { AgentError, type HandlerContext, mayNameOthers, newId, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import { graphScope, keyScope, memoryScope, sessionScope, transcriptScope } from './scopes.ts'
 import type { Space } from './spaces.ts'
 import {
@@ -33,6 +33,17 @@ type Appended = OutputOf<typeof sessionAppend>
 interface AppendPlan {
   ids: string[]
   after: number
+}
+
+/** What an agent or a function said is told by the worker that runs agents, and by the owner; a user's words are anybody's. */
+export function assertOwnWords(
+  { messages }: ParsedInputOf<typeof sessionAppend>,
+  ctx: Pick<HandlerContext, 'principal' | 'caller'>,
+): void {
+  const words = messages.find(({ role }) => role !== 'user')
+  if (!words || mayNameOthers(ctx)) return
+  const message = `Messages of the role ${words.role} are an agent's, and only the worker that runs agents and the owner append them; append those of the role user`
+  throw new AgentError('forbidden', message, { details: { role: words.role } })
 }
 
 /** All messages or none: they count from the moment the head covers them. */

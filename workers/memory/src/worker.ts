@@ -28,7 +28,7 @@ import { getMemory, listMemories, recallMemories, searchMemories } from './find.
 import { addEntity, queryGraph, removeFromGraph } from './graph.ts'
 import { forEachAgent } from './realms.ts'
 import { repairSession } from './repair.ts'
-import { appendMessages, deleteSession, getSession, listSessions, purge } from './sessions.ts'
+import { appendMessages, assertOwnWords, deleteSession, getSession, listSessions, purge } from './sessions.ts'
 import { type Space, Spaces } from './spaces.ts'
 import { storeMemory } from './store.ts'
 import { consolidateMemories, evictMemories, joinConsolidations, joinEvictions } from './upkeep.ts'
@@ -73,7 +73,10 @@ export const worker = defineWorker({
     inSpace(kgQuery, queryGraph),
     inSpace(kgRemove, removeFromGraph),
     inSpace(sessionList, listSessions),
-    inSpace(sessionAppend, appendMessages),
+    inSpace(sessionAppend, async (input, space, ctx) => {
+      assertOwnWords(input, ctx)
+      return appendMessages(input, space)
+    }),
     inSpace(sessionGet, getSession),
     inSpace(sessionDelete, deleteSession),
     inSpace(sessionCompact, compactSession),

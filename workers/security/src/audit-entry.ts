@@ -15,6 +15,10 @@ export interface AuditEvent {
   agentId: string | null
   actor: Principal | { kind: 'topic'; id: string }
   realm: string
+  /** Installed worker that wrote it, where one did. */
+  worker?: string
+  /** What the caller says and is not believed about. */
+  claimed?: { agentId: string }
   detail: unknown
 }
 

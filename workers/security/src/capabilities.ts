@@ -10,6 +10,7 @@ import type {
 import { AgentError, canonicalJson, type HandlerContext, type OutputOf, type ParsedInputOf } from '@agentos/sdk'
 import type * as z from 'zod'
 import type { AuditChain } from './audit-chain.ts'
+import { whoIn } from './audit-writer.ts'
 import { decide, explain } from './grants.ts'
 import { auditOnce } from './keyed-audit.ts'
 import { readUsage } from './quota.ts'
@@ -46,9 +47,7 @@ export async function replace(
   const record = capabilities && toRecord(capabilities)
   const event = {
     type: 'capabilities_updated',
-    agentId,
-    actor: ctx.principal,
-    realm: ctx.realm,
+    ...whoIn(agentId, ctx),
     detail: record ?? { removed: true },
   }
   await auditOnce(chain, ctx, input, event, async (again) => {
@@ -109,7 +108,7 @@ async function refuse(
   const { agentId, allowed: _allowed, ...detail } = refusal
   try {
     const type = isQuota ? 'quota_exceeded' : 'capability_denied'
-    await auditOnce(chain, ctx, input, { type, agentId, actor: ctx.principal, realm: ctx.realm, detail })
+    await auditOnce(chain, ctx, input, { type, ...whoIn(agentId, ctx), detail })
   } catch (error) {
     ctx.log.error({ err: error, agentId }, 'A refusal could not be audited')
   }

@@ -27,6 +27,15 @@ describe('grants', () => {
     expect(covers('*', 'anything')).toBe(true)
   })
 
+  it('of a namespace give nothing that anybody may register in it', () => {
+    const record = { tools: ['stream::*', 'stream::get(todos)'], deny: [], max_tokens_per_hour: null }
+    expect(decide('a', 'stream::chat', record)).toMatchObject({ allowed: true })
+    expect(decide('a', 'stream::get(evil)', record)).toMatchObject({ allowed: false, reason: 'not_granted' })
+    expect(decide('a', 'stream::get(todos)', record)).toMatchObject({ allowed: true })
+    const denying = { tools: ['*'], deny: ['stream::*'], max_tokens_per_hour: null }
+    expect(decide('a', 'stream::get(todos)', denying)).toMatchObject({ allowed: false, reason: 'denied' })
+  })
+
   it('are decided with deny rules first', () => {
     const record = { tools: ['*'], deny: ['shell::*'], max_tokens_per_hour: null }
     expect(decide('a', 'memory::get', record)).toEqual({ allowed: true, rule: '*' })

@@ -9,13 +9,21 @@ export function covers(grant: string, resource: string): boolean {
   return grant.endsWith('::*') ? resource.startsWith(grant.slice(0, -1)) : grant === resource
 }
 
+/**
+ * An instance of a custom stream, `stream::get(name)`, is anybody's to register, whoever owns the namespace: no grant of the
+ * namespace gives it, though a denial of it takes it.
+ */
+function grants(rule: string, resource: string): boolean {
+  return covers(rule, resource) && !(rule.endsWith('::*') && resource.includes('('))
+}
+
 /** Deny first; without a record nothing is allowed. */
 export function decide(agentId: string, resource: string, record: Capabilities | undefined): Decision {
   const refusal = { allowed: false as const, agentId, resource }
   if (!record) return { ...refusal, reason: 'no_capabilities' }
   const denied = record.deny.find((rule) => covers(rule, resource))
   if (denied !== undefined) return { ...refusal, reason: 'denied', rule: denied }
-  const granted = record.tools.find((rule) => covers(rule, resource))
+  const granted = record.tools.find((rule) => grants(rule, resource))
   return granted === undefined ? { ...refusal, reason: 'not_granted' } : { allowed: true, rule: granted }
 }
 

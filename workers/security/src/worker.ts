@@ -8,9 +8,10 @@ import {
   verifyAudit,
 } from '@agentos/contracts/security'
 import { placeOf } from '@agentos/keyed'
-import { AgentError, defineWorker, type HandlerContext, on, serve } from '@agentos/sdk'
+import { AgentError, defineWorker, on, serve } from '@agentos/sdk'
 import { AuditChain } from './audit-chain.ts'
 import { loadAuditKeys } from './audit-key.ts'
+import { eventOf } from './audit-writer.ts'
 import { check, read, replace } from './capabilities.ts'
 import { auditOnce } from './keyed-audit.ts'
 import { countTokens } from './quota.ts'
@@ -33,11 +34,7 @@ export const worker = defineWorker({
     serve(addUsage, ({ agentId, tokens }, ctx) =>
       countTokens(ctx.state, agentId, tokens, Date.now(), placeOf(ctx)?.slice(0, 32)),
     ),
-    serve(audit, (input, ctx) => {
-      const { type, agentId, detail } = input
-      const event = { type: type ?? 'unspecified', agentId: agentId ?? null, realm: ctx.realm, detail }
-      return auditOnce(chain(), ctx, input, { ...event, actor: actorOf(ctx) })
-    }),
+    serve(audit, (input, ctx) => auditOnce(chain(), ctx, input, eventOf(input, ctx))),
     serve(verifyAudit, () => chain().verify()),
   ],
   triggers: [on('subscribe', audit, { topic: 'audit' })],
@@ -47,12 +44,6 @@ export const worker = defineWorker({
 function chain(): AuditChain {
   if (!opened) throw new AgentError('internal', 'The audit chain is not open')
   return opened
-}
-
-/** This worker's own triggers run under its own name: what comes by the topic could have been published by anybody. */
-function actorOf(ctx: HandlerContext) {
-  const { kind, id } = ctx.principal
-  return kind === 'system' && id === 'security' ? { kind: 'topic' as const, id: 'audit' } : ctx.principal
 }
 
 if (import.meta.main) await worker.run()

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { installed, startCore } from '../../test/peers.ts'
+import { installed, Peer, startCore } from '../../test/peers.ts'
+import { DEFAULT_REALM } from './context.ts'
 
 const system = () =>
   startCore({
     workers: [
-      installed('w', [{ id: 'w::f' }, { id: 'w::owned', access: 'owner' }]),
+      installed('w', [
+        { id: 'w::f', effects: 'write' },
+        { id: 'w::owned', access: 'owner' },
+      ]),
       installed('traveller', [{ id: 'traveller::f' }], { entersRealms: true }),
+      installed('loop', [{ id: 'loop::run', effects: 'write' }], { speaksForAgents: true }),
     ],
   })
 
@@ -79,6 +84,82 @@ describe('the context of a call', () => {
   })
 })
 
+describe('what a frame says of whom it is for', () => {
+  const claims = { agent: { agent: 'clerk' }, session: { session: 'theirs' }, run: { run: 'run-1' } }
+
+  it.each(Object.entries(claims))('is refused to a guest, who is told why: %s', (field, claim) => {
+    const { worker, guest, core } = system()
+    const server = worker('w')
+    server.register('w::f')
+    const caller = guest()
+    const call = caller.call('w::f', claim)
+    expect(caller.result(call)!.error).toMatchObject({ code: 'forbidden', details: { field } })
+    expect(caller.result(call)!.error!.message).toContain(`\`${field}\``)
+    // Neither in a call that it serves, nor for later.
+    caller.register('mine')
+    caller.call('mine')
+    const parent = caller.served[0]!.invocation_id
+    expect(caller.code(caller.call('w::f', { parent, ...claim }))).toBe('forbidden')
+    expect(caller.code(caller.call('w::f', { ...claim, action: { type: 'enqueue', queue: 'default' } }))).toBe(
+      'forbidden',
+    )
+    expect(server.served).toEqual([])
+    expect(core.calls.counts().inFlight).toBe(1)
+  })
+
+  it('is nobody’s to say of an agent or a run but the worker’s that runs agents, within a call', () => {
+    const { worker, owner } = system()
+    const [loop, plain] = [worker('loop'), worker('w')]
+    loop.register('loop::run')
+    plain.register('w::f')
+    const boss = owner()
+    for (const claim of [claims.agent, claims.run]) {
+      for (const peer of [boss, plain, loop]) expect(peer.code(peer.call('w::f', claim))).toBe('forbidden')
+    }
+    boss.call('loop::run')
+    const parent = loop.served[0]!.invocation_id
+    loop.call('w::f', { parent, ...claims.agent, ...claims.run, ...claims.session })
+    expect(plain.served[0]!.context).toMatchObject({
+      principal: { kind: 'agent', id: 'clerk' },
+      run: 'run-1',
+      session: 'theirs',
+    })
+    // What a model chose is not the worker's word; what the worker calls besides is.
+    expect(plain.served[0]!.context).not.toHaveProperty('caller')
+    loop.call('w::f', { parent })
+    expect(plain.served[1]!.context).toMatchObject({ caller: { worker: 'loop', speaks_for_agents: true } })
+  })
+
+  it('is taken of a session from the owner and installed workers, and from everybody where it is so', () => {
+    const { core, worker, owner } = system()
+    const plain = worker('w')
+    plain.register('w::f')
+    owner().call('w::f', claims.session)
+    plain.call('w::f', { parent: plain.served[0]!.invocation_id, session: 'another' })
+    const relay = new Peer(core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
+    relay.register('relay')
+    owner().call('relay', claims.session)
+    relay.call('w::f', { parent: relay.served[0]!.invocation_id, ...claims.session })
+    expect(plain.served.map(({ context }) => [context!.session, context!.caller?.worker])).toEqual([
+      ['theirs', undefined],
+      ['another', 'w'],
+      ['theirs', undefined],
+    ])
+  })
+
+  it('makes nobody a worker: who calls is what the connection is', () => {
+    const { worker, guest } = system()
+    const server = worker('w')
+    server.register('w::f')
+    guest().call('w::f', {
+      metadata: { agent: 'clerk' },
+      context: { caller: { worker: 'loop', speaks_for_agents: true } },
+    })
+    expect(server.served[0]!.context).toMatchObject({ principal: { kind: 'guest' } })
+    expect(server.served[0]!.context).not.toHaveProperty('caller')
+  })
+})
+
 describe('an owner’s function', () => {
   it('is refused to a guest, and served to the owner and to installed workers on their own behalf', () => {
     const { worker, guest, owner } = system()
@@ -98,12 +179,15 @@ describe('an owner’s function', () => {
           { id: 'w::f', effects: 'write' },
           { id: 'w::owned', access: 'owner' },
         ]),
+        installed('loop', [{ id: 'loop::run', effects: 'write' }], { speaksForAgents: true }),
       ],
     })
-    const server = worker('w')
+    const [server, loop] = [worker('w'), worker('loop')]
     server.register('w::f')
     server.register('w::owned')
-    owner().call('w::f', { agent: 'default' })
+    loop.register('loop::run')
+    owner().call('loop::run')
+    loop.call('w::f', { parent: loop.served[0]!.invocation_id, agent: 'default' })
     const parent = server.served[0]!.invocation_id
     expect(server.served[0]!.context?.principal).toEqual({ kind: 'agent', id: 'default' })
     expect(server.code(server.call('w::owned', { parent }))).toBe('forbidden')

@@ -14,6 +14,15 @@ export function isWider(principal: Principal, than: Principal): boolean {
   return WIDTH[principal.kind] > WIDTH[than.kind]
 }
 
+const ONLY_THE_LOOP =
+  'only an installed worker whose manifest says speaks_for_agents names one, within a call that it serves'
+
+function claimed(field: 'agent' | 'session' | 'run', why: string): EngineError {
+  return new EngineError('forbidden', `The call names \`${field}\`, which is not its to say: ${why}; leave it out`, {
+    details: { field },
+  })
+}
+
 /** Splits a W3C `traceparent`; anything malformed counts as absent. */
 export function parseTraceparent(header: string | undefined): { traceId: string; spanId: string } | undefined {
   if (!header) return undefined
@@ -49,14 +58,7 @@ export class Authority {
       const deadline = this.ports.clock.monotonic() + Math.max(0, frame.deadline_ms)
       context.deadline = base.deadline === undefined ? deadline : Math.min(base.deadline, deadline)
     }
-    if (frame.agent) {
-      context.principal = { kind: 'agent', id: frame.agent }
-      context.chosen = true
-      // What a model chose is judged by itself, whatever was approved above it.
-      delete context.approval
-    }
-    if (frame.session) context.session = frame.session
-    if (frame.run) context.run = frame.run
+    this.takeClaims(connection, frame, context)
     if (frame.idempotency_key) context.idempotencyKey = frame.idempotency_key
     const named = frame.realm === undefined ? context.realm : realmNamed(frame.realm)
     if (named !== context.realm) {
@@ -64,6 +66,34 @@ export class Authority {
       context.realm = named
     }
     return context
+  }
+
+  /** For whom a call is made is what its parent says; what a frame says besides is a claim, and not everybody's. */
+  private takeClaims({ grant }: Connection, { agent, session, run, parent }: InvokeHead, context: CallContext): void {
+    const speaks = parent !== undefined && this.speaksForAgents(grant.worker)
+    if (agent) {
+      if (!speaks) throw claimed('agent', ONLY_THE_LOOP)
+      context.onBehalfOf ??= context.principal
+      context.principal = { kind: 'agent', id: agent }
+      context.chosen = true
+      // What a model chose is judged by itself, whatever was approved above it.
+      delete context.approval
+    }
+    if (session && session !== context.session) {
+      if (grant.worker === undefined && grant.principal.kind !== 'owner') {
+        throw claimed('session', 'only the owner and installed workers say to which session a call belongs')
+      }
+      context.session = session
+    }
+    if (run && run !== context.run) {
+      if (!speaks) throw claimed('run', ONLY_THE_LOOP)
+      context.run = run
+    }
+  }
+
+  /** Does this worker run the loop of agents, so that it is believed about which of them it calls for? */
+  speaksForAgents(worker: string | undefined): boolean {
+    return worker !== undefined && this.catalogue.workers.get(worker)?.speaksForAgents === true
   }
 
   private baseContext(connection: Connection, frame: InvokeHead, traceId: string | undefined): CallContext {

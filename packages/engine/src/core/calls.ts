@@ -463,6 +463,11 @@ export class Calls {
     if (request.http) head.metadata = { http: request.http }
     else if (request.metadata !== undefined) head.metadata = request.metadata
     const wire: WireContext = { realm: context.realm, principal: context.principal }
+    // What a model chose is nobody else's word.
+    const worker = context.chosen ? undefined : request.caller?.worker
+    if (worker !== undefined) {
+      wire.caller = this.authority.speaksForAgents(worker) ? { worker, speaks_for_agents: true } : { worker }
+    }
     if (context.session !== undefined) wire.session = context.session
     if (context.run !== undefined) wire.run = context.run
     if (context.parent !== undefined) wire.parent = context.parent

@@ -21,6 +21,8 @@ export function realmNamed(name: string): string {
 export interface CallContext {
   realm: string
   principal: Principal
+  /** Of a call in an agent's name: who had the agent work, which an approval is bound to. */
+  onBehalfOf?: Principal
   session?: string
   run?: string
   /** Invocation id of the call that caused this one. */

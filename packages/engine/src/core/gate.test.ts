@@ -27,24 +27,27 @@ const REFUSE = { allow: false, requestId: 'approval-1', expiresAt: 7 }
 /** A core with a worker `tool`, and, unless told otherwise, a gate whose process runs. */
 function start(options: { gate?: 'up' | 'down' | 'none' } = {}) {
   const { gate: state = 'up' } = options
-  const workers = [installed('tool', FUNCTIONS), ...(state === 'none' ? [] : [gateWorker])]
+  const loop = installed('agents', [{ id: 'agents::run' }], { speaksForAgents: true })
+  const workers = [installed('tool', FUNCTIONS), loop, ...(state === 'none' ? [] : [gateWorker])]
   const core = startCore({ workers })
   const tool = core.worker('tool')
   for (const { id } of FUNCTIONS) tool.register(id)
   const gate = core.worker('approval')
   if (state === 'up') gate.register('approval::gate')
-  return { ...core, tool, gate, agents: core.worker('agents') }
+  const agents = core.worker('agents')
+  agents.register('agents::run')
+  return { ...core, tool, gate, agents }
 }
 
 /** A call that the agents' worker serves for somebody, as whose child it then calls. */
 function servedFor(agents: Peer, caller: Peer, more: object = {}): { parent: string } {
-  agents.register('agents::run')
   caller.call('agents::run', more)
   return { parent: last(agents.served).invocation_id! }
 }
 
-/** What a model of the agent `clerk` chose. */
-const chosen = (peer: Peer, id: string, more: object = {}): string => peer.call(id, { agent: 'clerk', ...more })
+/** What a model of the agent `clerk` chose, in a call that its worker serves. */
+const chosen = (agents: Peer, id: string, more: object = {}): string =>
+  agents.call(id, { agent: 'clerk', ...servedFor(agents, agents), ...more })
 const last = <T>(list: T[]): T => list.at(-1)!
 
 describe('what a model chose', () => {
@@ -61,7 +64,9 @@ describe('what a model chose', () => {
       runId: 'run-1',
       sessionId: 's',
       requestedBy: 'agents',
+      onBehalfOf: { kind: 'guest', id: 'guest' },
     })
+    expect(last(gate.served).data).not.toHaveProperty('below')
     expect(last(gate.served).context!.principal).toEqual({ kind: 'system', id: 'engine' })
   })
 
@@ -144,10 +149,11 @@ describe('what a model chose', () => {
     const { core, gate, tool, agents } = start()
     const filler = 'x'.repeat(10_000)
     const data = `{"method":"POST","n":1,"method":"GET","filler":"${filler}"}`
-    const head = `"type":"invokefunction","invocation_id":"${randomUUID()}","function_id":"tool::request","agent":"clerk"`
+    const { parent } = servedFor(agents, agents)
+    const head = `"type":"invokefunction","invocation_id":"${randomUUID()}","function_id":"tool::request","parent":"${parent}","agent":"clerk"`
     core.receive(agents.connection, Buffer.from(`{${head},"data":${data}}`))
     expect(last(gate.served).data).toMatchObject({ effects: 'read', input: { method: 'GET', n: 1 } })
-    const call = [...agents.connection.calling.values()][0]!
+    const call = [...agents.connection.calling.values()].at(-1)!
     gate.answer(last(gate.served), { allow: true })
     expect(JSON.stringify(call.request.payload)).not.toContain('POST')
     expect(last(tool.served).data).toMatchObject({ method: 'GET', n: 1 })
@@ -307,11 +313,10 @@ describe('below what a model chose', () => {
     tool.answer(tool.served[0]!)
     tool.call('tool::send', { parent })
     expect(asked()).toBe(0)
-    tool.call('tool::send', { parent, agent: 'clerk' })
-    tool.call('tool::send', { parent, agent: 'other' })
-    expect(asked()).toBe(2)
     chosen(agents, 'tool::send')
-    expect(gate.served).toHaveLength(4)
+    expect(asked()).toBe(1)
+    agents.call('agents::run', { parent: last(agents.served).invocation_id })
+    expect(gate.served).toHaveLength(2)
   })
 
   it('an approval covers nothing that only shares its trace', () => {

@@ -77,12 +77,14 @@ export class Gate {
     const { caller, trigger } = call.request
     const question = {
       agentId,
+      onBehalfOf: context.onBehalfOf ?? context.principal,
       functionId,
       effects,
       input,
       ...(context.run === undefined ? {} : { runId: context.run }),
       ...(context.session === undefined ? {} : { sessionId: context.session }),
       requestedBy: caller?.worker ?? trigger ?? 'client',
+      ...(context.chosen ? {} : { below: true }),
     }
     return { functionId: gate, payload: { value: question }, context: this.contextBelow(call) }
   }

@@ -64,6 +64,49 @@ describe('an id', () => {
   })
 })
 
+/** A guest of the realm in which the owner is, too. */
+const guestBeside = (core: ReturnType<typeof startCore>['core']) =>
+  new Peer(core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
+
+describe('a group', () => {
+  const serving = (core: ReturnType<typeof startCore>['core'], id: string) =>
+    core.registry.registrations(id, DEFAULT_REALM).map(({ connection }) => connection)
+
+  it('of somebody with more authority is neither joined nor displaced, by its name, its instance or without one', () => {
+    const { core, owner } = startCore()
+    const mine = owner()
+    mine.register('f', { group: 'shop', instance: '1' })
+    for (const claim of [{ group: 'shop', instance: '2' }, { group: 'shop', instance: '1' }, { group: 'other' }, {}]) {
+      const intruder = guestBeside(core)
+      intruder.register('f', claim)
+      expect(intruder.received.at(-1)).toMatchObject({ id: 'f', error: { code: 'id_taken' } })
+      expect(serving(core, 'f')).toEqual([mine.connection])
+    }
+    const theirs = guestBeside(core)
+    theirs.register('g', { group: 'shop', instance: '1' })
+    mine.register('g', { group: 'mine', instance: '1' })
+    expect(serving(core, 'g')).toEqual([mine.connection])
+  })
+
+  it('of an installed worker is that of its credential, whatever another names', () => {
+    const { core, worker } = startCore({
+      workers: [installed('w', [{ id: 'w::f' }]), installed('other', [{ id: 'other::f' }])],
+    })
+    const [one, two, other, intruder] = [worker('w'), worker('w'), worker('other'), guestBeside(core)]
+    one.register('plain', { group: 'w', instance: '1' })
+    two.register('plain', { instance: '2' })
+    other.register('plain', { group: 'w', instance: '3' })
+    expect(other.received.at(-1)).toMatchObject({ error: { code: 'id_taken' } })
+    one.register('w::f', { group: 'w', instance: '1' })
+    intruder.register('w::f', { group: 'w', instance: '3' })
+    intruder.register('w::evil', { group: 'w', instance: '3' })
+    expect(new Set(serving(core, 'plain'))).toEqual(new Set([one.connection, two.connection]))
+    expect(serving(core, 'w::f')).toEqual([one.connection])
+    expect(serving(core, 'w::evil')).toEqual([])
+    expect([...core.registry.servedFunctions(DEFAULT_REALM)]).not.toContain('w::evil')
+  })
+})
+
 describe('an id that no manifest owns', () => {
   const inRealm = (core: ReturnType<typeof startCore>['core'], realm: string) =>
     new Peer(core, { kind: 'owner', id: 'owner' }, undefined, realm)
@@ -129,6 +172,18 @@ describe('an id that no manifest owns', () => {
     expect(told(two)).toMatchObject([{ config: { shop: 2 } }])
     two.tell({ type: 'unregistertrigger', id: 't' })
     expect(core.triggers.get(one.connection, 't')).toMatchObject({ config: { shop: 1 } })
+  })
+})
+
+describe('a trigger type', () => {
+  it('is not taken over by somebody of less authority', () => {
+    const { core, owner } = startCore()
+    const [mine, intruder] = [owner(), guestBeside(core)]
+    mine.tell({ type: 'registertriggertype', id: 'orders', description: 'mine' })
+    intruder.tell({ type: 'registertriggertype', id: 'orders', description: 'theirs' })
+    expect(new Directory(core).triggerTypes(DEFAULT_REALM)).toContainEqual(
+      expect.objectContaining({ id: 'orders', description: 'mine' }),
+    )
   })
 })
 

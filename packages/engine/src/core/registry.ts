@@ -1,4 +1,5 @@
 import type { RegisterFunctionFrame } from '@agentos/protocol'
+import { isWider } from './authority.ts'
 import { type Catalogue, isFunctionId } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinFunction } from './module.ts'
@@ -81,16 +82,23 @@ export class Registry {
     }
     if (frame.invocation) return this.cannotServe(connection, id)
     const place = placeFor(connection.grant, id)
-    const group = frame.group ?? connection.grant.worker
-    const instance = frame.instance
     const entry: Registration = { connection, frame }
+    const group = groupOf(entry)
+    const instance = frame.instance
     const existing = this.served.get(place) ?? []
     const others = existing.filter((registration) => registration.connection !== connection)
     const maxInstances = owner === undefined ? Number.POSITIVE_INFINITY : this.catalogue.workers.get(owner)!.instances
     const keep: Registration[] = []
     const replaced: Registration[] = []
     for (const other of others) {
-      const otherGroup = other.frame.group ?? other.connection.grant.worker
+      const [own, theirs] = [connection.grant.principal, other.connection.grant.principal]
+      // Nobody takes the calls of somebody with more authority, whatever group he names; who has more takes them.
+      if (isWider(theirs, own)) return { ok: false, code: 'id_taken', message: `${id} is registered by another worker` }
+      if (isWider(own, theirs)) {
+        replaced.push(other)
+        continue
+      }
+      const otherGroup = groupOf(other)
       const sameProcess = instance !== undefined && other.frame.instance === instance
       const shares = group !== undefined && otherGroup === group && instance !== undefined && !sameProcess
       if (shares && maxInstances > 1) keep.push(other)
@@ -147,4 +155,14 @@ export class Registry {
     }
     return best
   }
+}
+
+/**
+ * Whose processes share calls, or nothing: a group is that of one principal, and of one installed worker, whose name alone
+ * makes one. Who names the group of somebody else is not in it.
+ */
+function groupOf({ connection: { grant }, frame: { group } }: Registration): string | undefined {
+  const { principal, worker } = grant
+  if (group === undefined && worker === undefined) return undefined
+  return JSON.stringify([principal.kind, principal.id, worker ?? null, worker === undefined ? group : null])
 }

@@ -1,4 +1,5 @@
 import { EngineError } from '@agentos/protocol'
+import { isWider } from './authority.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinTriggerType, TriggerBinding } from './module.ts'
 import { placeFor, placeIn, placeOfAll } from './place.ts'
@@ -50,6 +51,14 @@ export class Triggers {
   addProvided(type: ProvidedTriggerType): TriggerBinding[] {
     if (this.builtin(type.id)) throw new EngineError('id_taken', `The trigger type ${type.id} belongs to the engine`)
     const place = placeFor(type.provider.grant, type.id)
+    const existing = this.types.get(place)
+    if (
+      existing &&
+      'provided' in existing &&
+      isWider(existing.provided.provider.grant.principal, type.provider.grant.principal)
+    ) {
+      throw new EngineError('id_taken', `The trigger type ${type.id} is provided by somebody with more authority`)
+    }
     this.types.set(place, { provided: type })
     return this.ofType(place)
   }

@@ -36,7 +36,7 @@ const WRITE = 'state::update'
 /** What an agent asks for: each call of it waits for the gate. */
 const CHOSEN = 'tool::mail'
 const WORKERS = [
-  installed('flow', [{ id: 'flow::run', durable: true }]),
+  installed('flow', [{ id: 'flow::run', durable: true }], { speaksForAgents: true }),
   installed('tool', [...TOOLS]),
   installed('approval', [{ id: 'approval::gate', access: 'owner' }], { gate: 'approval::gate' }),
 ]

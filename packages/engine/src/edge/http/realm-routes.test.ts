@@ -58,6 +58,14 @@ describe('a route that no manifest declares', () => {
     expect(worker.refused).toMatchObject([{ message: expect.stringContaining('which notes serves') }])
   })
 
+  it('is not taken over by somebody of less authority in its realm', async () => {
+    const guest = system.worker({ principal: { kind: 'guest', id: 'guest' }, realm: 'realm-1' })
+    guest.serve('shop::forged', () => ({ status_code: 200, body: { from: 'a guest' } }))
+    guest.bind('forged', 'shop::forged', { api_path: '/price', http_method: 'GET' })
+    expect(guest.refused).toMatchObject([{ message: expect.stringContaining('more authority') }])
+    expect(await (await inRealm('realm-1', '/price')).json()).toEqual({ from: 'realm-1' })
+  })
+
   it('takes a path over from the engine for the callers of its realm alone', async () => {
     const worker = system.worker(ownerIn('realm-1'))
     worker.serve('shop::health', () => ({ status_code: 200, body: { status: 'mine' } }))

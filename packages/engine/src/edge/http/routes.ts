@@ -1,5 +1,6 @@
 import { EngineError } from '@agentos/protocol'
 import createRouter from 'find-my-way'
+import { isWider } from '../../core/authority.ts'
 import type { TriggerBinding } from '../../core/module.ts'
 import { type PathPattern, parsePattern, rawParams, takesFrom } from './pattern.ts'
 
@@ -211,6 +212,10 @@ class RouteTable {
     )
     if (reserved && !(reserved.yields && route.owner === undefined)) {
       throw new EngineError('route_taken', `${method} ${path} ${CONFLICTS} ${path}, which belongs to the engine`)
+    }
+    const [theirOwn, own] = [existing?.trigger?.grant.principal, route.trigger?.grant.principal]
+    if (theirOwn && own && isWider(theirOwn, own)) {
+      throw new EngineError('route_taken', `${method} ${cut(path)} belongs to somebody with more authority`)
     }
     if (existing && existing.owner === route.owner) {
       const theirs = pathOf(existing.pattern)

@@ -1,6 +1,6 @@
 import type { BuiltinTriggerType, EngineModule, ModuleHost, TriggerBinding } from '../../core/module.ts'
-import { identityOf, readConfig } from '../bindings.ts'
 import { ANSWER_BYTES, allWithin } from '../answer-size.ts'
+import { identityOf, readConfig } from '../bindings.ts'
 import { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, object, STRING } from '../json-schema.ts'
 import { serve } from '../serve.ts'

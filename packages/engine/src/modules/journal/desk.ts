@@ -1,9 +1,9 @@
-import { EngineError, type ErrorBody, type HttpBinding } from '@agentos/protocol'
+import { EngineError, type ErrorBody, type HttpBinding, type Principal } from '@agentos/protocol'
 import { realmsShown } from '../../core/context.ts'
 import type { BuiltinCall, BuiltinFunction, ModuleHost } from '../../core/module.ts'
 import type { StoreWrite } from '../../core/ports.ts'
-import { inTurn } from '../firing.ts'
 import { AnswerSize } from '../answer-size.ts'
+import { inTurn } from '../firing.ts'
 import type { Input } from '../input.ts'
 import { ANY, arrayOf, BOOLEAN, integer, object, oneOf, STRING } from '../json-schema.ts'
 import { KeyRecords } from '../keys/key-records.ts'
@@ -386,10 +386,16 @@ function standing({ id: runId, status, reason, question }: RunHead): object {
   }
 }
 
-/** Guests and agents see what they began themselves; the owner and installed workers everything of the realm. */
-export function maySee({ principal }: RunHead, { context, caller }: BuiltinCall): boolean {
-  const { kind, id } = context.principal
+/**
+ * Guests and agents see, and end, what they began themselves; the owner, and workers for themselves, everything of the realm.
+ * Through which worker somebody asks makes no difference: it is he who asks.
+ */
+export function maySee({ principal, context: begun }: RunHead, { context }: BuiltinCall): boolean {
+  const { kind } = context.principal
   if (kind === 'owner' || kind === 'system') return true
-  if (caller.worker !== undefined && kind !== 'agent') return true
-  return principal.kind === kind && principal.id === id
+  return isSame(principal, context.principal) && isSame(begun.onBehalfOf, context.onBehalfOf)
+}
+
+function isSame(one: Principal | undefined, other: Principal | undefined): boolean {
+  return one?.kind === other?.kind && one?.id === other?.id
 }

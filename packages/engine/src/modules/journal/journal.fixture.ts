@@ -1,5 +1,6 @@
 import type { InvokeFunctionFrame } from '@agentos/protocol'
-import { installed, type Peer, startCore } from '../../../test/peers.ts'
+import { installed, Peer, startCore } from '../../../test/peers.ts'
+import { DEFAULT_REALM } from '../../core/context.ts'
 import { BESIDE } from '../../core/ports.ts'
 import type { StoredRow } from '../../store/record.ts'
 import { createKeysModule } from '../keys/module.ts'
@@ -9,11 +10,15 @@ import { createJournalModule } from './module.ts'
 type Invocation = InvokeFunctionFrame & { invocation_id: string }
 
 const WORKERS = [
-  installed('flow', [
-    { id: 'flow::run', durable: true },
-    { id: 'flow::other', durable: true },
-    { id: 'flow::look', effects: 'read' },
-  ]),
+  installed(
+    'flow',
+    [
+      { id: 'flow::run', durable: true },
+      { id: 'flow::other', durable: true },
+      { id: 'flow::look', effects: 'read' },
+    ],
+    { speaksForAgents: true },
+  ),
   installed('tool', [
     { id: 'tool::read', effects: 'read' },
     { id: 'tool::keyed', effects: 'external', keyed: true },
@@ -121,8 +126,9 @@ export class JournalWorld {
     this.restart()
   }
 
+  /** In the realm of the caller. */
   guest(): Peer {
-    return this.parts.guest()
+    return new Peer(this.parts.core, { kind: 'guest', id: 'guest' }, undefined, DEFAULT_REALM)
   }
 
   /** Lets everything happen that is due at once. */

@@ -722,6 +722,27 @@ describe('engine::runs', () => {
     expect(await world.query('engine::runs::cancel', { runId })).toMatchObject({ status: 'cancelled' })
   })
 
+  it('is ended by a guest only where he began it, also through a worker that asks for him', async () => {
+    world.begin()
+    const { runId } = world
+    const guest = world.guest()
+    guest.call('tool::keyed', { data: {} })
+    world.settle()
+    const { invocation_id: parent } = world.given(world.tool, 'tool::keyed')
+    const asked = ['get', 'cancel', 'result', 'resume', 'signal'].map((verb) =>
+      world.tool.call(`engine::runs::${verb}`, { parent, data: { runId, name: 'a', answer: 'failed' } }),
+    )
+    const absent = world.tool.call('engine::runs::cancel', { parent, data: { runId: 'run-nothing' } })
+    world.settle()
+    const { message } = world.tool.result(absent)!.error!
+    for (const call of asked) {
+      const error = world.tool.result(call)!.error!
+      expect({ ...error, message: error.message.replace(runId, 'run-nothing') }).toEqual({ code: 'not_found', message })
+    }
+    expect(await world.query('engine::runs::get', { runId })).toMatchObject({ status: 'running' })
+    expect(await world.query('engine::runs::cancel', { runId })).toMatchObject({ status: 'cancelled' })
+  })
+
   it('knows no run of another realm, and shows guests only their own', async () => {
     world.begin()
     const { runId } = world

@@ -1,6 +1,6 @@
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
-import type { OpenWriter } from '../traces/watch.ts'
 import { ANSWER_BYTES } from '../answer-size.ts'
+import type { OpenWriter } from '../traces/watch.ts'
 import { RunDesk } from './desk.ts'
 import { EventReaders } from './events.ts'
 import { Retention } from './retention.ts'

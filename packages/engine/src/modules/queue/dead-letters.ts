@@ -6,6 +6,12 @@ import { type Dead, type DeadLetter, deadKey } from './job.ts'
 /** Dead letters that one batch moves. */
 const BATCH = 100
 
+/** Which dead letters are meant: all, or one; and of those the ones that are the caller's, where not all are. */
+export interface Chosen {
+  messageId?: string
+  isMine?: ((dead: Dead) => boolean) | undefined
+}
+
 export interface Moved {
   write: StoreWrite
   /** Runs after the move is durable. */
@@ -47,26 +53,28 @@ export class DeadLetters {
   }
 
   /** Read one by one, as they are asked for. */
-  *list(offset: number, limit: number): Generator<DeadLetter> {
-    this.prune()
-    for (const dead of [...this.byId.values()].slice(offset, offset + limit)) {
+  *list(offset: number, limit: number, isMine: Chosen['isMine']): Generator<DeadLetter> {
+    for (const dead of this.chosen({ isMine }).slice(offset, offset + limit)) {
       const letter = this.read(dead)
       if (letter) yield letter
     }
   }
 
-  discard(messageId: string, done: (removed: number, failed?: StoreOutcome) => void): void {
-    this.remove(messageId, () => undefined, done)
+  count(isMine: Chosen['isMine']): number {
+    return isMine === undefined ? this.size : this.chosen({ isMine }).length
   }
 
-  /** Takes out one or all, each in one batch with what takes its place. Those that the disk refuses stay. */
+  discard(chosen: Chosen, done: (removed: number, failed?: StoreOutcome) => void): void {
+    this.remove(chosen, () => undefined, done)
+  }
+
+  /** Takes out those that are chosen, each in one batch with what takes its place. Those that the disk refuses stay. */
   remove(
-    messageId: string | undefined,
+    which: Chosen,
     replace: (dead: Dead, letter: DeadLetter) => Moved | undefined,
     done: (removed: number, failed?: StoreOutcome) => void,
   ): void {
-    this.prune()
-    const chosen = [...this.byId.values()].filter((dead) => messageId === undefined || dead.id === messageId)
+    const chosen = this.chosen(which)
     // Nobody else moves them meanwhile.
     for (const dead of chosen) this.byId.delete(dead.id)
     const batches: Dead[][] = []
@@ -108,6 +116,12 @@ export class DeadLetters {
       })
       this.host.ports.store.write(writes, settled)
     }
+  }
+
+  private chosen({ messageId, isMine }: Chosen): Dead[] {
+    this.prune()
+    const named = messageId === undefined ? [...this.byId.values()] : [this.byId.get(messageId)]
+    return named.filter((dead) => dead !== undefined).filter((dead) => isMine?.(dead) ?? true)
   }
 
   private read(dead: Dead): DeadLetter | undefined {

@@ -3,7 +3,8 @@ import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import { AnswerSize, allWithin, answerTooLarge } from '../answer-size.ts'
 import type { Input } from '../input.ts'
-import type { DeadLetter } from './job.ts'
+import type { Chosen } from './dead-letters.ts'
+import { type DeadLetter, isBy } from './job.ts'
 import type { JobQueue } from './job-queue.ts'
 import type { Queues } from './queues.ts'
 import type { QueueSettings } from './settings.ts'
@@ -13,6 +14,8 @@ import type { Subscriptions } from './subscriptions.ts'
 const TOPICS = 'builtin'
 const FUNCTION_QUEUE = 'function_queue'
 
+/** Of one queue: nothing where all are. */
+type IsMine = Chosen['isMine']
 type Done = (count: number, failed?: StoreOutcome) => void
 
 /** Looks at queues and handles dead letters, in the realm of the caller. */
@@ -31,19 +34,20 @@ export class QueueDesk {
 
   redrive(input: Input, call: BuiltinCall): void {
     const queue = named(input, 'queue', 'queue_not_set', 'Queue name is not set')
-    const each = (found: JobQueue, done: Done) => found.redrive(undefined, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) => found.redrive({ isMine }, done)
     this.count(queue, call, 'redrive_failed', each, (redriven) => ({ queue, redriven }))
   }
 
   redriveMessage(input: Input, call: BuiltinCall): void {
     const { queue, message_id } = message(input)
-    const each = (found: JobQueue, done: Done) => found.redrive(message_id, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) => found.redrive({ messageId: message_id, isMine }, done)
     this.count(queue, call, 'redrive_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
   }
 
   discardMessage(input: Input, call: BuiltinCall): void {
     const { queue, message_id } = message(input)
-    const each = (found: JobQueue, done: Done) => found.dead.discard(message_id, done)
+    const each = (found: JobQueue, isMine: IsMine, done: Done) =>
+      found.dead.discard({ messageId: message_id, isMine }, done)
     this.count(queue, call, 'discard_message_failed', each, (redriven) => ({ queue, message_id, redriven }))
   }
 
@@ -105,8 +109,8 @@ export class QueueDesk {
     const limit = input.optionalInteger('limit', { min: 0, max: 1_000 }) ?? 50
     const rows: object[] = []
     const size = new AnswerSize(this.maxAnswerBytes)
-    for (const { dead } of this.find(topic, call)) {
-      for (const letter of dead.list(offset, limit - rows.length)) {
+    for (const [{ dead }, isMine] of this.mine(topic, call)) {
+      for (const letter of dead.list(offset, limit - rows.length, isMine)) {
         const row = rowOf(letter)
         // The protocol has a bare list, which cannot say that it ends early.
         if (!size.takes(row)) {
@@ -115,7 +119,7 @@ export class QueueDesk {
         }
         rows.push(row)
       }
-      offset = Math.max(0, offset - dead.size)
+      offset = Math.max(0, offset - dead.count(isMine))
     }
     call.reply(rows)
   }
@@ -124,16 +128,16 @@ export class QueueDesk {
     queue: string,
     call: BuiltinCall,
     failure: string,
-    each: (queue: JobQueue, done: Done) => void,
+    each: (queue: JobQueue, isMine: IsMine, done: Done) => void,
     answer: (count: number) => object,
   ): void {
-    const found = this.find(queue, call)
+    const found = this.mine(queue, call)
     let left = found.length
     let total = 0
     let failed: StoreOutcome | undefined
     if (left === 0) return call.reply(answer(0))
-    for (const one of found) {
-      each(one, (count, error) => {
+    for (const [one, isMine] of found) {
+      each(one, isMine, (count, error) => {
         total += count
         failed ??= error
         left -= 1
@@ -152,6 +156,23 @@ export class QueueDesk {
       if (id.kind === 'topic') this.host.assertMayTouch('topics', id.topic, call.caller, call.context)
     }
     return found
+  }
+
+  /**
+   * Those of the queues whose dead letters the caller handles, each with which of them: the owner all, who bound a
+   * subscription those of that, everybody those of a named queue that he put there. Throws `forbidden` where none is his.
+   */
+  private mine(name: string, call: BuiltinCall): [JobQueue, IsMine][] {
+    const found = this.find(name, call)
+    if (call.context.principal.kind === 'owner') return found.map((queue) => [queue, undefined])
+    const mine = found.flatMap((queue): [JobQueue, IsMine][] => {
+      const { id } = queue
+      if (id.kind === 'named') return [[queue, ({ by }) => isBy(by, call)]]
+      return this.subscriptions.isBoundBy(id, call) ? [[queue, undefined]] : []
+    })
+    if (found.length === 0 || mine.length > 0) return mine
+    const message = `The dead letters of ${name} are for who bound the subscription, and for the owner; use the owner token`
+    throw new EngineError('forbidden', message)
   }
 
   private mayTouch(name: string, call: BuiltinCall): boolean {

@@ -6,9 +6,10 @@ import { overloaded } from '../../core/overload.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
 import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
-import { DeadLetters } from './dead-letters.ts'
+import { type Chosen, DeadLetters } from './dead-letters.ts'
 import {
   basePartition,
+  binderOf,
   type DeadLetter,
   deadKey,
   displayName,
@@ -199,7 +200,10 @@ export class JobQueue {
   restoreDead(partition: string, group: string, order: number, letter: DeadLetter): void {
     this.lastOrder = Math.max(this.lastOrder, order)
     const expires = letter.failed_at + this.config.deadMs
-    this.dead.add({ id: letter.job.id, partition, group, order, expires }, this.config.maxDead)
+    this.dead.add(
+      { id: letter.job.id, partition, group, order, expires, by: binderOf(letter.job) },
+      this.config.maxDead,
+    )
   }
 
   /** Hands over what may run now. */
@@ -225,10 +229,10 @@ export class JobQueue {
     this.lanes.stop()
   }
 
-  /** Dead letters (all, or one) go back to the end of the queue, with all attempts before them. */
-  redrive(messageId: string | undefined, done: (redriven: number, failed?: StoreOutcome) => void): void {
+  /** Dead letters go back to the end of the queue, with all attempts before them. */
+  redrive(chosen: Chosen, done: (redriven: number, failed?: StoreOutcome) => void): void {
     this.dead.remove(
-      messageId,
+      chosen,
       (dead, letter) => {
         const order = this.nextOrder()
         const { process_at: _due, losses: _losses, ...job } = letter.job
@@ -342,7 +346,8 @@ export class JobQueue {
     ]
     this.settle(job, batch, () => {
       this.count -= 1
-      this.dead.add({ id: job.id, partition, group: job.group, order: job.order, expires }, this.config.maxDead)
+      const { id, group, order } = job
+      this.dead.add({ id, partition, group, order, expires, by: binderOf(tried) }, this.config.maxDead)
     })
   }
 

@@ -1,10 +1,12 @@
 import type { Principal } from '@agentos/protocol'
 import type { CallContext } from '../../core/context.ts'
+import type { BuiltinCall } from '../../core/module.ts'
 
 /** What of a call's context waits with the job; deadline and key are given at each delivery. */
 export interface StoredContext {
   realm: string
   principal: Principal
+  onBehalfOf?: Principal
   session?: string
   run?: string
   traceId: string
@@ -62,6 +64,27 @@ export interface Dead {
   group: string
   order: number
   expires: number
+  by: Binder
+}
+
+/** Who put a job into a queue, or bound a subscription. */
+export interface Binder {
+  principal: Principal
+  worker?: string | undefined
+}
+
+export function binderOf({ context: { principal }, worker }: StoredJob): Binder {
+  return { principal, worker }
+}
+
+/** Is this call made by whom that is of: an installed worker for itself, or the same principal? */
+export function isBy(
+  { principal, worker }: Binder,
+  { context, caller }: Pick<BuiltinCall, 'context' | 'caller'>,
+): boolean {
+  const { kind, id } = context.principal
+  if (worker !== undefined) return caller.worker === worker && kind !== 'guest' && kind !== 'agent'
+  return principal.kind === kind && principal.id === id
 }
 
 /** Which queue: a named one, or that of a function subscribed to a topic. Data of realms never mixes. */
@@ -107,11 +130,13 @@ export function deadKey(order: number): string {
 }
 
 export function storedContext(context: CallContext): StoredContext {
-  const { realm, principal, session, run, traceId, parentSpanId, baggage, labels, chosen, agent, approval } = context
+  const { realm, principal, onBehalfOf, session, run, traceId, parentSpanId } = context
+  const { baggage, labels, chosen, agent, approval } = context
   return {
     realm,
     principal,
     traceId,
+    ...(onBehalfOf === undefined ? {} : { onBehalfOf }),
     ...(session === undefined ? {} : { session }),
     ...(run === undefined ? {} : { run }),
     ...(parentSpanId === undefined ? {} : { parentSpanId }),

@@ -184,7 +184,7 @@ describe('a named queue', () => {
     const calls = host.handler('app::work')
     host.time.advance(1_000)
     expect(calls).toEqual([])
-    expect(host.value('engine::queue::dlq_messages', { topic: 'narrow' })).toMatchObject([
+    expect(host.value('engine::queue::dlq_messages', { topic: 'narrow' }, { kind: 'owner' })).toMatchObject([
       { error: expect.stringContaining('no longer installed') },
     ])
   })
@@ -340,6 +340,31 @@ describe('dead letters', () => {
     expect(host.value('engine::queue::dlq_topics', {})).toEqual([])
   })
 
+  it('are for who put the job there, and for the owner; to everybody else they are not there', () => {
+    receipt('narrow', 'app::work', 3, { kind: 'owner' })
+    receipt('narrow', 'app::work', 4, { worker: 'memory', kind: 'system' })
+    const data = (as: CallAs) =>
+      (host.value('engine::queue::dlq_messages', { topic: 'narrow' }, as) as { payload: unknown }[]).map(
+        ({ payload }) => payload,
+      )
+    expect([data({}), data({ worker: 'memory', kind: 'system' }), data({ kind: 'agent' })]).toEqual([[1, 2], [4], []])
+    expect(data({ kind: 'owner' })).toEqual([1, 2, 3, 4])
+    const page = { topic: 'narrow', offset: 1, limit: 5 }
+    expect(host.value('engine::queue::dlq_messages', page)).toHaveLength(1)
+    const all = host.value('engine::queue::dlq_messages', { topic: 'narrow' }, { kind: 'owner' }) as { id: string }[]
+    const theirs = { queue: 'narrow', message_id: all[2]!.id }
+    expect(host.value('iii::queue::discard_message', theirs)).toEqual({ ...theirs, redriven: 0 })
+    expect(host.value('iii::queue::redrive_message', theirs)).toEqual({ ...theirs, redriven: 0 })
+    // Nor by way of a worker that hands on what it was asked.
+    expect(host.value('iii::queue::redrive', { queue: 'narrow' }, { worker: 'memory', kind: 'agent' })).toMatchObject({
+      redriven: 0,
+    })
+    broken = false
+    expect(host.value('iii::queue::redrive', { queue: 'narrow' })).toMatchObject({ redriven: 2 })
+    expect(data({ kind: 'owner' })).toEqual([3, 4])
+    expect(host.value('iii::queue::redrive', { queue: 'narrow' }, { kind: 'owner' })).toMatchObject({ redriven: 2 })
+  })
+
   it('want a queue and a message by name', () => {
     expect(host.error('iii::queue::redrive', { queue: '' }).code).toBe('queue_not_set')
     expect(host.error('iii::queue::redrive_message', { queue: 'narrow' }).code).toBe('message_id_not_set')
@@ -388,6 +413,58 @@ describe('a durable topic', () => {
     ])
     expect(host.value('engine::queue::dlq_messages', { topic: 'news' })).toHaveLength(1)
     expect(host.value('iii::queue::redrive', { queue: 'news::app::one' })).toMatchObject({ redriven: 1 })
+  })
+
+  const OWNER_BINDS = { grant: { principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' } } as const
+  const once = { queue_config: { maxRetries: 0 } }
+  const often = { queue_config: { maxRetries: 9 } }
+
+  it('has its settings changed by binding again only by who bound it, the worker of the function and the owner', () => {
+    const configured = () => (stats('news').config as { maxRetries: number }).maxRetries
+    subscribe('app::one', once, OWNER_BINDS)
+    expect(subscribe('app::one', often)).toContain('by somebody else')
+    expect(configured()).toBe(0)
+    // Nobody is bound now, nor after a start: it is still the owner's.
+    subscribe('app::one', once, { ...OWNER_BINDS, id: 'sub', workerId: 'connection-7' })
+    host.time.advance(0)
+    boot()
+    expect(subscribe('app::one', often)).toContain('by somebody else')
+    expect(configured()).toBe(0)
+    expect(subscribe('app::one', often, OWNER_BINDS)).toBeUndefined()
+    expect(configured()).toBe(9)
+    expect(subscribe('app::two', once)).toBeUndefined()
+    expect(subscribe('app::two', often)).toBeUndefined()
+  })
+
+  it('has the settings of an installed worker whatever somebody of a realm binds, and of each realm its own', () => {
+    const calls = host.handler('app::one', fails)
+    subscribe('app::one', once, { worker: 'memory' })
+    expect(subscribe('app::one', often)).toBeUndefined()
+    publish(1)
+    host.time.advance(60_000)
+    expect(calls).toHaveLength(1)
+    const two = host.handler('app::two', fails)
+    subscribe('app::two', once)
+    publish(1)
+    const elsewhere = { principal: { kind: 'guest' as const, id: 'guest' }, realm: 'realm-a' }
+    subscribe('app::two', often, { grant: elsewhere })
+    publish(2)
+    host.time.advance(60_000)
+    expect(two).toHaveLength(2)
+  })
+
+  it('has its dead letters handled by who bound it and by the owner alone', () => {
+    host.handler('app::one', fails)
+    subscribe('app::one', once, OWNER_BINDS)
+    publish(1)
+    const queue = 'news::app::one'
+    expect(host.error('iii::queue::redrive', { queue })).toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('owner token'),
+    })
+    expect(host.error('engine::queue::dlq_messages', { topic: 'news' }).code).toBe('forbidden')
+    expect(host.error('iii::queue::discard_message', { queue, message_id: 'x' }).code).toBe('forbidden')
+    expect(host.value('iii::queue::redrive', { queue }, { kind: 'owner' })).toMatchObject({ redriven: 1 })
   })
 
   it('asks the condition first: false acknowledges, an error is a failed delivery', () => {

@@ -37,11 +37,11 @@ export function createQueueModule(
       const named = new Map([['default', DEFAULT_SETTINGS], ...(options.queues ?? [])])
       const queues = new Queues(host, named, subscriptions)
       started = queues
-      subscriptions.onBound = ({ topic, functionId, settings }) => {
+      subscriptions.onBound = ({ topic, functionId }) => {
         for (const queue of queues.all()) {
           const { id } = queue
           if (id.kind !== 'topic' || id.topic !== topic || id.functionId !== functionId) continue
-          queue.settings = settings
+          queue.settings = subscriptions.settingsOf(id) ?? queue.settings
           queue.pump()
         }
       }

@@ -1,12 +1,12 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
-import type { BuiltinTriggerType, ModuleHost, TriggerBinding } from '../../core/module.ts'
+import type { BuiltinCall, BuiltinTriggerType, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import type { StoreRecord, StoreWrite } from '../../core/ports.ts'
 import { readConfig } from '../bindings.ts'
 import { DiskWait } from '../disk-wait.ts'
 import { Input } from '../input.ts'
 import { object, STRING } from '../json-schema.ts'
 import { toSubscriber } from './delivery.ts'
-import type { QueueId } from './job.ts'
+import { type Binder, isBy, type QueueId } from './job.ts'
 import type { Consumer } from './job-queue.ts'
 import { type QueueSettings, SUBSCRIBER_CONFIG, subscriberSettings } from './settings.ts'
 
@@ -27,6 +27,7 @@ interface Stored {
   function_id: string
   realm: string
   queue_config: unknown
+  by?: Binder
 }
 
 export interface Subscription {
@@ -36,6 +37,8 @@ export interface Subscription {
   realm: string
   rawConfig: unknown
   settings: QueueSettings
+  /** Unknown of those that an earlier version remembered, until somebody binds them. */
+  by: Binder | undefined
   bindings: { trigger: TriggerBinding; condition: string | undefined }[]
   /** Epoch milliseconds; set while nobody is bound. */
   expires?: number | undefined
@@ -77,12 +80,18 @@ export class Subscriptions implements BuiltinTriggerType {
     this.host.assertMayTouch('topics', topic, trigger, this.host.contextFor(trigger))
     const realm = trigger.worker === undefined ? trigger.grant.realm : EVERY_REALM
     const { functionId } = trigger
+    const by: Binder = { principal: trigger.grant.principal, worker: trigger.worker }
     const known = this.byKey.get(keyOf(realm, topic, functionId))
-    const subscription: Subscription = known ?? { topic, functionId, realm, rawConfig, settings, bindings: [] }
+    if (known?.by && !this.mayRebind(known.by, by, functionId)) {
+      const message = `${functionId} is subscribed to ${topic} already, by somebody else; only they, the worker of the function and the owner bind it again`
+      throw new EngineError('forbidden', message)
+    }
+    const subscription: Subscription = known ?? { topic, functionId, realm, rawConfig, settings, by, bindings: [] }
     if (!known) this.keep(subscription)
     this.away.delete(subscription)
     subscription.rawConfig = rawConfig
     subscription.settings = settings
+    subscription.by = by
     subscription.expires = undefined
     subscription.bindings.push({ trigger, condition })
     this.byTrigger.set(trigger, subscription)
@@ -101,13 +110,32 @@ export class Subscriptions implements BuiltinTriggerType {
     else this.forget(subscription)
   }
 
+  /** Settings of a subscription are changed by binding it again: for who bound it, the function's worker, and the owner. */
+  private mayRebind(known: Binder, { principal, worker }: Binder, functionId: string): boolean {
+    if (principal.kind === 'owner') return true
+    if (worker !== undefined) {
+      const isGone = known.worker !== undefined && !this.host.isInstalled(known.worker)
+      return isGone || worker === known.worker || worker === this.host.ownerOf(functionId)?.worker
+    }
+    return known.worker === undefined && known.principal.kind === principal.kind && known.principal.id === principal.id
+  }
+
+  /** Is the caller who bound the subscription of a queue, or the installed worker of its function? */
+  isBoundBy(queue: TopicQueue, call: Pick<BuiltinCall, 'context' | 'caller'>): boolean {
+    const worker = this.host.ownerOf(queue.functionId)?.worker
+    const by = this.candidates(queue)[0]?.by
+    if (by !== undefined && isBy(by, call)) return true
+    return worker !== undefined && isBy({ principal: call.context.principal, worker }, call)
+  }
+
   /** Functions that hear a message of this realm. */
   subscribersOf(topic: string, realm: string): Subscription[] {
     const now = this.host.ports.clock.now()
     const found = new Map<string, Subscription>()
     for (const subscription of [...(this.byTopic.get(topic) ?? [])]) {
       if (subscription.expires !== undefined && subscription.expires <= now) this.forget(subscription)
-      else if (subscription.realm === EVERY_REALM || subscription.realm === realm) {
+      else if (subscription.realm === EVERY_REALM) found.set(subscription.functionId, subscription)
+      else if (subscription.realm === realm && !found.has(subscription.functionId)) {
         found.set(subscription.functionId, subscription)
       }
     }
@@ -148,17 +176,18 @@ export class Subscriptions implements BuiltinTriggerType {
 
   private restore(record: StoreRecord): void {
     if (this.byKey.has(record.key)) return
-    const { topic, function_id: functionId, realm, queue_config: rawConfig } = record.value as Stored
+    const { topic, function_id: functionId, realm, queue_config: rawConfig, by } = record.value as Stored
     const settings = subscriberSettings(rawConfig)
-    const subscription: Subscription = { topic, functionId, realm, rawConfig, settings, bindings: [] }
+    const subscription: Subscription = { topic, functionId, realm, rawConfig, settings, by, bindings: [] }
     this.keep(subscription)
     if (record.expires === undefined) return this.expire(subscription)
     subscription.expires = record.expires
     this.away.add(subscription)
   }
 
+  /** What an installed worker arranged goes before what somebody of the realm did. */
   private candidates({ realm, topic, functionId }: TopicQueue): Subscription[] {
-    return [realm, EVERY_REALM]
+    return [EVERY_REALM, realm]
       .map((where) => this.byKey.get(keyOf(where, topic, functionId)))
       .filter((subscription) => subscription !== undefined)
   }
@@ -190,8 +219,14 @@ export class Subscriptions implements BuiltinTriggerType {
     this.write({ op: 'delete', partition: PARTITION, key })
   }
 
-  private remember({ topic, functionId, realm, rawConfig, expires }: Subscription): void {
-    const value: Stored = { topic, function_id: functionId, realm, queue_config: rawConfig ?? null }
+  private remember({ topic, functionId, realm, rawConfig, by, expires }: Subscription): void {
+    const value: Stored = {
+      topic,
+      function_id: functionId,
+      realm,
+      queue_config: rawConfig ?? null,
+      ...(by ? { by } : {}),
+    }
     const key = keyOf(realm, topic, functionId)
     this.write({ op: 'put', partition: PARTITION, key, value, ...(expires === undefined ? {} : { expires }) })
   }
