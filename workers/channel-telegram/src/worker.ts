@@ -57,6 +57,7 @@ export const worker = defineWorker({
         bot: opened?.bot ?? null,
         missing,
         problem: opened?.problem ?? null,
+        failed: count('failed'),
         inDoubt: count('in_doubt'),
         waiting: count('pending', 'sending'),
       }
