@@ -321,7 +321,7 @@ export class Router {
     if (keyEnv === '') return undefined
     const key = await this.keys.find(keyEnv)
     if (key) return key.value
-    const message = `No key for ${name}: set ${keyEnv} in .env, or store it with PUT /v1/llm/providers/${name}/key.`
+    const message = `No key for ${name}: set ${keyEnv} in .env beside config.yaml, or store it with PUT /v1/llm/providers/${name}/key; nothing has to be restarted.`
     throw new AgentError('not_configured', message, { details: { provider: name, setting: keyEnv } })
   }
 }
