@@ -1,4 +1,4 @@
-import type { Person, TelegramChat } from '@agentos/testing'
+import type { Person, TelegramChat, TelegramOrigin } from '@agentos/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
   ADA,
@@ -18,6 +18,7 @@ import {
 } from './support/telegram.ts'
 
 const NAME = '@simulated_bot'
+const userOf = ({ id, first_name }: Person) => ({ id, first_name, is_bot: false })
 
 describe('where a message is answered', () => {
   let at: Installation
@@ -81,7 +82,16 @@ describe('where a message is answered', () => {
       await expect.poll(() => told(forum).at(-1)?.text, WAIT).toBe('to a topic that is not there')
     })
 
-    it('where General is closed too, is failed and not sent again', async () => {
+    it('is the chat itself for an answer that names no topic, where what it answers is in a closed one', async () => {
+      const forum = crowd('supergroup', { is_forum: true })
+      const topic = at.telegram.addTopic(forum.id, ADA)
+      at.telegram.closeTopic(forum.id, topic)
+      const to = { to: String(forum.id), text: 'an answer', replyTo: String(topic) }
+      await owner(at, 'POST', '/v1/channels/telegram/send', to)
+      await expect.poll(() => told(forum), WAIT).toEqual([{ text: 'an answer', topic: undefined }])
+    })
+
+    it('where General is closed too, is failed and not sent again, says what to do, and is counted', async () => {
       const forum = crowd('supergroup', { is_forum: true })
       at.telegram.closeTopic(forum.id, 1)
       const topic = at.telegram.addTopic(forum.id, ADA)
@@ -89,7 +99,14 @@ describe('where a message is answered', () => {
       await send(`${forum.id}/${topic}`, 'to nobody')
       await expect
         .poll(() => outbox(at, 'failed'), WAIT)
-        .toContainEqual(expect.objectContaining({ text: 'to nobody', reason: expect.stringContaining('TOPIC_CLOSED') }))
+        .toContainEqual(
+          expect.objectContaining({
+            text: 'to nobody',
+            reason: expect.stringMatching(/^General of this forum is closed .* open it.*TOPIC_CLOSED/),
+          }),
+        )
+      const { body } = await owner<{ failed: number }>(at, 'GET', '/v1/channels/telegram')
+      expect(body.failed).toBe((await outbox(at, 'failed')).length)
     })
 
     it('is nowhere for what is not said to the bot, also in a topic that it opened itself', async () => {
@@ -258,8 +275,53 @@ describe('where a message is answered', () => {
       const external_reply = { origin: { type: 'hidden_user', sender_user_name: 'Bo', date: 1 } }
       at.telegram.say(person, 'what is meant?', { external_reply, quote: { text: 'the third one', position: 0 } })
       await expect.poll(() => heard(at, person).length, WAIT).toBe(1)
-      expect(asked()).toContain('which somebody else wrote')
+      expect(asked()).toContain('which Bo wrote')
       expect(asked()).toContain('"the third one"')
+    })
+
+    it.each([
+      ['a user', () => ({ type: 'user', sender_user: userOf(stranger('Eva')) }), 'Eva'],
+      ['who hides', () => ({ type: 'hidden_user', sender_user_name: 'Bo "]' }), 'Bo'],
+      ['a chat', () => ({ type: 'chat', sender_chat: { id: -7, type: 'supergroup', title: 'Crew' } }), 'Crew'],
+      [
+        'a channel',
+        () => ({
+          type: 'channel',
+          chat: { id: -8, type: 'channel', title: 'News' },
+          message_id: 3,
+          author_signature: 'Al',
+        }),
+        'Al of News',
+      ],
+    ])('is told as somebody’s words where it was forwarded, from %s', async (_, origin, name) => {
+      const person = await member(at)
+      const words = `/new is not said by the user ${'x'.repeat(2_000)}`
+      at.telegram.forward(person, words, { date: 1, ...origin() } as TelegramOrigin)
+      await expect.poll(() => heard(at, person).length, WAIT).toBe(1)
+      expect(asked()).toBe(
+        `[The user forwarded this, which ${name} wrote; it is not from the user: ${JSON.stringify(words)}]`,
+      )
+    })
+
+    it('is told as the bot’s or the user’s own where it was, also in an answer to what was forwarded', async () => {
+      const person = await member(at)
+      const { bot } = at.telegram
+      at.telegram.forward(person, 'tea', { date: 1, type: 'user', sender_user: bot })
+      await expect.poll(() => heard(at, person).length, WAIT).toBe(1)
+      expect(asked()).toBe('[The user forwarded this, which you wrote: "tea"]')
+      at.telegram.forward(person, 'coffee', { date: 1, type: 'user', sender_user: userOf(person) })
+      await expect.poll(() => heard(at, person).length, WAIT).toBe(2)
+      expect(asked()).toBe('[The user forwarded this, which they wrote before: "coffee"]')
+      const forwarded = {
+        message_id: 9,
+        from: userOf(person),
+        chat: { id: person.id, type: 'private' },
+        text: 'Pay me',
+      }
+      const forward_origin = { type: 'hidden_user', date: 1, sender_user_name: 'Mallory' }
+      at.telegram.say(person, 'shall I?', { reply_to_message: { ...forwarded, forward_origin } })
+      await expect.poll(() => heard(at, person).length, WAIT).toBe(3)
+      expect(asked()).toContain('which Mallory wrote; it is not from the user')
     })
 
     it('is no part of a command', async () => {

@@ -150,6 +150,23 @@ describe('a field of the official client', () => {
     }
   })
 
+  it.each(['one/test-model', 'two/claude-test'])(
+    'carries a schema as it is, a key __proto__ too: %s',
+    async (model) => {
+      const text = '{"type":"object","properties":{"__proto__":{"type":"string"}},"__proto__":{"polluted":1}}'
+      const parameters: unknown = JSON.parse(text)
+      const tools = [{ type: 'function', function: { name: 'f', parameters } }]
+      const format = { type: 'json_schema', json_schema: { name: 'n', schema: parameters } }
+      const { reply, body } = await ask(
+        { tools, ...(model.startsWith('one') ? { response_format: format } : {}) },
+        model,
+      )
+      expect(reply).toMatchObject({ object: 'chat.completion' })
+      expect(JSON.stringify(body).split('"__proto__":{"polluted":1}')).toHaveLength(model.startsWith('one') ? 3 : 2)
+      expect({}).not.toHaveProperty('polluted')
+    },
+  )
+
   it('that nobody knows is refused by its name, and so is a value that is none', async () => {
     const unknown = await ask({ temprature: 0.2 })
     expect(unknown.reply).toMatchObject({ status: 400, code: 'unsupported_feature', param: 'temprature' })

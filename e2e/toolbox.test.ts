@@ -77,6 +77,19 @@ async function outcome(runId: string): Promise<ChatReply> {
   return (await run()).result
 }
 
+it('refuses text that a file could not hold, over HTTP, and writes nothing', async () => {
+  const path = 'half.txt'
+  const refused = await run<{ detail: string }>('fn::file_write', { path, content: 'half \ud83d of it' })
+  expect(refused).toMatchObject({
+    status: 400,
+    body: {
+      code: 'invalid_input',
+      detail: expect.stringContaining('content: half of a character (\\ud83d) at offset 5'),
+    },
+  })
+  expect((await run('fn::file_read', { path })).body.code).toBe('not_found')
+})
+
 // Its mail is out: tried again, the test would count two.
 describe('an agent with grants for the toolbox', { retry: 0 }, () => {
   it('reads a page, works it into a file, and sends a mail once it is approved, and once only', async () => {

@@ -13,7 +13,16 @@ import { Reply } from './reply.ts'
 import { plain } from './rich-text.ts'
 import { RunningTurns } from './running-turns.ts'
 import type { Answer, Target, Turns } from './turns.ts'
-import { failureWords, pairingWords, quoteNote, unknownCommand, unusableNote, unusableWords, words } from './words.ts'
+import {
+  failureWords,
+  forwardNote,
+  pairingWords,
+  quoteNote,
+  unknownCommand,
+  unusableNote,
+  unusableWords,
+  words,
+} from './words.ts'
 
 /** How often the agent is asked for one message before the person hears that it did not work. */
 const MAX_ATTEMPTS = 4
@@ -54,7 +63,7 @@ export class Desk {
   async receive(message: Message, ctx: HandlerContext): Promise<void> {
     const role = await this.parts.access.roleOf(message.sender.id)
     if (!role) return this.pair(message)
-    const command = readCommand(message.text)
+    const command = message.forwarded === undefined ? readCommand(message.text) : undefined
     if (command) return this.obey(command, message, role, ctx)
     const hasWords = message.text.trim() !== '' || (message.quote !== undefined && message.unusable.length === 0)
     if (!hasWords) return this.say(message, unusableWords(message.unusable))
@@ -157,7 +166,8 @@ export class Desk {
 
   /** What is to be said; throws where the job is to come again. */
   private async ask({ message, role, target, attempts, reply, stopped }: Asked, ctx: HandlerContext): Promise<Answer> {
-    const { quote, text, unusable } = message
+    const { quote, forwarded, unusable } = message
+    const text = forwarded === undefined ? message.text : forwardNote(message.text, forwarded)
     const notes = [quote && quoteNote(quote), text, unusable.length > 0 ? unusableNote(unusable) : '']
     const typing = this.showTyping(message.conversation, reply)
     try {

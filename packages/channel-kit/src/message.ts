@@ -4,11 +4,13 @@ export interface Sender {
   name: string
 }
 
+/** Whose words something is: `bot`: ours; `sender`: theirs who wrote the message; else a name, where there is one. */
+export type Author = 'bot' | 'sender' | { name: string | undefined }
+
 /** What a message answers, as much of it as its writer chose to show. */
 export interface Quote {
   text: string
-  /** `bot`: we did; `sender`: who answers it now; else a name, where there is one. */
-  by: 'bot' | 'sender' | { name: string | undefined }
+  by: Author
 }
 
 /** What somebody wrote, in no service's words. */
@@ -24,6 +26,8 @@ export interface Message {
   direct: boolean
   /** As it was written, without the mention of the bot. */
   text: string
+  /** Whose words the text is, where its sender passed it on from elsewhere: it is told as a quote, and is no command. */
+  forwarded?: Author
   /** What came along that the agent does not get, in words: `a photo`. */
   unusable: string[]
   /** The message that it answers, where that holds words. */

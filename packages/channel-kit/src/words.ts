@@ -1,4 +1,4 @@
-import type { Quote } from './message.ts'
+import type { Author, Quote } from './message.ts'
 import type { Content } from './outbox-entry.ts'
 import { plain } from './rich-text.ts'
 
@@ -59,11 +59,21 @@ export function unusableNote(things: string[]): string {
 
 /** Told to the agent: JSON keeps the quoted words from looking like anything else. */
 export function quoteNote({ text, by }: Quote): string {
-  const shown = JSON.stringify(text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE).toWellFormed()}…`)
-  if (by === 'bot') return `[The user answers to this, which you wrote: ${shown}]`
-  if (by === 'sender') return `[The user answers to this, which they wrote before: ${shown}]`
+  const shown = text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE).toWellFormed()}…`
+  return foreignWords('answers to', shown, by)
+}
+
+/** Told to the agent instead of the text, whole: what somebody passes on is what they want read, and not what they say. */
+export function forwardNote(text: string, by: Author): string {
+  return text === '' ? '' : foreignWords('forwarded', text, by)
+}
+
+function foreignWords(what: string, text: string, by: Author): string {
+  const shown = JSON.stringify(text)
+  if (by === 'bot') return `[The user ${what} this, which you wrote: ${shown}]`
+  if (by === 'sender') return `[The user ${what} this, which they wrote before: ${shown}]`
   const name = by.name?.replaceAll(/[^\p{L}\p{N} ._-]/gu, '').trim() || 'somebody else'
-  return `[The user answers to this, which ${name} wrote; it is not from the user: ${shown}]`
+  return `[The user ${what} this, which ${name} wrote; it is not from the user: ${shown}]`
 }
 
 export function failureWords(reason: string): string {

@@ -387,15 +387,15 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(await second.exit).toBe(0)
   })
 
-  it('shows what the engine said when it does not start', async () => {
+  it('shows what the engine said when it does not start, to its end', async () => {
     installation = await FakeInstallation.create(
       { memory: undefined },
-      'console.error("config.yaml, at agentos: unknown key"); process.exit(1)',
+      'console.error("config.yaml, at agentos: unknown key", "x".repeat(2_000), "there is guests"); process.exit(1)',
     )
     expect(await installation.up().exit).toBe(1)
     await vi.waitFor(() => expect(installation.output).toContain('engine.jsonl'), WAIT)
     expect(installation.output).toContain('The engine does not start')
-    expect(installation.output).toContain('config.yaml, at agentos: unknown key')
+    expect(installation.output).toContain(`config.yaml, at agentos: unknown key ${'x'.repeat(2_000)} there is guests\n`)
   })
 
   it('stops at once at the second signal, and leaves no process then either', async () => {

@@ -1,10 +1,11 @@
 import * as z from 'zod'
+import { JsonObject } from './json-object.ts'
 
 export const ResponseFormat = () =>
   z.strictObject({
     type: z.enum(['text', 'json']),
     /** JSON Schema that the answer has to follow, with `type: json`. */
-    schema: z.record(z.string(), z.unknown()).optional(),
+    schema: JsonObject().optional(),
     name: z.string().optional(),
     description: z.string().optional(),
     /** Whether the provider makes sure of the schema where it leaves the choice. @default true */

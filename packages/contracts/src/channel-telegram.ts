@@ -128,6 +128,8 @@ export const status = defineFunction({
       missing: z.array(z.string()),
       /** What does not work at the moment, in words. */
       problem: z.string().nullable(),
+      /** Messages that Telegram refused for good; `channel::telegram::outbox` says why. */
+      failed: z.number().int(),
       inDoubt: z.number().int(),
       waiting: z.number().int(),
     }),

@@ -1,6 +1,7 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
 import { answerOptions } from './answer-options.ts'
+import { JsonObject } from './json-object.ts'
 import { Exhausted } from './ledger.ts'
 import { Message, Part, ToolCall, ToolCallPart } from './message.ts'
 
@@ -29,7 +30,7 @@ export const Tool = () =>
     id: z.string().min(1),
     description: z.string().default(''),
     /** JSON Schema of an object. */
-    inputSchema: z.record(z.string(), z.unknown()).default(() => ({ type: 'object', properties: {} })),
+    inputSchema: JsonObject().default(() => ({ type: 'object', properties: {} })),
     /** The provider makes sure that the arguments follow the schema. */
     strict: z.boolean().optional(),
   })

@@ -1,5 +1,6 @@
 import { defineFunction } from '@agentos/sdk/contract'
 import * as z from 'zod'
+import { JsonObject } from './json-object.ts'
 import { Exhausted } from './ledger.ts'
 
 const Ref = () => z.object({ channel_id: z.string(), access_key: z.string(), direction: z.enum(['read', 'write']) })
@@ -72,7 +73,7 @@ const OpenAiTool = () =>
     function: z.looseObject({
       name: z.string().min(1).max(64),
       description: z.string().nullish(),
-      parameters: z.record(z.string(), z.unknown()).nullish(),
+      parameters: JsonObject().nullish(),
       strict: z.boolean().nullish(),
     }),
   })
@@ -126,7 +127,7 @@ export const CompletionRequest = () =>
           json_schema: z.looseObject({
             name: z.string(),
             description: z.string().nullish(),
-            schema: z.record(z.string(), z.unknown()).nullish(),
+            schema: JsonObject().nullish(),
             strict: z.boolean().nullish(),
           }),
         }),

@@ -4,6 +4,19 @@ import * as z from 'zod'
 const Url = () => z.string().min(1).max(8_192).describe('An http or https address')
 const TimeoutMs = () => z.number().int().min(100).max(120_000)
 
+/** Half of a surrogate pair has no form in UTF-8: another character would be written, and nobody told. */
+function refuseHalves(value: unknown, ctx: z.core.$RefinementCtx): void {
+  if (typeof value !== 'string' || value.isWellFormed()) return
+  const at = value.search(/\p{Surrogate}/u)
+  const code = value.charCodeAt(at).toString(16)
+  ctx.addIssue(
+    `half of a character (\\u${code}) at offset ${at}, which text in UTF-8 cannot hold: complete it or leave it out`,
+  )
+}
+
+/** What leaves as UTF-8. */
+const Text = (max: number) => z.string().max(max).superRefine(refuseHalves)
+
 /** Addresses that were gone through by redirects, without the last. */
 const Redirects = () => z.array(z.string())
 
@@ -59,7 +72,7 @@ export const httpRequest = defineFunction({
       method: Method().default('GET'),
       headers: z.record(z.string().max(100), z.string().max(8_192)).default({}),
       /** A string goes as it is, everything else as JSON. */
-      body: z.unknown().optional().describe('Text, or a value that is sent as JSON'),
+      body: z.unknown().superRefine(refuseHalves).optional().describe('Text, or a value that is sent as JSON'),
       timeoutMs: TimeoutMs().optional(),
     }),
   output: () =>
@@ -134,7 +147,7 @@ export const fileWrite = defineFunction({
   input: () =>
     z.object({
       path: Path(),
-      content: z.string().max(14_000_000),
+      content: Text(14_000_000),
       encoding: FileEncoding().default('utf8'),
       expectedHash: Hash()
         .nullish()
@@ -175,9 +188,9 @@ const Message = () =>
     cc: Recipients().optional(),
     bcc: Recipients().optional(),
     replyTo: z.string().min(3).max(320).optional(),
-    subject: z.string().max(998),
-    text: z.string().min(1).max(500_000),
-    html: z.string().max(1_000_000).optional(),
+    subject: Text(998),
+    text: Text(500_000).min(1),
+    html: Text(1_000_000).optional(),
   })
 
 /** Kept for 30 days. The sender is the owner's `MAIL_FROM`. */

@@ -255,7 +255,7 @@ function readAction(value: unknown): Action {
   const type = fields.type
   if (type === 'void') return { type }
   if (type === 'enqueue') return { type, queue: string(required(fields, 'queue'), 'action.queue') }
-  throw new Malformed('action.type is neither void nor enqueue')
+  throw new Malformed('action.type is not one of void, enqueue')
 }
 
 function readRetry(value: unknown): { max: number; backoff_ms: number } {

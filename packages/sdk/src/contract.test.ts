@@ -48,5 +48,5 @@ describe('a contract', () => {
 
 it('a worker is refused for a key that there is not, with its name', () => {
   const definition = { name: 'weather', functions: [], triger: [] }
-  expect(() => defineWorker(definition)).toThrow('the worker weather has no triger; there is name, start, ')
+  expect(() => defineWorker(definition)).toThrow('the worker weather has no triger; there is name, settings, start, ')
 })

@@ -12,6 +12,7 @@ import type { Inbound } from './inbound.ts'
 import { knownSecrets } from './known-secrets.ts'
 import { openLog } from './log.ts'
 import { OutputCheck } from './output-check.ts'
+import { readSettings } from './settings.ts'
 import { SpanBatch } from './spans.ts'
 import { parseInput } from './validate.ts'
 import type { ConnectOptions, ServedFunction, WorkerDefinition, WorkerHandle, WorkerSelf } from './worker.ts'
@@ -28,7 +29,7 @@ export class RunningWorker implements WorkerHandle {
   private readonly outputs: OutputCheck
   private readonly instance: string
   private readonly dataDir: string
-  private config: unknown
+  private config: Record<string, unknown> = {}
   private forget: () => void = () => {}
   private stopped: Promise<void> | undefined
 
@@ -36,10 +37,11 @@ export class RunningWorker implements WorkerHandle {
   static async start(definition: WorkerDefinition, options: ConnectOptions): Promise<RunningWorker> {
     const descriptor = await loadDescriptor(options.descriptor)
     const log = options.log ?? (await openLog(definition.name, 'warn'))
-    const worker = await new Promise<RunningWorker>((resolve) => {
-      const started = new RunningWorker(definition, options, log, () => resolve(started))
-    })
+    const greeting = Promise.withResolvers<unknown>()
+    const worker = new RunningWorker(definition, options, log, greeting.resolve)
+    const config = await greeting.promise
     try {
+      worker.config = readSettings(definition.name, definition.settings, config)
       await definition.start?.(worker.self())
       for (const served of definition.functions) await worker.register(served, descriptor)
       for (const { type, functionId, config } of definition.triggers ?? []) {
@@ -53,7 +55,12 @@ export class RunningWorker implements WorkerHandle {
     }
   }
 
-  private constructor(definition: WorkerDefinition, options: ConnectOptions, log: Logger, connected: () => void) {
+  private constructor(
+    definition: WorkerDefinition,
+    options: ConnectOptions,
+    log: Logger,
+    connected: (config: unknown) => void,
+  ) {
     this.name = definition.name
     this.definition = definition
     this.log = log
@@ -72,9 +79,8 @@ export class RunningWorker implements WorkerHandle {
       },
       {
         connected: (greeting) => {
-          this.config = greeting.config
           log.debug({ worker_id: greeting.worker_id, epoch: greeting.epoch }, 'connected')
-          connected()
+          connected(greeting.config)
         },
         opening: () => (installed ? learnFrames(knownSecrets.fingerprints) : []),
         trouble: (message) => log.warn(message),
@@ -105,10 +111,9 @@ export class RunningWorker implements WorkerHandle {
     }
   }
 
-  private self(): WorkerSelf {
-    const { client, log, name, instance, dataDir } = this
+  private self(): WorkerSelf<Record<string, unknown>> {
+    const { client, log, name, instance, dataDir, config } = this
     const own = new ScopedCaller(client, log, () => ({}))
-    const config = () => this.config
     const inRealm = (realm: string): Caller => new ScopedCaller(client, log, () => ({ realm }))
     return {
       name,
@@ -116,9 +121,7 @@ export class RunningWorker implements WorkerHandle {
       dataDir,
       log,
       inRealm,
-      get config() {
-        return config()
-      },
+      config,
       state: own.state,
       call: (contract, input, options) => own.call(contract, input, options),
       trigger: (request) => own.trigger(request),

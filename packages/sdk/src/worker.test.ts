@@ -100,6 +100,7 @@ it('runs start with its config before the first function is registered', async (
   engine.greeting = { type: 'workerregistered', worker_id: 'w', config: { depth: 3 } }
   const seen: unknown[] = []
   const peer = await connect({
+    settings: z.object({ depth: z.int(), width: z.int().default(7) }),
     start: (self) =>
       void seen.push(
         self.config,
@@ -108,8 +109,40 @@ it('runs start with its config before the first function is registered', async (
       ),
     functions: [serve(greet, () => ({ text: '' }))],
   })
-  expect(seen).toEqual([{ depth: 3 }, '/data', []])
+  expect(seen).toEqual([{ depth: 3, width: 7 }, '/data', []])
   expect(peer.frames.some(({ type }) => type === 'registerfunction')).toBe(true)
+})
+
+it.each([
+  [undefined, { nonsense: 1 }, /config: of test: this worker reads no settings, so nonsense means nothing/],
+  [z.object({ depth: z.int().optional() }), { dept: 3 }, /dept is no setting; there is depth\. Correct it/],
+  [
+    z.object({ prices: z.record(z.string(), z.object({ input: z.int(), output: z.int() })).default({}) }),
+    { prices: { 'a/b': { inputs: 3, input: 1, output: 1 } } },
+    /prices\.a\/b\.inputs is no setting; there is input, output/,
+  ],
+  [z.object({ depth: z.int() }), { depth: 'deep' }, /depth: .*expected number/],
+  [z.object({}), 7, /config: .*expected object/],
+  [undefined, 7, /reads no settings, so 7 means nothing/],
+])('refuses settings that a worker does not read before anything of it runs: %#', async (settings, config, words) => {
+  engine.greeting = { type: 'workerregistered', worker_id: 'w', config }
+  let ran = false
+  const start = () => {
+    ran = true
+  }
+  const functions = [serve(greet, () => ({ text: '' }))]
+  await expect(connect({ ...(settings ? { settings } : {}), start, functions })).rejects.toMatchObject({
+    code: 'not_configured',
+    message: expect.stringMatching(words),
+  })
+  expect(ran).toBe(false)
+})
+
+it.each([undefined, null, {}])('starts a worker without settings where its entry says %o', async (config) => {
+  engine.greeting = { type: 'workerregistered', worker_id: 'w', config }
+  const seen: unknown[] = []
+  await connect({ start: (self) => void seen.push(self.config) })
+  expect(seen).toEqual([{}])
 })
 
 it('does not connect a worker whose start fails', async () => {

@@ -1,17 +1,18 @@
 import type { WorkerDescriptor } from '@agentos/protocol'
 import type { Logger } from 'pino'
+import type * as z from 'zod'
 import type { Caller, HandlerContext } from './context.ts'
 import { assertKeys, type FunctionContract, type OutputOf, type ParsedInputOf } from './contract.ts'
 import { runProcess } from './process.ts'
 import { RunningWorker } from './running-worker.ts'
 
 /** What a worker's `start` gets, and may keep: calls of its own, outside of any invocation. */
-export interface WorkerSelf extends Caller {
+export interface WorkerSelf<Config = unknown> extends Caller {
   readonly name: string
   /** One per process, kept over reconnects. */
   readonly instance: string
-  /** The worker's `config:` in config.yaml, as the engine sent it last; not validated. */
-  readonly config: unknown
+  /** The worker's `config:` in config.yaml, as its `settings` read it at the start; empty without them. */
+  readonly config: Config
   /** The installation's data folder; a worker's own files are under `index/<worker>/` in it. */
   readonly dataDir: string
   /** The same caller in another realm, `default` for the default one; only where the manifest says `enters_realms: true`. */
@@ -33,11 +34,16 @@ export interface BoundTrigger {
   config: unknown
 }
 
-export interface WorkerDefinition {
+export interface WorkerDefinition<S extends z.ZodObject = z.ZodObject> {
   /** That of the folder and the manifest. */
   name: string
+  /**
+   * What may stand under `config:` of the worker's entry in config.yaml. A worker does not start where anything else stands
+   * there, and says what there is. @default nothing
+   */
+  settings?: S
   /** Runs once, after the first connect and before the functions are registered: a handler finds it done. */
-  start?: (self: WorkerSelf) => Promise<void> | void
+  start?(self: WorkerSelf<z.output<S>>): Promise<void> | void
   /** Runs once, after the last invocation was answered. */
   stop?: () => Promise<void> | void
   functions: ServedFunction[]
@@ -81,6 +87,7 @@ export interface Worker extends WorkerDefinition {
 
 const DEFINITION_KEYS: Record<keyof WorkerDefinition, true> = {
   name: true,
+  settings: true,
   start: true,
   stop: true,
   functions: true,
@@ -88,7 +95,7 @@ const DEFINITION_KEYS: Record<keyof WorkerDefinition, true> = {
 }
 
 /** A worker as a value. Nothing happens before `run` or `connect`. Throws `TypeError` for a key that there is not. */
-export function defineWorker(definition: WorkerDefinition): Worker {
+export function defineWorker<S extends z.ZodObject>(definition: WorkerDefinition<S>): Worker {
   assertKeys(`the worker ${definition.name}`, definition, DEFINITION_KEYS)
   return {
     ...definition,

@@ -6,7 +6,7 @@ import { Desk } from './desk.ts'
 import { Notices } from './notices.ts'
 import { Policies } from './policies.ts'
 import { asks } from './policy.ts'
-import { readSettings, type Settings } from './settings.ts'
+import { Settings } from './settings.ts'
 
 const SWEEP_MS = 1_000
 
@@ -20,15 +20,15 @@ let parts: Parts | undefined
 
 export const worker = defineWorker({
   name: 'approval',
+  settings: Settings,
   start: async (self) => {
-    const settings = readSettings(self.config)
     const policies = new Policies(self.state)
     const desk = new Desk({ state: self.state, teller: new Notices(self), now: Date.now })
     await Promise.all([policies.open(), desk.open()])
     const timer = setInterval(() => {
       desk.sweep().catch((error) => self.log.warn({ err: error }, 'what expired could not be ended or told yet'))
     }, SWEEP_MS)
-    parts = { desk, policies, settings, timer }
+    parts = { desk, policies, settings: self.config, timer }
   },
   stop: () => clearInterval(parts?.timer),
   functions: [

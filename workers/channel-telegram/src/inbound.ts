@@ -1,7 +1,14 @@
-import type { Message, Press, Quote, Sender } from '@agentos/channel-kit'
+import type { Author, Message, Press, Quote, Sender } from '@agentos/channel-kit'
 import { conversationOf } from './conversation-id.ts'
 import { readCallbackData } from './transport.ts'
-import { type CallbackQuery, eventIdOf, type TelegramMessage, type TelegramUser, type Update } from './update.ts'
+import {
+  type CallbackQuery,
+  eventIdOf,
+  type TelegramMessage,
+  type TelegramOrigin,
+  type TelegramUser,
+  type Update,
+} from './update.ts'
 
 /** Who this bot is: groups mention it by name. */
 export interface Bot {
@@ -50,7 +57,9 @@ export function readMessage(update: Update, bot: Bot): Message | undefined {
   const unusable = Object.keys(UNUSABLE).filter((field) => written[field] !== undefined)
   // An animation comes as a document too.
   const things = unusable.filter((field) => field !== 'document' || !unusable.includes('animation'))
-  const bare = withoutMention(text, bot)
+  const { forward_origin: origin } = written
+  const forwarded = origin && authorOf(origin, written.from, bot)
+  const bare = forwarded === undefined ? withoutMention(text, bot) : text.trim()
   // Somebody joined, a title changed: nothing was said.
   if (bare === '' && things.length === 0 && text === '') return undefined
   // Pictures of an album come one by one; one answer is enough for those without a word.
@@ -64,6 +73,7 @@ export function readMessage(update: Update, bot: Bot): Message | undefined {
     direct,
     text: bare === '' && things.length === 0 && !quote ? '/start' : bare,
     ...(quote ? { quote } : {}),
+    ...(forwarded === undefined ? {} : { forwarded }),
     unusable: things.map((field) => UNUSABLE[field]!),
     ...(direct ? {} : { replyTo: String(written.message_id) }),
   }
@@ -103,8 +113,8 @@ function placeOf(message: NonNullable<CallbackQuery['message']>): string {
   return conversationOf(message.chat.id, topic)
 }
 
-function isStop({ text = '' }: TelegramMessage): boolean {
-  return /^\/stop(@\w+)?(\s|$)/i.test(text.trim())
+function isStop({ text = '', forward_origin: origin }: TelegramMessage): boolean {
+  return origin === undefined && /^\/stop(@\w+)?(\s|$)/i.test(text.trim())
 }
 
 /** By a mention, a command that names the bot, or a reply to what it wrote. */
@@ -126,13 +136,30 @@ function isAddressed(
 }
 
 /** The part that was chosen, else the whole of what is answered. */
-function quoteOf({ quote, reply_to_message: answered, from }: TelegramMessage, bot: Bot): Quote | undefined {
+function quoteOf(
+  { quote, reply_to_message: answered, external_reply: external, from }: TelegramMessage,
+  bot: Bot,
+): Quote | undefined {
   const text = (quote?.text ?? answered?.text ?? answered?.caption ?? '').trim()
   if (text === '') return undefined
-  const writer = answered?.from
-  if (writer?.id === bot.id) return { text, by: 'bot' }
-  if (writer && writer.id === from?.id) return { text, by: 'sender' }
-  return { text, by: { name: writer && senderOf(writer).name } }
+  const origin = answered?.forward_origin ?? external?.origin
+  return { text, by: origin ? authorOf(origin, from, bot) : whoOf(answered?.from, from, bot) }
+}
+
+/** Who wrote first what was passed on. */
+function authorOf(origin: TelegramOrigin, sender: TelegramUser | undefined, bot: Bot): Author {
+  const { sender_user, sender_user_name, sender_chat, chat, author_signature } = origin
+  if (sender_user) return whoOf(sender_user, sender, bot)
+  return {
+    name:
+      sender_user_name ?? ([author_signature, (sender_chat ?? chat)?.title].filter(Boolean).join(' of ') || undefined),
+  }
+}
+
+function whoOf(writer: TelegramUser | undefined, sender: TelegramUser | undefined, bot: Bot): Author {
+  if (writer?.id === bot.id) return 'bot'
+  if (writer && writer.id === sender?.id) return 'sender'
+  return { name: writer && senderOf(writer).name }
 }
 
 /** The name is how the bot was called, not what it was told. */

@@ -1,4 +1,3 @@
-import { AgentError } from '@agentos/sdk'
 import * as z from 'zod'
 
 const UserId = z.union([z.int().transform(String), z.string().regex(/^\d{1,20}$/, 'a user id is a number')])
@@ -45,14 +44,6 @@ export const Settings = z.strictObject({
   request_timeout_ms: z.int().min(500).max(120_000).default(20_000),
 })
 export type Settings = z.output<typeof Settings>
-
-/** With settings that cannot be read nothing is guessed. */
-export function readSettings(config: unknown): Settings {
-  const read = Settings.safeParse(config ?? {})
-  if (read.success) return read.data
-  const problems = read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
-  throw new AgentError('not_configured', `The settings of channel-telegram in config.yaml cannot be used: ${problems}`)
-}
 
 /** What identifies the bot, and what proves that a delivery is Telegram's. */
 export interface Secrets {

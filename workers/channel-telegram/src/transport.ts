@@ -31,8 +31,11 @@ export class TelegramTransport implements Transport {
       return await this.post(content.rich, { ...shown, ...place })
     } catch (error) {
       // It was refused, so it was not sent. An answer would go to the topic of what it answers, so this one answers nothing.
-      if (threadId === undefined || !isTopicGone(error)) throw error
-      return this.post(content.rich, shown)
+      if (!isTopicGone(error)) throw error
+      if (threadId === undefined && replyTo === undefined) throw closed(error)
+      return this.post(content.rich, shown).catch((again: unknown) => {
+        throw isTopicGone(again) ? closed(again) : again
+      })
     }
   }
 
@@ -77,7 +80,14 @@ export class TelegramTransport implements Transport {
   }
 }
 
-function isTopicGone(error: unknown): boolean {
+/** Nothing is left to try: a person has to open it. */
+function closed({ message }: BotApiError): SendError {
+  const what =
+    'General of this forum is closed to the bot: open it, or let the bot manage topics, then resend the message'
+  return new SendError('refused', `${what} (${message})`)
+}
+
+function isTopicGone(error: unknown): error is BotApiError {
   return error instanceof BotApiError && error.code === 400 && NO_TOPIC.some((words) => error.says(words))
 }
 

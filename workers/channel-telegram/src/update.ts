@@ -7,12 +7,24 @@ const User = z.looseObject({
   last_name: z.string().optional(),
   username: z.string().optional(),
 })
-const Chat = z.looseObject({ id: z.int(), type: z.string() })
+const Chat = z.looseObject({ id: z.int(), type: z.string(), title: z.string().optional() })
 const Entity = z.looseObject({
   type: z.string(),
   offset: z.int().nonnegative(),
   length: z.int().nonnegative(),
   user: User.optional(),
+})
+
+/** Who wrote first what was passed on: `user`, `hidden_user` (a name alone), `chat`, `channel`, or a kind to come. */
+const Origin = z.looseObject({
+  type: z.string(),
+  sender_user: User.optional(),
+  sender_user_name: z.string().optional(),
+  /** Of `chat`: who wrote as that chat. */
+  sender_chat: Chat.optional(),
+  /** Of `channel`. */
+  chat: Chat.optional(),
+  author_signature: z.string().optional(),
 })
 
 /** What is read of a message; the rest of it says what else came along. */
@@ -27,6 +39,8 @@ export const TelegramMessage = z.looseObject({
   text: z.string().optional(),
   caption: z.string().optional(),
   entities: z.array(Entity).optional(),
+  /** It was passed on. */
+  forward_origin: Origin.optional(),
   /** Shared by the pictures of an album. */
   media_group_id: z.string().max(40).optional(),
   caption_entities: z.array(Entity).optional(),
@@ -36,9 +50,12 @@ export const TelegramMessage = z.looseObject({
       from: User.optional(),
       text: z.string().optional(),
       caption: z.string().optional(),
+      forward_origin: Origin.optional(),
       forum_topic_created: z.unknown().optional(),
     })
     .optional(),
+  /** What it answers in another chat. */
+  external_reply: z.looseObject({ origin: Origin }).optional(),
   /** The part of it that its writer chose. */
   quote: z.looseObject({ text: z.string() }).optional(),
   /** The group has become this supergroup, or this supergroup was that group. */
@@ -64,6 +81,7 @@ export const Update = z.looseObject({
 })
 export type Update = z.output<typeof Update>
 export type TelegramUser = z.output<typeof User>
+export type TelegramOrigin = z.output<typeof Origin>
 
 /** Which updates Telegram is asked for. */
 export function allowedUpdates(edits: boolean): string[] {

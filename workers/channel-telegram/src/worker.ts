@@ -1,7 +1,7 @@
 import type { Member, OutboxEntry } from '@agentos/channel-kit'
 import * as contract from '@agentos/contracts/channel-telegram'
 import { AgentError, defineWorker, type HandlerContext, on, serve } from '@agentos/sdk'
-import { missingSettings, readSecrets, readSettings } from './settings.ts'
+import { missingSettings, readSecrets, Settings } from './settings.ts'
 import { Telegram, TOPIC } from './telegram.ts'
 
 /** As the manifest declares it. A chat may take five minutes. */
@@ -19,8 +19,9 @@ let missing: string[] = []
 
 export const worker = defineWorker({
   name: 'channel-telegram',
+  settings: Settings,
   start: async (self) => {
-    const settings = readSettings(self.config)
+    const settings = self.config
     const { token, webhookSecret } = readSecrets()
     missing = missingSettings(settings, { token, webhookSecret })
     if (token === undefined || missing.length > 0) return self.log.warn({ missing }, whatIsMissing())
@@ -56,6 +57,7 @@ export const worker = defineWorker({
         bot: opened?.bot ?? null,
         missing,
         problem: opened?.problem ?? null,
+        failed: count('failed'),
         inDoubt: count('in_doubt'),
         waiting: count('pending', 'sending'),
       }

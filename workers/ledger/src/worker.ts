@@ -27,9 +27,10 @@ const watches = new Watches()
 
 export const worker = defineWorker({
   name: 'ledger',
+  settings: Settings,
   start: async (self) => {
-    const { leaseMs, waitMs } = Settings.parse(self.config ?? {})
-    const { state, log } = self
+    const { state, log, config } = self
+    const { leaseMs, waitMs } = config
     const alarms = new Alarms({ state, log, publish: (alert) => publish(self, alert) })
     const journal = new Journal({
       state,

@@ -98,7 +98,9 @@ export class Resolver {
     if (settings.default !== undefined) return this.explicit(undefined, settings.default)
     const { defaultProvider, defaultModel } = environment
     if (defaultProvider !== undefined && !this.ports.catalogue.providers.has(defaultProvider)) {
-      throw refuse(`unknown default provider: ${defaultProvider}; set AGENTOS_DEFAULT_PROVIDER to a known one`)
+      throw refuse(
+        `unknown default provider: ${defaultProvider}; set AGENTOS_DEFAULT_PROVIDER in .env beside config.yaml to a known one, then: npm run agentos -- restart llm-router`,
+      )
     }
     if (defaultModel === undefined) return undefined
     return this.explicit(defaultProvider, defaultModel)
@@ -130,14 +132,15 @@ export class Resolver {
 
   private known(name: string): void {
     if (this.ports.catalogue.providers.has(name) || name === DEMO.provider) return
-    throw refuse(`unknown provider: ${name}; add it under providers: in config.yaml with its baseUrl`)
+    throw refuse(
+      `unknown provider: ${name}; add it with its baseUrl under providers: in config: of llm-router in config.yaml, then: npm run agentos -- restart engine`,
+    )
   }
 
   private notConfigured(sentence: string, provider: Provider | undefined): AgentError {
     const setting = provider?.keyEnv || 'ANTHROPIC_API_KEY, OPENAI_API_KEY or GOOGLE_API_KEY'
-    return new AgentError('not_configured', `${sentence} Set ${setting}, or paste a key on the page.`, {
-      details: { setting },
-    })
+    const how = `Set ${setting} in .env beside config.yaml, or paste a key on the page; nothing has to be restarted.`
+    return new AgentError('not_configured', `${sentence} ${how}`, { details: { setting } })
   }
 }
 

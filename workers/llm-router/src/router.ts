@@ -29,7 +29,7 @@ import { type ModelCall, ModelCalls } from './model-calls.ts'
 import { costOf, perMillion } from './price.ts'
 import { listModels } from './provider-client.ts'
 import { DEMO, Resolver, type Route, type RouteRequest } from './resolution.ts'
-import { type Environment, readEnvironment, Settings } from './settings.ts'
+import { type Environment, readEnvironment, type Settings } from './settings.ts'
 import { Transport } from './transport.ts'
 import { type Attribution, readUsage, recordUsage, type UsageQuery, type UsageStats } from './usage-ledger.ts'
 
@@ -323,23 +323,18 @@ export class Router {
     if (keyEnv === '') return undefined
     const key = await this.keys.find(keyEnv)
     if (key) return key.value
-    const message = `No key for ${name}: set ${keyEnv} in .env, or store it with PUT /v1/llm/providers/${name}/key.`
+    const message = `No key for ${name}: set ${keyEnv} in .env beside config.yaml, or store it with PUT /v1/llm/providers/${name}/key; nothing has to be restarted.`
     throw new AgentError('not_configured', message, { details: { provider: name, setting: keyEnv } })
   }
 }
 
 /** The router of a worker process, with its settings from the engine and its keys from where they are kept. */
-export async function openRouter(self: WorkerSelf, env: NodeJS.ProcessEnv = process.env): Promise<Router> {
-  const settings = Settings.safeParse(self.config ?? {})
-  if (!settings.success) {
-    const mistakes = settings.error.issues.map((issue) => `${issue.path.join('.') || 'config'}: ${issue.message}`)
-    throw new Error(`config.yaml, llm-router: ${mistakes.join('; ')}`)
-  }
+export async function openRouter(self: WorkerSelf<Settings>, env: NodeJS.ProcessEnv = process.env): Promise<Router> {
   const secretsPath = join(self.dataDir, 'secrets.json')
   const dotenvPath = join(env.AGENTOS_ROOT || join(self.dataDir, '..'), '.env')
   const keys = new KeyRing({ secretsPath, dotenvPath, env })
   const environment = readEnvironment(env)
-  const router = new Router({ settings: settings.data, environment, keys, budgets: new Budgets(self) })
+  const router = new Router({ settings: self.config, environment, keys, budgets: new Budgets(self) })
   await router.findKeys()
   for (const problem of await router.problems()) self.log.warn(problem)
   return router

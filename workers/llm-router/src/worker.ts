@@ -1,11 +1,13 @@
 import * as llm from '@agentos/contracts/llm-router'
 import { defineWorker, serve } from '@agentos/sdk'
 import { openRouter, type Router } from './router.ts'
+import { Settings } from './settings.ts'
 
 let router: Router
 
 export const worker = defineWorker({
   name: 'llm-router',
+  settings: Settings,
   start: async (self) => {
     router = await openRouter(self)
   },

@@ -15,7 +15,7 @@ import {
 import { exportRealm, importRealm } from './transfer.ts'
 
 /** `config:` of this worker in config.yaml. */
-const Settings = z.object({
+const Settings = z.strictObject({
   /** Days between the deletion of a realm and its purge. */
   retentionDays: z.number().nonnegative().max(3_650).default(30),
 })
@@ -24,8 +24,9 @@ let settings = Settings.parse({})
 
 export const worker = defineWorker({
   name: 'realm',
+  settings: Settings,
   start: async (self) => {
-    settings = Settings.parse(self.config ?? {})
+    settings = self.config
     await ensureBuiltInRealms(self.state)
     tellAllNews(self).catch((error) => self.log.warn({ err: error }, 'Not all was told of the realms after the start'))
   },

@@ -1,5 +1,5 @@
 import * as toolbox from '@agentos/contracts/toolbox'
-import { AgentError, defineWorker, serve, type WorkerSelf } from '@agentos/sdk'
+import { defineWorker, serve } from '@agentos/sdk'
 import { work } from './calculation.ts'
 import { writeOnce } from './files/keyed-writes.ts'
 import { Workspace } from './files/workspace.ts'
@@ -15,8 +15,8 @@ let mail: Mailer
 
 export const worker = defineWorker({
   name: 'toolbox',
-  start: async (self) => {
-    const settings = readSettings(self)
+  settings: Settings,
+  start: async ({ config: settings }) => {
     const environment = readEnvironment()
     web = new WebClient(new Guard(settings, await findOwnPorts(environment.root)), settings)
     files = new Workspace(workspaceOf(settings, environment.root), settings.max_file_bytes)
@@ -33,13 +33,5 @@ export const worker = defineWorker({
     serve(toolbox.emailSend, (input, ctx) => mail.send(input, ctx)),
   ],
 })
-
-/** With settings that cannot be read nothing is guessed: a limit that was meant would be missing. */
-function readSettings(self: WorkerSelf): Settings {
-  const read = Settings.safeParse(self.config ?? {})
-  if (read.success) return read.data
-  const problems = read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
-  throw new AgentError('not_configured', `The settings of toolbox in config.yaml cannot be used: ${problems}`)
-}
 
 if (import.meta.main) await worker.run()

@@ -2,7 +2,14 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
-import { describeEnd, ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
+import {
+  describeEnd,
+  lastWords,
+  ManagedProcess,
+  messageOf,
+  type ProcessEvent,
+  type ProcessSpec,
+} from './managed-process.ts'
 import { commandOf, isAlive } from './process-table.ts'
 
 /** On a machine that is busy with other things too. */
@@ -23,6 +30,19 @@ function managed(source: string, more: Partial<ProcessSpec> = {}) {
     process: new ManagedProcess(spec, (e) => events.push(e)),
   }
 }
+
+it('is quoted whole, what it said last before what it said first, and where there is too much says where the rest is', () => {
+  const refusal = `The settings cannot be used: ${'x'.repeat(700)}: there is a, b and c`
+  expect(describeEnd(1, null, [`Error: ${refusal}`])).toBe(`exit code 1: Error: ${refusal}`)
+  expect(lastWords(['first', 'x'.repeat(3_000), 'y'.repeat(900), 'z'])).toEqual([
+    'first',
+    'x'.repeat(3_000),
+    'y'.repeat(900),
+    'z',
+  ])
+  expect(lastWords(['old', 'ab', 'cde'], 4)).toEqual(['a… (its log has the rest)', 'cde'])
+  expect(lastWords(['x'.repeat(9_000)])).toEqual([`${'x'.repeat(4_000)}… (its log has the rest)`])
+})
 
 describe('a managed process', () => {
   it('is restarted after a crash, and the reason says what it died of', async () => {

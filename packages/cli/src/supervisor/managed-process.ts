@@ -238,7 +238,19 @@ export function describeEnd(code: number | null, by: string | null, recent: read
     return 'out of memory: its heap reached the cap of its manifest'
   const how = by ? `ended by ${by}` : code === null ? 'could not be started' : `exit code ${code}`
   const cause = unreadable(recent) ?? whatItSaid(recent, code !== 0)
-  return cause ? `${how}: ${cause.length > 240 ? `${cause.slice(0, 239)}…` : cause}` : how
+  return cause ? `${how}: ${lastWords([cause], 1_000)[0]}` : how
+}
+
+/** The end of what was said, whole up to `most` characters: the newest lines first get their room. */
+export function lastWords(lines: readonly string[], most = 4_000): string[] {
+  let room = most
+  const told = lines.toReversed().flatMap((line) => {
+    if (room <= 0) return []
+    const shown = line.length > room ? `${line.slice(0, room)}… (its log has the rest)` : line
+    room -= line.length
+    return [shown]
+  })
+  return told.toReversed()
 }
 
 /** Of a source that could not be read: `/x/src/worker.ts:5:10: Unexpected "}"`. */

@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Refusal } from '../refusal.ts'
-import { commandOf, hasEnded, isAlive, startOf } from './process-table.ts'
+import { commandOf, hasEnded, startOf } from './process-table.ts'
 
 /** A process that this supervisor started: how to find it again after the supervisor was killed. */
 export interface OwnProcess {
@@ -74,10 +74,11 @@ function send(target: number, name: NodeJS.Signals): boolean {
   }
 }
 
-const isOurs = (entry: OwnProcess): boolean =>
-  isAlive(entry.pid) &&
-  (commandOf(entry.pid) ?? '').includes(entry.script) &&
-  (entry.started === undefined || startOf(entry.pid) === entry.started)
+/** One that is just being ended has no command line any more, and its ports still: it is known by its start alone. */
+const isOurs = ({ pid, script, started }: OwnProcess): boolean =>
+  !hasEnded(pid) &&
+  (commandOf(pid)?.includes(script) ?? started !== undefined) &&
+  (started === undefined || startOf(pid) === started)
 
 function readPids(data: string): OwnProcess[] {
   try {

@@ -30,9 +30,7 @@ export function commandOf(pid: number): string | undefined {
 export function startOf(pid: number): string | undefined {
   if (process.platform !== 'linux') return run('ps', ['-o', 'lstart=', '-p', String(pid)])?.trim() || undefined
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // Field 22; counted from behind the name, which may hold blanks and brackets.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    return fieldsOf(readFileSync(`/proc/${pid}/stat`, 'utf8'))[22]
   } catch {
     return undefined
   }
@@ -51,12 +49,23 @@ export function hasEnded(pid: number): boolean {
         .startsWith('Z') ?? false
     )
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return 'ZX'.includes(stat.charAt(stat.lastIndexOf(')') + 2))
+    return saysEnded(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {
     return true
   }
 }
+
+/**
+ * Whether a line of `/proc/<pid>/stat` is that of a process all of whose threads are gone. The first one is often
+ * gone before the others, and the ports are theirs until the last. Exported for its test.
+ */
+export function saysEnded(stat: string): boolean {
+  const { 3: state = '', 20: threads } = fieldsOf(stat)
+  return 'ZX'.includes(state) && Number(threads) <= 1
+}
+
+/** By the numbers of proc(5); counted from behind the name, which may hold blanks and brackets. */
+const fieldsOf = (stat: string): string[] => ['', '', '', ...stat.slice(stat.lastIndexOf(')') + 2).split(' ')]
 
 /** Memory in use in MB; `undefined` where it cannot be asked cheaply. */
 export function residentMb(pid: number): number | undefined {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -11,7 +11,7 @@ import { DATA_FORMAT, prepareDataFolder } from './data-folder.ts'
 import { runningSupervisor, takeLock } from './lock.ts'
 import { sweepOrphans, writePids } from './orphans.ts'
 import { assertPortsFree } from './ports.ts'
-import { isAlive, listeningInodes, startOf } from './process-table.ts'
+import { commandOf, isAlive, listeningInodes, saysEnded, startOf } from './process-table.ts'
 
 const folder = () => mkdtempSync(join(tmpdir(), 'agentos-start-'))
 const refusal = async (run: () => unknown): Promise<Refusal> => {
@@ -119,6 +119,15 @@ describe('ports', () => {
   })
 })
 
+describe('a process', () => {
+  const stat = (state: string, threads: number) =>
+    `16684 (a) b) ${state} 16681 16681 9804 0 -1 4227084 3028 6545 6 0 2 2 3 1 20 0 ${threads} 0 54516 0 0`
+
+  it('has ended when its last thread has: its ports are its own until then, though its first one is gone', () => {
+    expect([saysEnded(stat('S', 11)), saysEnded(stat('Z', 11)), saysEnded(stat('Z', 1))]).toEqual([false, false, true])
+  })
+})
+
 describe('orphans', () => {
   const children: ChildProcess[] = []
   /** A process of its own group, as the supervisor starts them; ended with its test. */
@@ -193,6 +202,45 @@ describe('orphans', () => {
       instances: new Map(),
     })
   })
+
+  // Only a language that reaches the system's calls can end one thread and keep the others.
+  it.skipIf(process.platform !== 'linux' || spawnSync('python3', ['-c', '']).status !== 0)(
+    'that are just being ended, by whomever, are waited for: what has no command line any more has its ports still',
+    async () => {
+      const data = folder()
+      const script = join(data, 'engine.py')
+      writeFileSync(
+        script,
+        `import ctypes, os, platform, signal, sys, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
+print('here', flush=True)
+ctypes.CDLL(None).syscall(93 if platform.machine() == 'aarch64' else 60, 0)`,
+      )
+      const engine = spawn('python3', [script], { detached: true, stdio: ['pipe', 'pipe', 'inherit'] })
+      children.push(engine)
+      await once(engine.stdout!, 'data')
+      const pid = engine.pid as number
+      await vi.waitFor(() => expect(commandOf(pid)).toBeUndefined())
+      writePids(data, [{ name: 'engine', pid, script, started: startOf(pid) as string }])
+      const killed = Promise.withResolvers<void>()
+      const kill = process.kill.bind(process)
+      vi.spyOn(process, 'kill').mockImplementation((target, name) => {
+        if (name === 'SIGKILL' && Math.abs(target) === pid) killed.resolve()
+        else kill(target, name)
+        return true
+      })
+      let ended = false
+      const swept = sweepOrphans(data, { graceMs: 50 }).finally(() => {
+        ended = true
+      })
+      await Promise.race([killed.promise, swept])
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(ended).toBe(false)
+      engine.stdin!.end()
+      expect(await swept).toEqual(['engine'])
+    },
+  )
 
   it('that do not end at all are named, and looked for again at the next start', async () => {
     const data = folder()

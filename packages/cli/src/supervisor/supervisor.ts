@@ -8,7 +8,7 @@ import { addressOf } from '../config.ts'
 import { assertEngineTakes } from '../config-check.ts'
 import { Refusal } from '../refusal.ts'
 import { engineSpec, instancesOf, type LaunchContext, memoryCapMb, workerSpec } from './launch.ts'
-import { ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
+import { lastWords, ManagedProcess, messageOf, type ProcessEvent, type ProcessSpec } from './managed-process.ts'
 import { writePids } from './orphans.ts'
 import { residentMb } from './process-table.ts'
 import { SilenceWatch } from './silence-watch.ts'
@@ -201,7 +201,7 @@ export class Supervisor {
 
   private engineFailed(what: string): Refusal {
     const said = this.engine.lastLines.map(messageOf).filter((line) => line !== '')
-    const why = said.slice(-8).map((line) => `  ${line.length > 200 ? `${line.slice(0, 199)}…` : line}`)
+    const why = lastWords(said.slice(-8)).map((line) => `  ${line}`)
     return new Refusal(
       'engine_failed',
       'The engine does not start',

@@ -65,3 +65,13 @@ describe('a frame that cannot be read', () => {
     expect([caller.result(one), caller.result(other)]).toEqual([undefined, undefined])
   })
 })
+
+it('of a call with an action that there is not is answered with those that there are', () => {
+  const { server, caller } = peers()
+  const id = caller.call('f', { action: { type: 'nonsense' } })
+  expect(caller.result(id)?.error).toMatchObject({
+    code: 'invalid_input',
+    message: expect.stringMatching(/action\.type .*void.*enqueue/),
+  })
+  expect(server.served).toEqual([])
+})

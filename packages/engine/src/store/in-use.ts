@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { EngineError } from '@agentos/protocol'
 
 /**
@@ -17,34 +17,41 @@ export function holderOf(path: string): number | undefined {
 }
 
 /**
- * Number of another process that has the database open under a lock file that was deleted since, where the system shows
- * that: whoever makes a new one does not have the store for himself.
+ * Number of another process that has the database open under a lock file that was deleted or moved away since, where the
+ * system shows that: whoever makes a new one does not have the store for himself. A lock file is an empty one that is
+ * locked as a whole.
  */
-export function holderOfDeleted(lock: string, database: string): number | undefined {
-  const deleted = `${realpathSync(lock)} (deleted)`
-  return holdersOf(database).find((pid) => openFilesOf(pid).includes(deleted))
+export function holderOfAnother(database: string): number | undefined {
+  const held = locks().filter(({ kind }) => kind === 'WRITE')
+  return holdersOf(database).find((pid) => {
+    const inodes = held.filter((lock) => lock.pid === pid).map(({ inode }) => inode)
+    return openFilesOf(pid).some(({ size, ino }) => size === 0 && inodes.includes(ino))
+  })
 }
 
 function holdersOf(path: string): number[] {
-  if (!existsSync(path) || !existsSync('/proc/locks')) return []
+  if (!existsSync(path)) return []
   const { ino } = statSync(path)
-  return readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .map((line) => / (\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line))
-    .filter((match) => Number(match?.[2]) === ino && Number(match?.[1]) !== process.pid)
-    .map((match) => Number(match?.[1]))
+  return locks().flatMap(({ inode, pid }) => (inode === ino ? [pid] : []))
 }
 
-/** Paths of what a process has open; none where it is gone, or somebody else's. */
-function openFilesOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-      try {
-        return [readlinkSync(`/proc/${pid}/fd/${fd}`)]
-      } catch {
-        return []
-      }
+/** Those of other processes, as Linux shows them. */
+function locks(): { kind: string; pid: number; inode: number }[] {
+  if (!existsSync('/proc/locks')) return []
+  return readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const [, kind = '', pid, inode] = / (READ|WRITE) +(\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line) ?? []
+      return pid === undefined || Number(pid) === process.pid ? [] : [{ kind, pid: Number(pid), inode: Number(inode) }]
     })
+}
+
+/** What a process has open, whatever became of its names; nothing where it is gone, or somebody else's. */
+function openFilesOf(pid: number): { ino: number; size: number }[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap(
+      (fd) => statSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false }) ?? [],
+    )
   } catch {
     return []
   }

@@ -269,6 +269,11 @@ export class SqliteStore implements Store {
     if (this.queue.length === 0) return
     const queue = this.queue
     this.queue = []
+    const lost = this.lock.lost()
+    if (lost !== undefined) {
+      const error = { code: 'store_unavailable', message: lost }
+      return queueMicrotask(() => this.finish(queue, { ok: false, error }))
+    }
     const batches = queue.map(({ batch }) => batch)
     this.thread.request({ type: 'commit', now: this.clock.now(), batches }, (answer) => this.finish(queue, answer))
   }
@@ -347,6 +352,7 @@ export class SqliteStore implements Store {
         this.queue.push({ batch: { partition, writes: [{ op: 'expire', ...write }] }, bytes: 0, done: () => {} })
       }
       this.flush()
+      if (this.lock.lost() !== undefined) return
       this.thread.request({ type: 'prune', keep: this.limits.deletions }, () => this.recent.clear())
       if (answer.value.length === limit) this.sweep()
     })

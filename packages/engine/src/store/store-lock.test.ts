@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { examine, repair } from './damage.ts'
 import { openSqliteStore, type SqliteStore } from './sqlite-store.ts'
-import { put, write } from './store.contract.ts'
+import { P, put, write } from './store.contract.ts'
+import { StoreLock } from './store-lock.ts'
 
 const clock = { now: () => Date.now(), precise: () => Date.now(), monotonic: () => performance.now() }
 const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -32,7 +33,7 @@ async function inAnotherProcess() {
     child.kill('SIGKILL')
     await gone
   }
-  return { pid: child.pid as number, kill }
+  return { pid: child.pid as number, kill, signal: (name: NodeJS.Signals) => child.kill(name) }
 }
 
 describe('a data folder with an open store', () => {
@@ -64,6 +65,63 @@ describe('a data folder with an open store', () => {
       await (await open()).close()
     },
   )
+
+  it.runIf(process.platform === 'linux').each([
+    ['moved away', (lock: string) => renameSync(lock, `${lock}.aside`)],
+    ['moved out of the folder', (lock: string) => renameSync(lock, `${folder}.lock`)],
+    ['deleted', (lock: string) => rmSync(lock)],
+  ])('is refused although its lock file was %s while its process stands still', async (_, away) => {
+    const first = await inAnotherProcess()
+    try {
+      first.signal('SIGSTOP')
+      away(join(folder, 'store.lock'))
+      for (const _ of [1, 2]) {
+        await expect(open()).rejects.toMatchObject({ code: 'store_in_use', details: { pid: first.pid } })
+      }
+    } finally {
+      await first.kill()
+      rmSync(`${folder}.lock`, { force: true })
+    }
+    await (await open()).close()
+  })
+
+  it('takes its lock anew where the file was moved away, and goes on', async () => {
+    const store = await open()
+    renameSync(join(folder, 'store.lock'), join(folder, 'aside'))
+    expect(await write(store, [put('a', 1)])).toMatchObject({ ok: true })
+    await expect(open()).rejects.toMatchObject({ code: 'store_in_use' })
+    await store.close()
+  })
+
+  it('writes nothing more once another has the lock, says so, and goes on when that is gone', async () => {
+    const store = await open()
+    expect(await write(store, [put('a', 1)])).toMatchObject({ ok: true })
+    renameSync(join(folder, 'store.lock'), join(folder, 'aside'))
+    // Of this very process: as where the system does not show who has what open.
+    const other = StoreLock.take(folder)
+    const refused = { ok: false, error: { code: 'store_unavailable', message: expect.stringContaining('moved away') } }
+    expect(await write(store, [put('a', 2)])).toMatchObject(refused)
+    expect(store.trouble()).toContain('another process has the store open')
+    expect(store.get(P, 'a')).toMatchObject({ value: 1 })
+    other.release()
+    expect(await write(store, [put('a', 3)])).toMatchObject({ ok: true })
+    expect(store.trouble()).toBeUndefined()
+    await store.close()
+  })
+
+  it('writes nothing more once its folder is another one, and goes on when it is back', async () => {
+    const store = await open()
+    renameSync(folder, `${folder}-moved`)
+    const refused = { ok: false, error: { code: 'store_unavailable', message: expect.stringContaining('put it back') } }
+    expect(await write(store, [put('a', 1)])).toMatchObject(refused)
+    mkdirSync(folder)
+    expect(await write(store, [put('a', 1)])).toMatchObject(refused)
+    expect(readdirSync(folder)).toEqual([])
+    rmSync(folder, { recursive: true })
+    renameSync(`${folder}-moved`, folder)
+    expect(await write(store, [put('a', 1)])).toMatchObject({ ok: true })
+    await store.close()
+  })
 
   it('is refused to a second store of the same process, and free after the first is closed', async () => {
     const first = await open()

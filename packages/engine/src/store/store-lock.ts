@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { EngineError } from '@agentos/protocol'
-import { holderOf, holderOfDeleted } from './in-use.ts'
+import { holderOf, holderOfAnother } from './in-use.ts'
 
 /** A process that is just ending gives the lock back within this time, in milliseconds. */
 const WAIT_MS = 1_000
@@ -10,40 +10,85 @@ const SQLITE_BUSY = 5
 
 /**
  * One store, or one care of it, works on a data folder at a time, whoever started it. The lock is one that SQLite takes
- * on a file of its own, which is empty and stays: it ends with its process, however that ends.
+ * on a file of its own, which is empty and stays: it ends with its process, however that ends. The file can be moved or
+ * deleted under it; so whoever has it asks `lost` before each write.
  */
 export class StoreLock {
-  private readonly db: DatabaseSync
+  private readonly path: string
+  private readonly folder: string
+  private readonly folderId: string | undefined
+  private db: DatabaseSync
+  private id: string | undefined
 
-  private constructor(db: DatabaseSync) {
+  private constructor(path: string, db: DatabaseSync) {
+    this.path = path
+    this.folder = dirname(path)
+    this.folderId = identityOf(this.folder)
     this.db = db
+    this.id = identityOf(path)
   }
 
   /**
    * Throws `store_in_use` where another has it, naming its process where the system tells; on Linux also where the file
-   * was deleted while another has it.
+   * was deleted or moved away while another has it.
    */
   static take(folder: string): StoreLock {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const path = join(folder, 'store.lock')
-    const db = new DatabaseSync(path, { timeout: WAIT_MS })
-    try {
-      // Beginning a new file, it would write a journal.
-      db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
-    } catch (error) {
-      db.close()
-      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
-      throw inUse(folder, path, holderOf(path))
-    }
-    const other = holderOfDeleted(path, join(folder, 'store.sqlite'))
-    if (other === undefined) return new StoreLock(db)
+    const db = lockFile(path, WAIT_MS)
+    if (!db) throw inUse(folder, path, holderOf(path))
+    const other = holderOfAnother(join(folder, 'store.sqlite'))
+    if (other === undefined) return new StoreLock(path, db)
     db.close()
     throw inUse(folder, path, other)
+  }
+
+  /** Why this is not the lock of its folder any more; one whose file alone is gone is taken anew. */
+  lost(): string | undefined {
+    try {
+      return this.checked()
+    } catch (error) {
+      return `The lock of ${this.folder} cannot be looked at: ${(error as Error).message}`
+    }
+  }
+
+  private checked(): string | undefined {
+    if (this.id !== undefined && identityOf(this.path) === this.id) return undefined
+    if (identityOf(this.folder) !== this.folderId) {
+      return `${this.folder} was moved away or replaced while it is in use; put it back, or stop this and start it on the folder where its data is`
+    }
+    const db = lockFile(this.path, 0)
+    if (!db)
+      return `The lock of ${this.folder} was moved away, and another process has the store open by now; stop one of them`
+    this.db.close()
+    this.db = db
+    this.id = identityOf(this.path)
+    return undefined
   }
 
   release(): void {
     this.db.close()
   }
+}
+
+/** `undefined` where another has it. */
+function lockFile(path: string, timeout: number): DatabaseSync | undefined {
+  const db = new DatabaseSync(path, { timeout })
+  try {
+    // Beginning a new file, it would write a journal.
+    db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    return db
+  } catch (error) {
+    db.close()
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
+    return undefined
+  }
+}
+
+/** Which file or folder is found there, whatever its name was before. */
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found && `${found.dev}:${found.ino}`
 }
 
 function inUse(folder: string, path: string, pid: number | undefined): EngineError {

@@ -12,7 +12,7 @@ export interface TestClock {
   offsetMs: number
 }
 
-const P = 'state/realm-a/users'
+export const P = 'state/realm-a/users'
 
 export function put(key: string, value: unknown, more: Partial<Extract<StoreWrite, { op: 'put' }>> = {}): StoreWrite {
   return { op: 'put', partition: P, key, value, ...more }

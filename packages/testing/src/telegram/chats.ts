@@ -16,6 +16,14 @@ export interface TelegramChat {
   is_forum?: boolean
 }
 
+/** Who wrote first what somebody forwards: the four kinds of the Bot API, each with what it always has. */
+export type TelegramOrigin = { date: number } & (
+  | { type: 'user'; sender_user: TelegramUser }
+  | { type: 'hidden_user'; sender_user_name: string }
+  | { type: 'chat'; sender_chat: TelegramChat; author_signature?: string }
+  | { type: 'channel'; chat: TelegramChat; message_id: number; author_signature?: string }
+)
+
 export interface Button {
   text: string
   callback_data: string

@@ -1,6 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { type Button, Chats, type TelegramChat, type TelegramMessage, type TelegramUser } from './chats.ts'
+import {
+  type Button,
+  Chats,
+  type TelegramChat,
+  type TelegramMessage,
+  type TelegramOrigin,
+  type TelegramUser,
+} from './chats.ts'
 import { FloodGuard, type FloodLimits } from './flood.ts'
 import { parseHtml } from './html.ts'
 import { isMethod, METHODS, type Method, type Params } from './methods.ts'
@@ -163,6 +170,11 @@ export class TelegramSimulator {
       ...fields,
     })
     return this.updates.add('message', message, `chat/${chat.id}`)!
+  }
+
+  /** Somebody passes on what was written elsewhere. */
+  forward(from: Person, text: string, origin: TelegramOrigin, more: { chat?: TelegramChat } = {}): number {
+    return this.say(from, text, { ...more, forward_origin: origin })
   }
 
   /** Somebody changes what they wrote last. */

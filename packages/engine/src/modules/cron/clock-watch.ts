@@ -9,8 +9,8 @@ const LEAST_MS = 1_000
 const BACK =
   'The clock was set back; schedules go on from the new time, and what they served already is not fired again'
 const FAR_BACK =
-  'The clock was set back by more than a day; schedules go on from the new time, and what they served between ' +
-  'that and a day before the old time is fired again; nothing else is'
+  'The clock was set back by more than a day; schedules go on from the new time, and what they served behind that is ' +
+  'fired again, but for the last day in which they ran'
 
 /** Notices that the wall clock was set back, by the one that cannot be set, and tells of it in the log. */
 export class ClockWatch {

@@ -208,8 +208,8 @@ describe('cron over restarts and changed clocks', () => {
     expect(host.logged).toContainEqual({
       level: 'warn',
       message:
-        'The clock was set back by more than a day; schedules go on from the new time, and what they served between ' +
-        'that and a day before the old time is fired again; nothing else is',
+        'The clock was set back by more than a day; schedules go on from the new time, and what they served behind that is ' +
+        'fired again, but for the last day in which they ran',
       fields: { by_ms: 30 * DAY },
     })
     expect(host.value('engine::cron::list', {}, { kind: 'owner' })).toMatchObject({

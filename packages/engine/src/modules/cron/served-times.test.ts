@@ -28,34 +28,62 @@ describe('due times under a clock that is set back', () => {
     expect(times.next()).toBe(40 * DAY + HOUR)
   })
 
-  it('are fired again after a jump by more than a day between the new time and a day before the old, and no others', () => {
-    const times = new ServedTimes(hourly, undefined, 0)
-    const run = (from: number, to: number): number[] => {
-      const fired: number[] = []
-      for (let now = from; now <= to; now += HOUR / 2) {
-        const due = times.due(now)?.due
-        if (due === undefined) continue
-        times.serve(due)
-        fired.push(due)
-      }
-      return fired
+  /** What is fired while the clock runs from one time to another. */
+  function run(times: ServedTimes, from: number, to: number): number[] {
+    const fired: number[] = []
+    for (let now = from; now <= to; now += HOUR / 2) {
+      const due = times.due(now)?.due
+      if (due === undefined) continue
+      times.serve(due)
+      fired.push(due)
     }
-    const first = run(0, 40 * DAY)
+    return fired
+  }
+
+  it('are fired again after a jump by more than a day, but for the last day in which they were served, and no others', () => {
+    const times = new ServedTimes(hourly, undefined, 0)
+    const first = run(times, 0, 40 * DAY)
     times.follow(10 * DAY)
-    const second = run(10 * DAY, 25 * DAY)
-    expect(second.filter((due) => first.includes(due))).toEqual(second)
-    // Within a day, and then behind everything that was served under the clock before.
-    times.follow(24.5 * DAY)
-    expect(run(24.5 * DAY, 25 * DAY)).toEqual([])
-    times.follow(9 * DAY)
-    const third = run(9 * DAY, 42 * DAY)
-    const twice = third.filter((due) => first.includes(due))
-    expect(twice.every((due) => due < 39 * DAY)).toBe(true)
-    expect(third.filter((due) => due > 24 * DAY && due <= 25 * DAY)).toEqual([])
-    expect(third.filter((due) => due > 39 * DAY)).toEqual(
+    const second = run(times, 10 * DAY, 42 * DAY)
+    expect(second.filter((due) => first.includes(due)).every((due) => due < 39 * DAY)).toBe(true)
+    expect(second.filter((due) => due > 39 * DAY)).toEqual(
       Array.from({ length: 48 }, (_, n) => 40 * DAY + (n + 1) * HOUR),
     )
-    expect(new Set(third).size).toBe(third.length)
+    // Within a day nothing is.
+    times.follow(41.5 * DAY)
+    expect(run(times, 41.5 * DAY, 42 * DAY)).toEqual([])
+    expect(new Set(second).size).toBe(second.length)
+  })
+
+  it.each([
+    ['from where it had come before', [40, 40.5, 41, 42]],
+    ['from ever earlier', [40, 39, 38, 37, 36]],
+    ['from here and there', [40, 20, 30, 15, 25]],
+  ])('are left out for a day at most under a clock that was set back by more again and again, %s', (_, reached) => {
+    const times = new ServedTimes(hourly, undefined, 0)
+    let at = 0
+    let last = 0
+    for (const day of reached) {
+      last = run(times, at * DAY, day * DAY).at(-1)!
+      at = 5
+      times.follow(at * DAY)
+    }
+    const fired = run(times, at * DAY, 50 * DAY)
+    expect(fired.length).toBeGreaterThanOrEqual((50 - at) * 24 - 25)
+    expect(fired.filter((due) => due > last - DAY && due <= last)).toEqual([])
+    expect(new Set(fired).size).toBe(fired.length)
+  })
+
+  it('are known where the clock was set back for a moment, however often within that', () => {
+    const times = new ServedTimes(hourly, undefined, 0)
+    const first = run(times, 0, 40 * DAY)
+    for (const day of [10, 5, 1]) {
+      times.follow(day * DAY)
+      run(times, day * DAY, day * DAY + HOUR)
+    }
+    const { due } = times.due(40 * DAY)!
+    expect(first).toContain(due)
+    expect(due).toBeLessThan(39.2 * DAY)
   })
 
   it('are known also behind the time to which it was set back, however long that was ago', () => {

@@ -18,32 +18,31 @@ export interface StoredTimes {
   last: number
   from?: number
   spans?: Span[]
+  /** Of older versions; part of `spans` now. */
   otherClocks?: Span[]
 }
 
 /**
  * Which due times of a schedule are done, under a clock that may be set. They are served one after the other up to
  * `last`. Where the clock is set back behind that, it goes on from the new time, and knows what it has served already:
- * that is not served twice. Where it is set back by more than a day, what it served between the new time and its last
- * day is forgotten, and served again: else a schedule would stand still for as long as the clock was set back.
+ * that is not served twice. Where it is set back by more than a day, it forgets what it served behind the new time, and
+ * serves it again, but for the last day in which it ran, under however many clocks: else a schedule would stand still for
+ * as long as the clock was set back, or for a day of each clock that there was.
  */
 export class ServedTimes {
   private readonly schedule: Schedule
   private latestServed: number
   /** Since when no due time was left out. */
   private from: number
-  /** What was served before that: all of it up to where the clock was set back by more than a day, and behind it. */
+  /** What was served before that, in the order in which it ran. */
   private spans: Span[]
-  /** The last days of clocks that were set back by more. */
-  private otherClocks: Span[]
 
   /** `stored` is as it was kept; a new schedule begins `now`. */
   constructor(schedule: Schedule, stored: StoredTimes | undefined, now: number) {
     this.schedule = schedule
     this.latestServed = stored?.last ?? now
     this.from = stored ? (stored.from ?? stored.last - DAY_MS) : now
-    this.spans = stored?.spans ?? []
-    this.otherClocks = stored?.otherClocks ?? []
+    this.spans = [...(stored?.otherClocks ?? []), ...(stored?.spans ?? [])]
   }
 
   get last(): number {
@@ -51,13 +50,8 @@ export class ServedTimes {
   }
 
   get stored(): StoredTimes {
-    const { latestServed: last, from, spans, otherClocks } = this
-    return {
-      last,
-      from,
-      ...(spans.length === 0 ? {} : { spans }),
-      ...(otherClocks.length === 0 ? {} : { otherClocks }),
-    }
+    const { latestServed: last, from, spans } = this
+    return { last, from, ...(spans.length === 0 ? {} : { spans }) }
   }
 
   /** The first due time behind `last` that is not done. */
@@ -75,7 +69,7 @@ export class ServedTimes {
     }
     if (!found) return undefined
     const { due } = found
-    const between = this.done().filter(({ to }) => to > this.latestServed && to < due)
+    const between = this.spans.filter(({ to }) => to > this.latestServed && to < due)
     const done = between.reduce((sum, { from, to }) => sum + this.count(Math.max(from - 1, this.latestServed), to), 0)
     return { due, skipped: Math.max(0, found.skipped - done) }
   }
@@ -94,11 +88,7 @@ export class ServedTimes {
     const behind = this.latestServed - now
     if (behind <= 0) return 0
     this.remember()
-    if (behind > DAY_MS) {
-      const since = Math.max(...this.spans.map(({ to }) => to)) - DAY_MS
-      this.otherClocks = [...this.otherClocks, ...within(this.spans, since, Number.POSITIVE_INFINITY)].slice(-MAX_SPANS)
-      this.spans = within(this.spans, Number.NEGATIVE_INFINITY, now)
-    }
+    if (behind > DAY_MS) this.spans = remembered(this.spans, now)
     this.latestServed = now
     this.from = now
     return behind
@@ -110,12 +100,8 @@ export class ServedTimes {
     this.spans = [...others, span].slice(-MAX_SPANS)
   }
 
-  private done(): Span[] {
-    return [...this.otherClocks, ...this.spans]
-  }
-
   private around(due: number | undefined): Span | undefined {
-    return due === undefined ? undefined : this.done().find(({ from, to }) => from <= due && due <= to)
+    return due === undefined ? undefined : this.spans.find(({ from, to }) => from <= due && due <= to)
   }
 
   private count(after: number, until: number): number {
@@ -124,8 +110,18 @@ export class ServedTimes {
   }
 }
 
-/** The parts of the spans between these times. */
-function within(spans: readonly Span[], first: number, last: number): Span[] {
-  const parts = spans.map(({ from, to }) => ({ from: Math.max(from, first), to: Math.min(to, last) }))
-  return parts.filter(({ from, to }) => from <= to)
+/** What was served up to this time, and the last day in which anything was. */
+function remembered(spans: readonly Span[], now: number): Span[] {
+  let left = DAY_MS
+  const kept = spans.toReversed().flatMap(({ from, to }) => {
+    const since = left > 0 ? Math.max(from, to - left) : Number.POSITIVE_INFINITY
+    left -= Math.max(0, to - since)
+    if (since <= Math.max(from, now)) return [{ from, to }]
+    const parts = [
+      { from: since, to },
+      { from, to: Math.min(to, now) },
+    ]
+    return parts.filter((part) => part.from <= part.to)
+  })
+  return kept.toReversed()
 }
