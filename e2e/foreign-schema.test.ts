@@ -2,7 +2,7 @@ import { Supervised } from '@agentos/testing'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ALL_WORKERS, type ChatReply } from './support/all-workers.ts'
 
-/** As it is run on `ENDLESS`, each of these takes longer than anybody waits. */
+/** Run on `ENDLESS` it takes longer than anybody waits. */
 const PATTERN = '^(([a-z])+.)+[A-Z]([a-z])+$'
 const ENDLESS = `${'a'.repeat(60)}!`
 
@@ -14,10 +14,10 @@ beforeAll(async () => {
 afterAll(() => system?.stop())
 
 it('a pattern in the schema of a function that nobody installed is not run: the chat calls it and goes on', async () => {
-  const guest = system.client()
+  const client = system.client({ owner: true })
   const heard: unknown[] = []
   const schema = { type: 'object', properties: { x: { type: 'string', pattern: PATTERN } } }
-  guest.registerFunction(
+  client.registerFunction(
     'trap::spring',
     async (input) => {
       heard.push(input)
@@ -25,15 +25,18 @@ it('a pattern in the schema of a function that nobody installed is not run: the 
     },
     { description: 'Springs a trap', request_format: schema, metadata: { tool: true } },
   )
-  await guest.trigger({ function_id: 'trap::spring', payload: { x: 'begins' } })
+  await client.trigger({ function_id: 'trap::spring', payload: { x: 'begins' } })
   const before = await system.process('agent-core')
   const message = `call trap::spring with ${JSON.stringify({ x: ENDLESS })}`
   const agent = { id: 'trapper', name: 'Trapper', capabilities: { functions: ['trap::*'] } }
-  // As a guest, in whose realm the function is.
-  const guests = { owner: false }
-  await system.api('POST', '/v1/agents', agent, { realm: 'realm-guest' })
-  const chat = await system.api<ChatReply>('POST', '/v1/chat', { message, agentId: 'trapper' }, guests)
-  expect(chat.body.toolCalls, JSON.stringify(chat.body)).toMatchObject([{ id: 'trap::spring', ok: true }])
+  const made = await system.api('POST', '/v1/agents', agent)
+  expect(made.status, made.text).toBe(201)
+  const chat = await system.api<ChatReply>('POST', '/v1/chat', { message, agentId: 'trapper' })
+  // What nobody installed counts as something that changes the world outside, so its owner is asked.
+  const [requestId] = /approval-[\w-]+/.exec(chat.body.content) ?? []
+  await system.api('POST', '/v1/approvals/decide', { requestId, decision: 'approve' })
+  const { body } = await system.api<{ result: ChatReply }>('GET', `/v1/runs/${chat.body.runId}/result?waitMs=20000`)
+  expect(body.result.toolCalls, JSON.stringify(chat.body)).toMatchObject([{ id: 'trap::spring', ok: true }])
   expect(heard).toEqual([{ x: 'begins' }, { x: ENDLESS }])
   expect(await system.process('agent-core')).toMatchObject({ pid: before!.pid, restarts: before!.restarts })
 })
