@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { kill } from 'node:process'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { Checkout } from './support/checkout.ts'
 
@@ -14,7 +15,8 @@ beforeAll(async () => {
     while (who === 'loop') who.at(0)
     return { text: greetingFor(who) }
   })`
-  writeFileSync(worker, readFileSync(worker, 'utf8').replace(/serve\(greet.*\)\)/, loops))
+  const hangs = "import { existsSync } from 'node:fs'\nwhile (existsSync('hang')) continue\n"
+  writeFileSync(worker, hangs + readFileSync(worker, 'utf8').replace(/serve\(greet.*\)\)/, loops))
   const config = join(checkout.root, 'config.yaml')
   const settings = readFileSync(config, 'utf8')
     .replace('heartbeat_ms: 5000', 'heartbeat_ms: 1000')
@@ -28,11 +30,11 @@ const greet = async (who: string) => {
   const response = await fetch(`${checkout.httpUrl}/v1/weather/greet?who=${who}`)
   return (await response.json()) as { text?: string; code?: string }
 }
-const process = async () => {
+const process = async (wanted = 'weather') => {
   const { workers } = JSON.parse((await checkout.agentos('status', '--json')).out) as {
     workers: { name: string; state: string; pid?: number; reason?: string }[]
   }
-  return workers.find(({ name }) => name === 'weather')
+  return workers.find(({ name }) => name === wanted)
 }
 
 it('a process in an endless loop is shown as silent, ended with that reason, and served by the next one', async () => {
@@ -56,5 +58,38 @@ it('a process in an endless loop is shown as silent, ended with that reason, and
   expect(after).toMatchObject({ state: 'up', reason: expect.stringMatching(/^answered no heartbeat/) })
   expect(after!.pid).not.toBe(before!.pid)
   expect((await lost).code).toBeDefined()
+  expect(await running.stop()).toBe(0)
+})
+
+it('an engine that answers no heartbeat is shown as silent, ended with that reason, and back', async () => {
+  const running = await checkout.up()
+  const before = await engine()
+  kill(before!.pid!, 'SIGSTOP')
+  await vi.waitFor(async () => expect(await engine()).toMatchObject({ state: 'silent', pid: before!.pid }), WAIT)
+  const told = await checkout.agentos('status')
+  expect(told.out).toContain('engine is silent')
+  await vi.waitFor(async () => expect(await greet('Ada')).toEqual({ text: 'Hello Ada, this is weather.' }), WAIT)
+  const after = await engine()
+  expect(after).toMatchObject({ state: 'up', reason: expect.stringMatching(/^answered no heartbeat for 6 s/) })
+  expect(after!.pid).not.toBe(before!.pid)
+  expect(running.output()).toContain('engine answers no heartbeat')
+  expect(running.output()).toContain('engine ended (answered no heartbeat for 6 s')
+  expect(await running.stop()).toBe(0)
+})
+
+it('a process that hangs before it connects is ended with that reason, and served by the next one', async () => {
+  const running = await checkout.up()
+  const flag = join(checkout.root, 'hang')
+  writeFileSync(flag, '')
+  await checkout.agentos('restart', 'weather')
+  await vi.waitFor(() => {
+    expect(running.output()).toContain('weather ended (did not connect to the engine for 6 s')
+  }, WAIT)
+  rmSync(flag)
+  await vi.waitFor(async () => expect(await greet('Ada')).toEqual({ text: 'Hello Ada, this is weather.' }), WAIT)
+  expect(await process()).toMatchObject({
+    state: 'up',
+    reason: expect.stringMatching(/^did not connect to the engine/),
+  })
   expect(await running.stop()).toBe(0)
 })

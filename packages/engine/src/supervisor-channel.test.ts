@@ -44,6 +44,32 @@ describe('what a supervisor says before the engine is up', () => {
   })
 })
 
+describe('a heartbeat', () => {
+  it('is answered before the engine is up and after', () => {
+    const { told, say, up } = supervised()
+    say({ type: 'ping' })
+    expect(told).toEqual([{ type: 'pong' }])
+    up()
+    say({ type: 'ping' })
+    expect(told).toEqual([{ type: 'pong' }, UP, { type: 'pong' }])
+  })
+})
+
+describe('a process that loses its connection', () => {
+  it('is told of, unless it is back already', () => {
+    const { worker, told, say, up } = supervised()
+    up()
+    say(workersUp)
+    const [first, second] = [worker('w'), worker('w')]
+    introduce(first)
+    introduce(second)
+    first.close()
+    expect(told).toEqual([UP, CONNECTED, CONNECTED])
+    second.close()
+    expect(told.at(-1)).toEqual({ type: 'gone', pid: 7 })
+  })
+})
+
 describe('a supervisor that speaks only after the engine is up', () => {
   it('is told of those that have connected, once', () => {
     const { worker, told, say, up } = supervised()

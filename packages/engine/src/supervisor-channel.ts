@@ -24,7 +24,8 @@ export class SupervisorChannel {
     if (!end.send) return
     end.on('message', (message) => {
       if (!isToEngine(message)) return
-      if (message.type === 'secrets') secrets.add(message.fingerprints)
+      if (message.type === 'ping') this.tell({ type: 'pong' })
+      else if (message.type === 'secrets') secrets.add(message.fingerprints)
       else this.hear(message.states)
     })
   }

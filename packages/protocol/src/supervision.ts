@@ -24,6 +24,10 @@ export type ToSupervisor =
   | { type: 'silent'; pid: number; silentMs: number }
   /** It answers again. */
   | { type: 'heard'; pid: number }
+  /** A process that had connected has no connection any more: it ends, or comes back. */
+  | { type: 'gone'; pid: number }
+  /** Answers `ping`: the engine's own heartbeat. */
+  | { type: 'pong' }
   /** Something of an installed worker does not stand, though its manifest or its code says so. */
   | { type: 'problem'; worker: string; text: string }
   /** Its owner wants it started anew, whatever state it is in. */
@@ -34,5 +38,7 @@ export type ToSupervisor =
 export type ToEngine =
   /** The state of every installed worker; sent when the engine is up and after each change. */
   | { type: 'workers'; states: Record<string, SupervisedState> }
+  /** Is answered at once, from the first moment of the process until its last. */
+  | { type: 'ping' }
   /** What it has to blank and does not get: sent when its process begins. */
   | { type: 'secrets'; fingerprints: SecretFingerprint[] }

@@ -18,7 +18,7 @@ import {
   updatedAgent,
 } from './agent-record.ts'
 import { findSettled, inTurn, makingOne, put, storedAgents } from './agent-store.ts'
-import { granted, rank, readCatalogue } from './function-catalogue.ts'
+import { type CatalogueEntry, granted, rank, readCatalogue } from './function-catalogue.ts'
 import { type RealmSettings, realmSettings } from './realm-settings.ts'
 
 export async function createAgent(
@@ -142,7 +142,7 @@ export async function ensureDefaultAgent(caller: Caller, realm: string): Promise
 export async function listFunctions(agentId: string, ctx: HandlerContext): Promise<AgentFunction[]> {
   const agent = await findAgent(ctx, agentId)
   const capabilities = agent?.capabilities ?? { functions: agentId === DEFAULT_AGENT ? DEFAULT_GRANTS : [] }
-  return granted(await readCatalogue(ctx), capabilities).map(withoutMark)
+  return granted(await readCatalogue(ctx), capabilities).map(asTold)
 }
 
 export async function findAgentFunctions(
@@ -163,6 +163,6 @@ async function announce(ctx: HandlerContext, type: string, agentId: string): Pro
   }
 }
 
-function withoutMark({ tool: _tool, ...entry }: AgentFunction & { tool?: boolean }): AgentFunction {
+function asTold({ tool: _tool, installed: _installed, ...entry }: CatalogueEntry): AgentFunction {
   return entry
 }

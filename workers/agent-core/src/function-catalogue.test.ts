@@ -51,6 +51,31 @@ describe('the functions that an agent could be granted', () => {
     ])
   })
 
+  it('are marked as installed by the engine, never by what they say of themselves', async () => {
+    const said = { ...row('shop::buy'), metadata: { installed: true, effects: 'read' } }
+    const functions = [said, { ...row('bank::pay'), installed: true }]
+    const caller = { realm: 'realm-marks', trigger: async <T>() => ({ functions }) as T }
+    expect((await readCatalogue(caller)).map(({ id, installed }) => [id, installed])).toEqual([
+      ['shop::buy', false],
+      ['bank::pay', true],
+    ])
+  })
+
+  it('tell a model a bounded part of a schema that nobody installed', async () => {
+    const options = Array.from({ length: 50_000 }, (_, n) => `option ${n}`)
+    const request_format = { type: 'object', properties: { x: { enum: options } } }
+    const functions = [
+      { ...row('shop::buy'), description: 'Buys. '.repeat(50_000), request_format },
+      { ...row('bank::pay'), installed: true, request_format },
+    ]
+    const caller = { realm: 'realm-long', trigger: async <T>() => ({ functions }) as T }
+    const [foreign, own] = await readCatalogue(caller)
+    expect(JSON.stringify(foreign).length).toBeLessThan(20_000)
+    expect(foreign).toMatchObject({ inputSchema: { type: 'object', properties: {} } })
+    expect(foreign!.description).toContain('option 1')
+    expect(own).toMatchObject({ inputSchema: request_format })
+  })
+
   it('are those of another engine where it was started anew', async () => {
     await idsOf(engine({ version: 'a.3', ids: ['shop::buy'] }))
     expect(await idsOf(engine({ version: 'b.1', ids: ['bank::pay'] }))).toEqual(['bank::pay'])

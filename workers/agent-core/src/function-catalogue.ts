@@ -5,15 +5,22 @@ import { mayUse } from './grants.ts'
 /** At most this many functions are offered to a model at once; `agent::find_functions` finds the others. */
 export const MAX_OFFERED = 40
 
+/** Letters of a schema, or of a description, of a function that nobody installed: what a model reads is paid for. */
+const MAX_TOLD = 8_000
+
 interface ListedFunction {
   function_id: string
   worker_name: string
+  /** Told by the engine: the engine itself or a manifest describes it. */
+  installed?: boolean
   description: string | null
   request_format: unknown
   metadata: unknown
 }
 
 export interface CatalogueEntry extends AgentFunction {
+  /** Only then its schema may be run: what anybody else says of a function is text. */
+  installed: boolean
   /** Marked as fit for a model by its contract, or registered by a plain worker that marks nothing. */
   tool: boolean
 }
@@ -51,13 +58,14 @@ function entriesOf(functions: readonly ListedFunction[]): CatalogueEntry[] {
   return functions.flatMap((fn) => {
     const metadata = record(fn.metadata)
     if (metadata.access === 'owner' || metadata.internal === true) return []
+    const installed = fn.installed === true
     return [
       {
         id: fn.function_id,
-        description: fn.description ?? '',
+        ...(installed ? described(fn) : told(fn)),
         worker: fn.worker_name,
+        installed,
         effects: typeof metadata.effects === 'string' ? metadata.effects : 'external',
-        inputSchema: objectSchema(fn.request_format),
         tool: metadata.tool === true || (metadata.tool === undefined && !isBuiltin(fn.worker_name)),
       },
     ]
@@ -107,6 +115,21 @@ function isBuiltin(worker: string): boolean {
 
 function record(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+type Description = Pick<AgentFunction, 'description' | 'inputSchema'>
+
+function described({ description, request_format }: ListedFunction): Description {
+  return { description: description ?? '', inputSchema: objectSchema(request_format) }
+}
+
+/** What is too long is cut: of a schema that is too long the beginning is told in words. */
+function told(fn: ListedFunction): Description {
+  const { description, inputSchema } = described(fn)
+  const schema = JSON.stringify(inputSchema)
+  if (schema.length <= MAX_TOLD) return { description: description.slice(0, MAX_TOLD), inputSchema }
+  const beginning = `The JSON Schema of its input begins with: ${schema.slice(0, MAX_TOLD / 2)}`
+  return { description: `${description.slice(0, MAX_TOLD / 2)}\n${beginning}`, inputSchema: objectSchema(null) }
 }
 
 function objectSchema(format: unknown): Record<string, unknown> {

@@ -17,6 +17,8 @@ export interface OfferedTool {
   id: string
   description: string
   effects: string
+  /** Its schema may be run; a run that began before this was noted has it run by the function alone. */
+  installed?: boolean
   inputSchema: Record<string, unknown>
 }
 
@@ -46,7 +48,13 @@ export async function prepare(
   return {
     history: messages,
     system: systemPrompt(agent, { requested: input.systemPrompt, caller: input.system }, memories, summary),
-    tools: tools.map(({ id, description, effects, inputSchema }) => ({ id, description, effects, inputSchema })),
+    tools: tools.map(({ id, description, effects, installed, inputSchema }) => ({
+      id,
+      description,
+      effects,
+      installed,
+      inputSchema,
+    })),
     defaultModel: realm.defaultModel,
   }
 }

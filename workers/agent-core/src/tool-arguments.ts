@@ -1,18 +1,23 @@
 import { AgentError } from '@agentos/sdk'
 import type * as z from 'zod'
+import type { OfferedTool } from './preparation.ts'
 
 type JsonSchema = Parameters<typeof z.fromJSONSchema>[0]
 
 /** Checkers of schemas that were seen; null where zod cannot read the schema. */
 const built = new WeakMap<object, z.ZodType | null>()
 
-/** Checks a model's arguments against the function's schema before the call; what cannot be read as a schema passes,
- * since the function checks its own input anyway. */
+/**
+ * Checks a model's arguments against the function's schema before the call; what cannot be read as a schema passes,
+ * since the function checks its own input anyway. So does all that is meant for a function that nobody installed: what
+ * its worker sent as a schema would run in this process, and a pattern in it may never come to its end.
+ */
 export async function validateArguments(
-  schema: Record<string, unknown>,
+  { installed, inputSchema }: Pick<OfferedTool, 'installed' | 'inputSchema'>,
   given: Record<string, unknown>,
 ): Promise<void> {
-  const checker = await checkerOf(schema)
+  if (!installed) return
+  const checker = await checkerOf(inputSchema)
   const result = checker?.safeParse(given)
   if (!result || result.success) return
   const issues = result.error.issues

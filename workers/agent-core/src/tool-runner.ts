@@ -2,7 +2,7 @@ import type { ToolCallReport } from '@agentos/contracts/agent-core'
 import type { ToolCall, ToolResultPart } from '@agentos/contracts/message'
 import { checkCapability, scanInjection } from '@agentos/contracts/security'
 import { type DurableContext, type HandlerContext, InvocationError, isSuspended } from '@agentos/sdk'
-import { readCatalogue } from './function-catalogue.ts'
+import { type CatalogueEntry, readCatalogue } from './function-catalogue.ts'
 import { mayUse } from './grants.ts'
 import type { OfferedTool } from './preparation.ts'
 import { assertExact, validateArguments } from './tool-arguments.ts'
@@ -82,9 +82,9 @@ export class ToolRunner {
       throw new ToolRefusal('forbidden', `Agent ${agentId} has no grant for ${call.id}`)
     }
     await ctx.step('check', async (plain) => {
-      const schema = this.scope.offered.get(call.id)?.inputSchema ?? (await schemaOf(plain, call.id))
+      const described = this.scope.offered.get(call.id) ?? (await find(plain, call.id))
       await plain.call(checkCapability, { agentId, capability: call.id.split('::')[0]!, resource: call.id })
-      await validateArguments(schema, call.arguments)
+      await validateArguments(described, call.arguments)
     })
     return ctx.trigger({
       function_id: call.id,
@@ -108,10 +108,10 @@ export class ToolRunner {
 }
 
 /** Of a function that was found by the model, not offered to it. */
-async function schemaOf(ctx: HandlerContext, id: string): Promise<Record<string, unknown>> {
+async function find(ctx: HandlerContext, id: string): Promise<CatalogueEntry> {
   const known = (await readCatalogue(ctx)).find((entry) => entry.id === id)
   if (!known) throw new ToolRefusal('function_not_found', `There is no function ${id}`)
-  return known.inputSchema
+  return known
 }
 
 /** The result as text for the model: cut to size, and marked where it carries what looks like instructions. */

@@ -74,6 +74,11 @@ export class ManagedProcess {
     return this.child?.pid
   }
 
+  /** It is there, and meant to be. */
+  get isRunning(): boolean {
+    return this.child !== undefined && this.wanted
+  }
+
   /** What it said last, as text. */
   get lastLines(): readonly string[] {
     return this.recent
@@ -117,7 +122,7 @@ export class ManagedProcess {
     this.start()
   }
 
-  /** Ends it although it runs, and lets the restart rules decide: it used too much memory. */
+  /** Ends it although it runs, and lets the restart rules decide: it used too much memory, or answers nobody. */
   condemn(reason: string, graceMs: number): void {
     if (!this.child || this.verdict) return
     this.verdict = reason

@@ -2,52 +2,108 @@ import type { ManagedProcess } from './managed-process.ts'
 
 /** A process whose event loop stands still does not hear the request to end: it gets no longer than this. */
 const GRACE_MS = 1_000
+/** Beats of the longest wait; with fewer a beat that comes late would count for much. */
+const LEAST_BEATS = 6
+const LONGEST_BEAT_MS = 1_000
+/** Beats without an answer after which the engine is shown as silent. */
+const TOLD_AFTER = 5
+
+interface Waiting {
+  /** Whom it waits for: another process of the same name is waited for anew. */
+  pid: number | undefined
+  /** Milliseconds of silence, counted in beats. */
+  silentMs: number
+  /** What it did not do, and what may be why. */
+  what: string
+  why: string
+}
+
+const LOOP = 'blocks its event loop, an endless loop for example'
 
 /**
- * Ends processes that the engine does not hear: what blocks an event loop for so long does not end by itself, and until
- * it is ended nothing serves in its place.
+ * Ends processes that are not heard: what blocks an event loop for so long does not end by itself, and until it is ended
+ * nothing serves in its place. The engine is asked at each beat, from its first moment on; of the others the engine says
+ * who has connected and who answers.
+ *
+ * Time is counted in our own beats, never read from a clock: a machine that slept, or a supervisor that stood still,
+ * adds one beat to everybody's silence, however long it was. While the engine is not heard nobody else is judged.
  */
 export class SilenceWatch {
   /** How long a process may be silent, in milliseconds. */
   readonly limitMs: number
-  private readonly timers = new Map<ManagedProcess, NodeJS.Timeout>()
+  readonly beatMs: number
+  private readonly waiting = new Map<ManagedProcess, Waiting>()
+  private engine: ManagedProcess | undefined
+  private asked = false
 
   constructor(limitMs: number) {
     this.limitMs = limitMs
+    this.beatMs = Math.min(LONGEST_BEAT_MS, limitMs / LEAST_BEATS)
+  }
+
+  /** A new engine process: nobody has connected to it yet, and it is asked from the next beat on. */
+  begin(engine: ManagedProcess): void {
+    for (const process of [...this.waiting.keys()]) this.heard(process)
+    this.engine = engine
+    this.asked = false
+  }
+
+  /** The engine said something. */
+  engineHeard(): void {
+    if (this.engine) this.heard(this.engine)
+    this.asked = false
   }
 
   /** It has not answered the engine's heartbeats for `silentMs` until now. */
   silent(process: ManagedProcess, silentMs: number): void {
     process.silentSince = Date.now() - silentMs
-    this.wait(process, this.limitMs - silentMs, 'answered no heartbeat', 'a handler blocks its event loop')
+    this.wait(process, { silentMs, what: 'answered no heartbeat', why: `a handler ${LOOP}` })
   }
 
-  /** A new engine listens: whoever runs connects within moments. */
+  /** It has no connection to an engine that listens: who runs connects within moments. */
   expect(process: ManagedProcess): void {
-    this.wait(process, this.limitMs, 'did not connect to the engine', 'something blocks its event loop')
+    process.silentSince = undefined
+    this.wait(process, { silentMs: 0, what: 'did not connect to the engine', why: `something ${LOOP}` })
   }
 
   heard(process: ManagedProcess): void {
     process.silentSince = undefined
-    clearTimeout(this.timers.get(process))
-    this.timers.delete(process)
+    this.waiting.delete(process)
   }
 
-  /** Nobody listens any more, so nobody can be heard. */
-  clear(): void {
-    for (const process of [...this.timers.keys()]) this.heard(process)
+  /** `ping` asks the engine. Says whether it has just become silent. */
+  beat(ping: () => void): boolean {
+    const { engine } = this
+    if (!engine?.isRunning) return false
+    const isHeard = !this.asked
+    this.asked = true
+    ping()
+    if (!isHeard) return this.engineSilent(engine)
+    for (const [process, waiting] of [...this.waiting]) if (process !== engine) this.count(process, waiting)
+    return false
   }
 
-  private wait(process: ManagedProcess, ms: number, what: string, why: string): void {
-    clearTimeout(this.timers.get(process))
-    const { pid } = process
-    const end = (): void => {
-      this.timers.delete(process)
-      if (process.pid !== pid) return
-      process.condemn(`${what} for ${this.limitMs / 1000} s: ${why}, an endless loop for example`, GRACE_MS)
-    }
-    // Where this process itself stood still, what the engine said meanwhile is read first.
-    const timer = setTimeout(() => setImmediate(() => this.timers.get(process) === timer && end()), Math.max(0, ms))
-    this.timers.set(process, timer.unref())
+  private engineSilent(engine: ManagedProcess): boolean {
+    const what = 'answered no heartbeat'
+    const waiting = this.waiting.get(engine) ?? this.wait(engine, { silentMs: 0, what, why: `something ${LOOP}` })
+    this.count(engine, waiting)
+    if (waiting.silentMs < TOLD_AFTER * this.beatMs || engine.silentSince !== undefined) return false
+    engine.silentSince = Date.now() - waiting.silentMs
+    return true
+  }
+
+  private wait(process: ManagedProcess, silence: Omit<Waiting, 'pid'>): Waiting {
+    const waiting = { ...silence, pid: process.pid }
+    this.waiting.set(process, waiting)
+    return waiting
+  }
+
+  private count(process: ManagedProcess, waiting: Waiting): void {
+    // Who was told to stop is ended by whoever told it.
+    if (process.pid !== waiting.pid || !process.isRunning) return void this.waiting.delete(process)
+    waiting.silentMs += this.beatMs
+    if (waiting.silentMs < this.limitMs) return
+    this.waiting.delete(process)
+    process.condemn(`${waiting.what} for ${this.limitMs / 1000} s: ${waiting.why}`, GRACE_MS)
   }
 }

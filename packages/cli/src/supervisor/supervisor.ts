@@ -52,6 +52,7 @@ export class Supervisor {
   /** The start is over: from now on events are told one by one. */
   private settled = false
   private memoryTimer: NodeJS.Timeout | undefined
+  private beatTimer: NodeJS.Timeout | undefined
 
   constructor(options: SupervisorOptions) {
     this.options = options
@@ -64,6 +65,8 @@ export class Supervisor {
     this.engine = new ManagedProcess(this.engineSpec(context), (event) => this.onEvent(this.engine, event))
     view.progress('Starting the engine')
     this.engine.start()
+    // What came while this process stood still is read before anybody is judged.
+    this.beatTimer = setInterval(() => setImmediate(() => this.beat()), this.silence.beatMs)
     await this.engineAnswers()
     view.done('engine started')
     await this.startWorkers()
@@ -92,12 +95,18 @@ export class Supervisor {
       reason: firstLine(text),
       ...this.problemOf(name),
     }))
-    return [...(this.engine ? [statusOf(this.engine, this.engine.state)] : []), ...workers, ...missing]
+    return [...(this.engine ? [this.engineStatus(this.engine)] : []), ...workers, ...missing]
+  }
+
+  private engineStatus(engine: ManagedProcess): ProcessStatus {
+    if (engine.silentSince === undefined) return statusOf(engine, engine.state)
+    return { ...statusOf(engine, 'silent'), ...this.silenceOf(engine) }
   }
 
   private silenceOf({ state, since, silentSince }: ManagedProcess): { since?: number; reason?: string } {
     const isSlow = state === 'starting' && Date.now() - since > SLOW_START_MS
-    if (isSlow) return { reason: 'has not connected to the engine yet; its log may say why' }
+    if (isSlow && silentSince === undefined)
+      return { reason: 'has not connected to the engine yet; its log may say why' }
     if (silentSince === undefined) return {}
     return { since: silentSince, reason: `answers no heartbeat; ended after ${this.silence.limitMs / 1000} s of it` }
   }
@@ -155,7 +164,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.stopping = true
     clearInterval(this.memoryTimer)
-    this.silence.clear()
+    clearInterval(this.beatTimer)
     this.publish()
     this.options.view.progress('Stopping: waiting for calls in flight (Ctrl-C again stops at once)')
     await this.engine?.stop(DRAIN_MS + 1000)
@@ -252,19 +261,25 @@ export class Supervisor {
   /** What the engine says. */
   private hear(message: ToSupervisor): void {
     if (this.stopping) return
+    const wasSilent = this.engine.silentSince !== undefined
+    this.silence.engineHeard()
+    if (wasSilent) this.publish()
     switch (message.type) {
+      case 'pong':
+        return
       case 'up':
         if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
         this.engine.markUp()
-        for (const process of this.running()) this.silence.expect(process)
+        for (const process of this.connecting()) this.silence.expect(process)
         void this.renewChanged(message.settings)
         return this.publish()
       case 'connected':
         return this.recognise(message.pid)
       case 'silent':
-        return this.hears(message.pid, message.silentMs)
+        return this.misses(message.pid, message.silentMs)
       case 'heard':
-        return this.hears(message.pid)
+      case 'gone':
+        return this.expects(message.pid)
       case 'needed':
         return this.order(message.worker, 'wake')
       case 'idle':
@@ -279,20 +294,33 @@ export class Supervisor {
     }
   }
 
-  /** The engine hears a process again, or has not heard it for so many milliseconds. */
-  private hears(pid: number, silentMs?: number): void {
-    const process = this.running().find((each) => each.pid === pid)
+  /** The engine has not heard a process for so many milliseconds. */
+  private misses(pid: number, silentMs: number): void {
+    const process = this.connecting().find((each) => each.pid === pid)
     if (!process) return
-    if (silentMs === undefined) this.silence.heard(process)
-    else {
-      this.silence.silent(process, silentMs)
-      this.options.view.event('warn', `${process.spec.name} answers no heartbeat and gets no calls`)
-    }
+    this.silence.silent(process, silentMs)
+    this.options.view.event('warn', `${process.spec.name} answers no heartbeat and gets no calls`)
     this.publish()
   }
 
-  private running(): ManagedProcess[] {
-    return [...this.workers.values()].flatMap(({ processes }) => processes.filter(({ state }) => state === 'up'))
+  /** A process has lost its connection, or is heard after it did: it connects anew. */
+  private expects(pid: number): void {
+    const process = this.connecting().find((each) => each.pid === pid)
+    if (!process) return
+    const wasSilent = process.silentSince !== undefined
+    this.silence.expect(process)
+    if (wasSilent) this.publish()
+  }
+
+  /** Those that have a connection to an engine that listens, or are about to. */
+  private connecting(): ManagedProcess[] {
+    return [...this.workers.values()].flatMap(({ processes }) => processes.filter(({ isRunning }) => isRunning))
+  }
+
+  private beat(): void {
+    if (this.stopping || !this.silence.beat(() => this.engine.send({ type: 'ping' } satisfies ToEngine))) return
+    this.options.view.event('warn', 'engine answers no heartbeat')
+    this.publish()
   }
 
   private order(name: string, what: 'wake' | 'sleep'): void {
@@ -350,12 +378,13 @@ export class Supervisor {
   private onEvent(process: ManagedProcess, event: ProcessEvent): void {
     const { log, view } = this.options
     const { name } = process.spec
-    if (process === this.engine) this.silence.clear()
     log[event.kind === 'spawned' ? 'info' : 'warn'](
       { worker: name, pid: process.pid, ...event },
       `${name} ${event.kind}`,
     )
+    if (event.kind === 'spawned' && process !== this.engine && this.engine.state === 'up') this.silence.expect(process)
     if (event.kind === 'spawned' && process === this.engine) {
+      this.silence.begin(process)
       // Before anything else: by the time that it writes something it knows what to blank.
       const { fingerprints } = this.options.context.secrets
       process.send({ type: 'secrets', fingerprints } satisfies ToEngine)

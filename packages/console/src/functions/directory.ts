@@ -12,6 +12,8 @@ export interface FunctionView {
   idempotent: boolean
   tool: boolean
   access: 'guest' | 'agent' | 'owner'
+  /** The engine itself or a manifest describes it: only then its schema may be run. */
+  installed: boolean
   request_format: unknown
   response_format: unknown
 }

@@ -25,7 +25,7 @@ const EFFECTS = {
 /** A function with a form for its input, and what it answered. */
 export function FunctionPanel({ fn, asleep }: { fn: FunctionView; asleep: boolean }) {
   const { owner } = useSession()
-  const form = useMemo(() => formOf(fn.request_format), [fn.request_format])
+  const form = useMemo(() => formOf(fn.request_format, fn.installed), [fn.request_format, fn.installed])
   const [draft, setDraft] = useState<Draft>({})
   const [problems, setProblems] = useState<Record<string, string>>({})
   const [outcome, setOutcome] = useState<Outcome>()

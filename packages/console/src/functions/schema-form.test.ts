@@ -8,10 +8,10 @@ const object = (properties: Record<string, Schema>, required: string[] = []) => 
   required,
 })
 const field = (schema: Schema, required = false) => {
-  const form = formOf(object({ x: schema }, required ? ['x'] : []))
+  const form = formOf(object({ x: schema }, required ? ['x'] : []), true)
   return form.kind === 'fields' ? form.fields[0]! : undefined
 }
-const input = (schema: unknown, draft: Draft) => inputOf(formOf(schema), draft)
+const input = (schema: unknown, draft: Draft) => inputOf(formOf(schema, true), draft)
 
 describe('the form of a schema', () => {
   it('asks for each kind of value in its own way', () => {
@@ -44,6 +44,7 @@ describe('the form of a schema', () => {
   it('puts what must be given first, and shows descriptions and defaults', () => {
     const form = formOf(
       object({ limit: { type: 'integer', default: 10 }, query: { type: 'string', description: 'Words' } }, ['query']),
+      true,
     )
     expect(form).toMatchObject({
       kind: 'fields',
@@ -54,10 +55,20 @@ describe('the form of a schema', () => {
     })
   })
 
+  it('of a function that nobody installed runs no pattern, and is one JSON value where it would be endless', () => {
+    const schema = object({ x: { type: 'string', pattern: '^b+$' }, y: { type: 'integer', minimum: 1 } })
+    const form = formOf(schema, false)
+    expect(inputOf(form, { x: 'a', y: '2' })).toEqual({ ok: true, payload: { x: 'a', y: 2 } })
+    expect(inputOf(form, { y: '0' })).toMatchObject({ ok: false })
+    const options = Array.from({ length: 5_000 }, (_, n) => `option ${n}`)
+    expect(formOf(object({ x: { enum: options } }), false)).toEqual({ kind: 'json' })
+    expect(formOf(object({ x: { enum: options } }), true)).toMatchObject({ kind: 'fields' })
+  })
+
   it('asks for one JSON value where a function says nothing', () => {
-    expect(formOf(null)).toEqual({ kind: 'json' })
-    expect(formOf({ type: 'string' })).toEqual({ kind: 'json' })
-    expect(formOf({ type: 'object' })).toEqual({ kind: 'fields', fields: [] })
+    expect(formOf(null, true)).toEqual({ kind: 'json' })
+    expect(formOf({ type: 'string' }, true)).toEqual({ kind: 'json' })
+    expect(formOf({ type: 'object' }, true)).toEqual({ kind: 'fields', fields: [] })
   })
 })
 

@@ -28,12 +28,21 @@ export type Form = { kind: 'fields'; fields: Field[] } | { kind: 'json' }
 
 /** Over so many letters a text gets more than a line. */
 const LONG_TEXT = 1_000
+/** Letters of a schema. */
+const LONGEST_FOREIGN = 20_000
 
-export function formOf(schema: unknown): Form {
+/**
+ * Of a function that nobody installed the schema is text: no pattern of it is run, and one that is too long to be a form
+ * is none.
+ */
+export function formOf(schema: unknown, installed: boolean): Form {
   if (!isSchema(schema) || (schema.type !== 'object' && !isSchema(schema.properties))) return { kind: 'json' }
+  if (!installed && JSON.stringify(schema).length > LONGEST_FOREIGN) return { kind: 'json' }
   const properties = isSchema(schema.properties) ? schema.properties : {}
   const required = Array.isArray(schema.required) ? schema.required : []
-  const fields = Object.entries(properties).map(([name, value]) => fieldOf(name, value, required.includes(name)))
+  const fields = Object.entries(properties)
+    .map(([name, value]) => fieldOf(name, value, required.includes(name)))
+    .map((field) => (installed || field.kind !== 'text' ? field : withoutPattern(field)))
   // What must be given stands first; the rest keeps the order in which its author wrote it.
   return { kind: 'fields', fields: [...fields.filter((f) => f.required), ...fields.filter((f) => !f.required)] }
 }
@@ -75,6 +84,10 @@ function fieldOf(name: string, value: unknown, required: boolean): Field {
     default:
       return { ...base, kind: 'json', shape: 'any' }
   }
+}
+
+function withoutPattern({ pattern: _pattern, ...field }: Field & { kind: 'text' }): Field {
+  return field
 }
 
 /** `T | null` asks for T. */

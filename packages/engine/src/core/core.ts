@@ -173,8 +173,21 @@ export class Core implements ModuleHost {
     for (const { timer } of connection.detached.values()) this.ports.timers.clear(timer)
     connection.detached.clear()
     this.calls.connectionLost(connection)
+    const pid = this.absentProcess(connection)
+    if (pid !== undefined) this.supervision.gone(pid)
     this.emit({ type: 'worker_disconnected', connection })
     this.emit({ type: 'functions_changed' })
+  }
+
+  /**
+   * The process of an installed worker behind a connection, where it has no other: one that is back may be seen before
+   * its old connection is found to be dead.
+   */
+  absentProcess({ grant, metadata }: Connection): number | undefined {
+    const { worker } = grant
+    if (worker === undefined || metadata.pid === undefined) return undefined
+    const isBack = this.connectionsOf(worker).some((other) => other.metadata.pid === metadata.pid)
+    return isBack ? undefined : metadata.pid
   }
 
   /** Sends what is not a call; whoever does not read it is let go, with all that waits for it. */

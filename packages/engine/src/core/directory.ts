@@ -18,6 +18,11 @@ export interface FunctionView {
   idempotent: boolean
   tool: boolean
   access: FunctionDescriptor['access']
+  /**
+   * Described by the engine itself or by an installed worker's manifest. Only the schemas of such a function are run;
+   * what anybody else sends along is text: a pattern or a reference in it may never come to its end.
+   */
+  installed: boolean
   request_format: unknown
   response_format: unknown
 }
@@ -78,9 +83,11 @@ export class Directory {
   functions(realm: string): FunctionView[] {
     const { registry, catalogue } = this.core
     const views = new Map<string, FunctionView>()
-    for (const fn of registry.builtinFunctions()) views.set(fn.id, describe(fn, 'engine', true))
+    for (const fn of registry.builtinFunctions())
+      views.set(fn.id, describe(fn, { worker: 'engine', installed: true, up: true }))
     for (const [id, { worker, descriptor }] of catalogue.declaredFunctions()) {
-      views.set(id, describe(descriptor, worker, registry.registrations(id, realm).length > 0))
+      const up = registry.registrations(id, realm).length > 0
+      views.set(id, describe(descriptor, { worker, installed: true, up }))
     }
     for (const id of registry.servedFunctions(realm)) {
       const foreign = views.has(id) ? undefined : this.foreign(id, realm)
@@ -92,10 +99,11 @@ export class Directory {
   function(id: string, realm: string): FunctionView | undefined {
     const { registry, catalogue } = this.core
     const builtin = registry.builtin(id)
-    if (builtin) return describe(builtin, 'engine', true)
+    if (builtin) return describe(builtin, { worker: 'engine', installed: true, up: true })
     const declared = catalogue.declared(id)
-    if (declared) return describe(declared.descriptor, declared.worker, registry.registrations(id, realm).length > 0)
-    return this.foreign(id, realm)
+    if (!declared) return this.foreign(id, realm)
+    const up = registry.registrations(id, realm).length > 0
+    return describe(declared.descriptor, { worker: declared.worker, installed: true, up })
   }
 
   /** What a foreign worker said of its function; `null` where it said nothing, `undefined` where it is not foreign. */
@@ -174,8 +182,7 @@ export class Directory {
         response_format: frame.response_format,
         ...told,
       },
-      workerName(connection),
-      true,
+      { worker: workerName(connection), installed: false, up: true },
     )
   }
 
@@ -238,12 +245,11 @@ export function workerName(connection: Connection): string {
 
 type Described = Pick<FunctionDescriptor, 'id' | 'summary'> & Partial<FunctionDescriptor>
 
-function describe(fn: Described, worker: string, up: boolean): FunctionView {
+function describe(fn: Described, served: Pick<FunctionView, 'worker' | 'installed' | 'up'>): FunctionView {
   return {
     id: fn.id,
     summary: fn.summary,
-    worker,
-    up,
+    ...served,
     effects: fn.effects ?? 'external',
     idempotent: fn.idempotent ?? false,
     tool: fn.tool ?? false,

@@ -92,6 +92,11 @@ export class Supervision {
     this.tell?.({ type: 'heard', pid })
   }
 
+  /** Its last connection is closed; whoever started it sees whether it ends or comes back. */
+  gone(pid: number): void {
+    this.tell?.({ type: 'gone', pid })
+  }
+
   restart(worker: string): void {
     this.order({ type: 'restart', worker })
   }

@@ -233,7 +233,7 @@ export class WorkerSocketServer {
       'A process does not answer heartbeats and is taken out of rotation; a call must not block its event loop',
     )
     core.disconnect(connection)
-    const pid = processOf(connection)
+    const pid = core.absentProcess(connection)
     if (pid !== undefined) core.supervision.silent(pid, core.limits.heartbeatMs)
   }
 
@@ -242,16 +242,11 @@ export class WorkerSocketServer {
     socket.heartbeat.hear()
     // What it sent before it hears of the end still arrives, and is counted.
     if (socket.fencedUntil === undefined || ws.readyState !== ws.OPEN) return
-    const pid = socket.connection && processOf(socket.connection)
+    const pid = socket.connection && this.options.core.absentProcess(socket.connection)
     if (pid !== undefined) this.options.core.supervision.heard(pid)
     const end = socket.connection?.link ?? ws
     end.close(MISSED_HEARTBEAT, 'heartbeat missed')
   }
-}
-
-/** Of an installed worker: its process, as it told of itself. */
-function processOf({ grant, metadata }: Connection): number | undefined {
-  return grant.worker === undefined ? undefined : metadata.pid
 }
 
 /** Lets others have their turn of the event loop: what has arrived of one connection may be megabytes at once. */

@@ -30,7 +30,7 @@ export async function serveContract(exchange: Exchange, match: RouteMatch, parts
   const body = await readBody(exchange, settings.bodyBytes)
   if (body === undefined) return
   const parsed = body.length === 0 ? undefined : parseJson(body)
-  const schema = core.requestFormat(route.functionId, exchange.caller.realm)
+  const schema = core.inputSchema(route.functionId, exchange.caller.realm)
   const http = {
     method: exchange.method,
     path: exchange.path,

@@ -3,6 +3,7 @@ import { SYSTEM_REALM } from '../../core/context.ts'
 import type { Core } from '../../core/core.ts'
 import { Directory, type FunctionView, type WorkerView } from '../../core/directory.ts'
 import type { CallHandle, InvokeRequest } from '../../core/module.ts'
+import type { InputSchema } from './input.ts'
 
 /** A function whose routes stand whether or not somebody serves it. */
 export interface ContractView {
@@ -20,8 +21,8 @@ export interface HttpCore {
   /** The installation's, and those of a realm. */
   workers(realm: string): WorkerView[]
   contracts(): ContractView[]
-  /** JSON Schema of a function's input, `undefined` where nobody said. */
-  requestFormat(functionId: string, realm: string): unknown
+  /** What is said of a function's input. */
+  inputSchema(functionId: string, realm: string): InputSchema
   /** A route that a contract declares does not stand. */
   routeRefused(owner: string, functionId: string, route: string, message: string): void
   /** Installed workers that are to be there always, and those that are; and why the disk takes no write or answers no read, where that is so. */
@@ -70,7 +71,10 @@ export function coreView(core: Core): HttpCore {
       const id = `${functionId} ${route}`
       core.declared.note({ worker, id, triggerType: 'http', functionId, path: [], route, message })
     },
-    requestFormat: (id, realm) => directory.function(id, realm)?.request_format ?? undefined,
+    inputSchema(id, realm) {
+      const view = directory.function(id, realm)
+      return { schema: view?.request_format ?? undefined, installed: view?.installed ?? false }
+    },
     readiness() {
       const expected = [...catalogue.workers.values()].filter((worker) => worker.start === 'always')
       // By credential: what a client calls itself makes nothing ready.

@@ -3,6 +3,13 @@ import { resolveRef, type Schema, schemaObject } from './json-schema.ts'
 
 type Kind = 'string' | 'number' | 'boolean' | 'array'
 
+export interface InputSchema {
+  /** JSON Schema, `undefined` where nobody said. */
+  schema: unknown
+  /** Of an installed function. Of any other only the plain type of a property is read: its branches may have no end. */
+  installed: boolean
+}
+
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 const MAX_DEPTH = 16
 
@@ -15,7 +22,7 @@ export function buildInput(parts: {
   body: unknown
   query: URLSearchParams
   params: Record<string, string>
-  schema: unknown
+  schema: InputSchema
 }): unknown {
   const { body, query, params, schema } = parts
   const names = Object.keys(params)
@@ -53,9 +60,19 @@ function decode(raw: string): string {
   }
 }
 
-function coerce(values: string[], schema: unknown, name: string): unknown {
-  return coerceTo(values, propertySchemas(schemaObject(schema), name, schema, 0), schema, 0)
+function coerce(values: string[], { schema, installed }: InputSchema, name: string): unknown {
+  const root = schemaObject(schema)
+  return coerceTo(values, installed ? propertySchemas(root, name, root, 0) : plainType(root, name), root, 0)
 }
+
+/** Only what stands right there: nothing is followed. */
+function plainType(schema: Schema | undefined, name: string): Schema[] {
+  const type = schemaObject(own(schemaObject(schema?.properties), name))?.type
+  return typeof type === 'string' ? [{ type }] : []
+}
+
+const own = (object: Schema | undefined, name: string): unknown =>
+  object && Object.hasOwn(object, name) ? object[name] : undefined
 
 function coerceTo(values: string[], schemas: readonly Schema[], root: unknown, depth: number): unknown {
   const last = values[values.length - 1]!
@@ -77,9 +94,8 @@ function propertySchemas(schema: Schema | undefined, name: string, root: unknown
   if (!schema || depth > MAX_DEPTH) return []
   const target = resolveRef(schema, root)
   if (!target) return []
-  const properties = schemaObject(target.properties)
-  const own = properties && Object.hasOwn(properties, name) ? schemaObject(properties[name]) : undefined
-  if (own) return [own]
+  const named = schemaObject(own(schemaObject(target.properties), name))
+  if (named) return [named]
   const found = branches(target).flatMap((branch) => propertySchemas(branch, name, root, depth + 1))
   if (found.length > 0) return found
   const rest = schemaObject(target.additionalProperties)

@@ -124,6 +124,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
                 summary: STRING,
                 worker: STRING,
                 up: { type: 'boolean' },
+                installed: { type: 'boolean' },
                 effects: STRING,
                 idempotent: { type: 'boolean' },
                 tool: { type: 'boolean' },

@@ -471,4 +471,24 @@ describe('routes that come and go', () => {
     expect(response.status).toBe(202)
     expect(await response.json()).toEqual({ sum: 3 })
   })
+
+  it('follow no branch and no reference of a schema that a client sent along', async () => {
+    client.serve('tell', (input: object) => input, {
+      request_format: {
+        type: 'object',
+        properties: {
+          plain: { type: 'number' },
+          branch: { anyOf: [{ type: 'number' }] },
+          reference: { $ref: '#/properties/plain' },
+          list: { type: 'array', items: { type: 'number' } },
+          values: { enum: [1, 2] },
+        },
+        allOf: [{ properties: { other: { type: 'number' } } }],
+      },
+    })
+    client.bind('t1', 'tell', { api_path: '/v1/tell', http_method: 'GET' }, { binding: 'contract' })
+    const response = await system.fetch('/v1/tell?plain=1&branch=1&reference=1&list=1,2&values=1&other=1')
+    const kept = { branch: '1', reference: '1', list: ['1', '2'], values: '1', other: '1' }
+    expect(await response.json()).toEqual({ plain: 1, ...kept })
+  })
 })

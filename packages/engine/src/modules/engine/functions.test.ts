@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Peer, startCore } from '../../../test/peers.ts'
+import { installed, Peer, startCore } from '../../../test/peers.ts'
 
 interface Listed {
   version?: string
@@ -52,6 +52,22 @@ describe('the list of functions', () => {
   it('is what the protocol says for who asks for nothing more', () => {
     const { engine, list } = start()
     expect(Object.keys(list(engine.owner()))).toEqual(['functions'])
+  })
+
+  it('says which functions the installation describes, whatever others say of themselves', () => {
+    const engine = startCore({ workers: [installed('bank', [{ id: 'bank::pay' }])] })
+    const guest = engine.guest()
+    guest.call('engine::workers::register', { data: { name: 'bank', pid: 1 } })
+    guest.register('shop::buy', { metadata: { installed: true } })
+    const sent = guest.call('engine::functions::list', { data: { include_internal: true } })
+    engine.time.advance(0)
+    const { functions } = guest.result(sent)!.result as { functions: { function_id: string; installed: boolean }[] }
+    const marks = new Map(functions.map((row) => [row.function_id, row.installed]))
+    expect(['bank::pay', 'engine::functions::list', 'shop::buy'].map((id) => marks.get(id))).toEqual([
+      true,
+      true,
+      false,
+    ])
   })
 
   it('of another engine has another version, whatever happened in either', () => {

@@ -353,6 +353,7 @@ function functionRow(view: FunctionView, directory: Directory, realm: string) {
   return {
     function_id: view.id,
     worker_name: view.worker,
+    installed: view.installed,
     description: view.summary || null,
     request_format: view.request_format,
     response_format: view.response_format,
