@@ -124,7 +124,8 @@ describe('what a model chose', () => {
     const { core, gate, tool, agents } = start()
     const data = `{"list":[{"amount":-1e400}],"filler":"${'x'.repeat(bytes)}"}`
     const id = randomUUID()
-    const head = `"type":"invokefunction","invocation_id":"${id}","function_id":"tool::send","agent":"clerk"`
+    const { parent } = servedFor(agents, agents)
+    const head = `"type":"invokefunction","invocation_id":"${id}","function_id":"tool::send","parent":"${parent}","agent":"clerk"`
     core.receive(agents.connection, Buffer.from(`{${head},"data":${data}}`))
     expect(agents.result(id)!.error).toMatchObject({
       code: 'invalid_input',
