@@ -105,7 +105,8 @@ export class Supervisor {
 
   private silenceOf({ state, since, silentSince }: ManagedProcess): { since?: number; reason?: string } {
     const isSlow = state === 'starting' && Date.now() - since > SLOW_START_MS
-    if (isSlow && silentSince === undefined) return { reason: 'has not connected to the engine yet; its log may say why' }
+    if (isSlow && silentSince === undefined)
+      return { reason: 'has not connected to the engine yet; its log may say why' }
     if (silentSince === undefined) return {}
     return { since: silentSince, reason: `answers no heartbeat; ended after ${this.silence.limitMs / 1000} s of it` }
   }

@@ -83,7 +83,8 @@ export class Directory {
   functions(realm: string): FunctionView[] {
     const { registry, catalogue } = this.core
     const views = new Map<string, FunctionView>()
-    for (const fn of registry.builtinFunctions()) views.set(fn.id, describe(fn, { worker: 'engine', installed: true, up: true }))
+    for (const fn of registry.builtinFunctions())
+      views.set(fn.id, describe(fn, { worker: 'engine', installed: true, up: true }))
     for (const [id, { worker, descriptor }] of catalogue.declaredFunctions()) {
       const up = registry.registrations(id, realm).length > 0
       views.set(id, describe(descriptor, { worker, installed: true, up }))

@@ -63,7 +63,11 @@ describe('the list of functions', () => {
     engine.time.advance(0)
     const { functions } = guest.result(sent)!.result as { functions: { function_id: string; installed: boolean }[] }
     const marks = new Map(functions.map((row) => [row.function_id, row.installed]))
-    expect(['bank::pay', 'engine::functions::list', 'shop::buy'].map((id) => marks.get(id))).toEqual([true, true, false])
+    expect(['bank::pay', 'engine::functions::list', 'shop::buy'].map((id) => marks.get(id))).toEqual([
+      true,
+      true,
+      false,
+    ])
   })
 
   it('of another engine has another version, whatever happened in either', () => {
