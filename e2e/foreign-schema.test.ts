@@ -19,7 +19,7 @@ it('a pattern in the schema of a function that nobody installed is not run: the 
   const schema = { type: 'object', properties: { x: { type: 'string', pattern: PATTERN } } }
   client.registerFunction(
     'trap::spring',
-    async ({ x }) => {
+    async ({ x }: { x: string }) => {
       heard.push(x)
       return { caught: false }
     },
