@@ -19,8 +19,8 @@ it('a pattern in the schema of a function that nobody installed is not run: the 
   const schema = { type: 'object', properties: { x: { type: 'string', pattern: PATTERN } } }
   client.registerFunction(
     'trap::spring',
-    async (input) => {
-      heard.push(input)
+    async ({ x }: { x: string }) => {
+      heard.push(x)
       return { caught: false }
     },
     { description: 'Springs a trap', request_format: schema, metadata: { tool: true } },
@@ -37,7 +37,7 @@ it('a pattern in the schema of a function that nobody installed is not run: the 
   await system.api('POST', '/v1/approvals/decide', { requestId, decision: 'approve' })
   const { body } = await system.api<{ result: ChatReply }>('GET', `/v1/runs/${chat.body.runId}/result?waitMs=20000`)
   expect(body.result.toolCalls, JSON.stringify(chat.body)).toMatchObject([{ id: 'trap::spring', ok: true }])
-  expect(heard).toEqual([{ x: 'begins' }, { x: ENDLESS }])
+  expect(heard).toEqual(['begins', ENDLESS])
   expect(await system.process('agent-core')).toMatchObject({ pid: before!.pid, restarts: before!.restarts })
 })
 

@@ -90,8 +90,9 @@ const lostNote = (pid: number): string =>
   `nobody restarts what ends: the supervisor (process ${pid}) is gone. npm run agentos -- stop, then npm start`
 
 async function askEngine(api: Api) {
-  const [ready, { workers }, { functions }, cron, guestApprovals] = await Promise.all([
-    api.probe('/v1/engine/ready'),
+  // First and alone: nobody waits for the answers of an engine that stands still.
+  const ready = await api.probe('/v1/engine/ready')
+  const [{ workers }, { functions }, cron, guestApprovals] = await Promise.all([
     api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
     api.get<{ functions: unknown[] }>('/v1/engine/functions'),
     // Not there where config.yaml lists no cron.

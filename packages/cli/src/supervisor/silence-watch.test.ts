@@ -84,7 +84,7 @@ describe('an engine', () => {
     const { engine, beats } = watched()
     beats(10)
     engine.answers = false
-    beats(6)
+    beats(12)
     expect(engine).toMatchObject({ told: 1, ended: [] })
     expect(engine.process.silentSince).toBeDefined()
     beats(25)

@@ -5,8 +5,8 @@ const GRACE_MS = 1_000
 /** Beats of the longest wait; with fewer a beat that comes late would count for much. */
 const LEAST_BEATS = 6
 const LONGEST_BEAT_MS = 1_000
-/** Beats without an answer after which the engine is shown as silent. */
-const TOLD_AFTER = 5
+/** Of the limit: an engine that has not answered for so long is shown as silent. */
+const TOLD_AFTER = 1 / 3
 
 interface Waiting {
   /** Whom it waits for: another process of the same name is waited for anew. */
@@ -87,7 +87,7 @@ export class SilenceWatch {
     const what = 'answered no heartbeat'
     const waiting = this.waiting.get(engine) ?? this.wait(engine, { silentMs: 0, what, why: `something ${LOOP}` })
     this.count(engine, waiting)
-    if (waiting.silentMs < TOLD_AFTER * this.beatMs || engine.silentSince !== undefined) return false
+    if (waiting.silentMs < this.limitMs * TOLD_AFTER || engine.silentSince !== undefined) return false
     engine.silentSince = Date.now() - waiting.silentMs
     return true
   }
