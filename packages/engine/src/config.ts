@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
 import { ConfigError } from './config-error.ts'
+import type { GuestLimits as GuestBounds } from './core/guests.ts'
 import { type HttpSettings, httpSettingsFrom, ORIGIN } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
 
@@ -18,8 +19,27 @@ const Limits = z.strictObject({
   worker_wait_ms: z.int().nonnegative().optional(),
 })
 
+const amount = z.int().positive().optional()
+
+/** Of all guests together; what is not given is as in `core/guests.ts`. */
+const GuestLimits = z.strictObject({
+  in_flight: amount,
+  requests: amount,
+  channels: amount,
+  connections: amount,
+  state_bytes: amount,
+  writing_bytes: amount,
+  registrations: amount,
+  registration_bytes: amount,
+  described_bytes: amount,
+  schedules: z.int().nonnegative().optional(),
+  call_ms: amount,
+} satisfies Record<keyof GuestBounds, z.ZodType>)
+
+const Guests = z.strictObject({ limits: GuestLimits.default({}) })
+
 const Ours = z.strictObject({
-  guests: z.boolean().default(true),
+  guests: z.union([z.boolean(), Guests]).default(true),
   guest_requests_per_minute: z.int().positive().default(6_000),
   allowed_hosts: z.array(z.string()).default([]),
   allowed_origins: z.array(ORIGIN).default([]),
@@ -173,7 +193,7 @@ function httpSettings(config: unknown, ours: z.output<typeof Ours>): Partial<Htt
   const settings = httpSettingsFrom(config)
   return {
     ...settings,
-    guests: ours.guests,
+    guests: ours.guests !== false,
     guestRequestsPerMinute: ours.guest_requests_per_minute,
     allowedHosts: ours.allowed_hosts,
     allowedOrigins: [...(settings.allowedOrigins ?? []), ...ours.allowed_origins],
@@ -198,7 +218,19 @@ workers:
 function check<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const [issue] = result.error.issues
+  const issue = deepest(result.error.issues)
   const path = issue?.path.join('.') ?? ''
   throw new ConfigError(`${where}${path ? `, at ${path}` : ''}: ${issue?.message ?? 'not valid'}`)
+}
+
+/** Of several kinds of value that would do, what is wrong with the one that was meant: its issue lies deepest. */
+function deepest([issue]: readonly z.core.$ZodIssue[]): z.core.$ZodIssue | undefined {
+  if (issue?.code !== 'invalid_union') return issue
+  const below = issue.errors.map(deepest).filter((found) => found !== undefined)
+  const [first] = below.sort((a, b) => b.path.length - a.path.length || Number(isOfType(a)) - Number(isOfType(b)))
+  return first && { ...first, path: [...issue.path, ...first.path] }
+}
+
+function isOfType({ code }: z.core.$ZodIssue): boolean {
+  return code === 'invalid_type'
 }

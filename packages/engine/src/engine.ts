@@ -6,6 +6,7 @@ import type { EngineConfig } from './config.ts'
 import { Catalogue } from './core/catalogue.ts'
 import type { Grant } from './core/connection.ts'
 import { Core } from './core/core.ts'
+import type { GuestLimits } from './core/guests.ts'
 import { IdleWatch } from './core/idle-watch.ts'
 import type { Limits } from './core/limits.ts'
 import type { EngineModule } from './core/module.ts'
@@ -77,13 +78,14 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     ports,
     catalogue,
     limits: limitsOf(agentos),
+    guestLimits: guestLimitsOf(agentos),
     workerConfig: (worker) => config.workers.get(worker),
     secrets: options.secrets,
   })
   const names = descriptors.map((descriptor) => descriptor.name)
   learnTokens(options.secrets, dataDir, names)
   const tokens = new Tokens(dataDir, names, undefined, (token) => options.secrets.learn(token))
-  const channels = new ChannelTable(ports)
+  const channels = new ChannelTable(ports, core.guests)
   const connections = { spawns: 0, deaths: 0 }
   core.onEvent(({ type }) => {
     if (type === 'worker_connected') connections.spawns += 1
@@ -186,6 +188,11 @@ const LOOPBACK_NAMES = ['127.0.0.1', 'localhost', '[::1]']
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}
+
+function guestLimitsOf({ guests }: EngineConfig['agentos']): Partial<GuestLimits> {
+  const given = typeof guests === 'object' ? guests.limits : {}
+  return Object.fromEntries(Object.entries(given).filter(([, limit]) => limit !== undefined))
 }
 
 function limitsOf({ limits: given, heartbeat_ms: heartbeatMs }: EngineConfig['agentos']): Partial<Limits> {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { ChannelRef } from '../core/module.ts'
 import type { Timer } from '../core/ports.ts'
+import { Guests } from '../core/guests.ts'
 import { systemIds } from '../system-ports.ts'
 import { ChannelTable } from './channels.ts'
 
@@ -42,7 +43,9 @@ let base: string
 
 beforeEach(async () => {
   time = new ManualTime()
-  table = new ChannelTable({ clock: time.clock, timers: time.timers, ids: systemIds }, { limit: 3 })
+  table = new ChannelTable({ clock: time.clock, timers: time.timers, ids: systemIds }, new Guests({ channels: 2 }), {
+    limit: 3,
+  })
   const sockets = new WebSocketServer({ noServer: true })
   server = createServer()
   server.on('upgrade', (request, socket, head) => {
@@ -228,8 +231,9 @@ describe('the table', () => {
   })
 
   it('is bounded; what the engine makes for itself does not count', () => {
-    for (let i = 0; i < 3; i += 1) table.create()
-    expect(() => table.create()).toThrow('channels already')
+    const maker = { realm: 'acme', ofGuests: false }
+    for (let i = 0; i < 3; i += 1) table.create({ maker })
+    expect(() => table.create({ maker })).toThrow('channels already')
     const pinned = table.create({ pinned: true })
     time.pass(10 * 60_000)
     expect(table.size).toBe(1)

@@ -27,7 +27,7 @@ async function listening(
   const { core, warnings } = startCore({ limits: { bufferedBytes } })
   const server = new WorkerSocketServer({
     core,
-    channels: { check: () => 404, attach: () => undefined },
+    channels: { check: () => 404, attach: () => undefined, isOfGuests: () => false },
     host: '127.0.0.1',
     port: 0,
     identify,

@@ -112,7 +112,7 @@ export async function startEdge(
   const core = new Core({ ports, catalogue: new Catalogue(options.descriptors ?? []), limits: { workerWaitMs: 100 } })
   const spans: Span[] = []
   core.spans.subscribe((span) => spans.push(span))
-  const channels = new ChannelTable(ports)
+  const channels = new ChannelTable(ports, core.guests)
   const edge = createHttpEdge({
     core: coreView(core),
     facts: { runs: () => options.runs ?? { open: [], ended: new Map() }, jobs: () => ({ depth: 3, dead: 1 }) },
