@@ -239,7 +239,37 @@ describe('the table', () => {
     expect(table.size).toBe(1)
     table.remove(pinned.reader)
     expect(table.size).toBe(0)
-    table.create()
+    table.create({ maker })
+  })
+
+  it('has so many of all guests, and others beside them', () => {
+    const guest = { realm: 'realm-guest', ofGuests: true }
+    const made = [1, 2].map(() => table.create({ maker: guest }))
+    expect(() => table.create({ maker: guest })).toThrow('agentos.guests.limits.channels')
+    for (const realm of ['acme', 'other']) {
+      for (let i = 0; i < 3; i += 1) table.create({ maker: { realm, ofGuests: false } })
+    }
+    table.remove(made[0]!.reader)
+    table.create({ maker: guest })
+  })
+
+  it('ends with a connection what was made over it, unless both ends are in use', () => {
+    const maker = { realm: 'realm-guest', ofGuests: true, workerId: 'one' }
+    const half = table.create({ maker })
+    const used = table.create({ maker })
+    const reader = table.openReader(half.reader)
+    const other = table.openReader(used.reader)
+    const writer = table.openWriter(used.writer)
+    table.left('one')
+    expect(reader.drained).toBe(true)
+    writer.write('still here')
+    expect(other.next()?.data.toString()).toBe('still here')
+    table.create({ maker: { ...maker, workerId: 'two' } })
+    writer.end()
+    table.create({ maker: { ...maker, workerId: 'two' } })
+    expect(() => table.create({ maker })).toThrow('channels')
+    table.left('two')
+    expect(table.size).toBe(0)
   })
 })
 
