@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { installed, type Peer, startCore } from '../../test/peers.ts'
 import { createCronModule } from '../modules/cron/module.ts'
-import type { GuestBound } from './guests.ts'
+import type { GuestBound, GuestLimits } from './guests.ts'
+import type { Limits } from './limits.ts'
 
 const SLOW = installed('w', [{ id: 'w::slow' }])
 
-/** Each connection of a guest at its own realm's door: however it came there, it is a guest's. */
-function start(
-  guestLimits: Parameters<typeof startCore>[0] extends infer O ? NonNullable<O>['guestLimits'] : never,
-  limits = {},
-) {
+function start(guestLimits: Partial<GuestLimits>, limits: Partial<Limits> = {}) {
   const started = startCore({
-    ...(guestLimits ? { guestLimits } : {}),
+    guestLimits,
     limits,
     workers: [SLOW],
     modules: [createCronModule()],

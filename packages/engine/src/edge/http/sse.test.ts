@@ -5,10 +5,10 @@ import {
   descriptorOf,
   eventsOf,
   type FakeWorker,
+  OWNER_TOKEN,
   startEdge,
   type TestEdge,
   writeFrames,
-  OWNER_TOKEN,
 } from './edge.fixture.ts'
 
 const descriptors = [
