@@ -16,7 +16,8 @@ interface Agent {
 }
 
 const model = 'sim/test-model'
-const OWNER = { owner: true }
+/** In the realm of those who chat here. */
+const OWNER = { owner: true, realm: 'guest' }
 /** A function without a grant is not offered; whoever asks for it all the same is refused before anybody is called. */
 const NOT_OFFERED = expect.stringMatching(/^(unknown_tool|forbidden)$/)
 
@@ -219,18 +220,19 @@ describe('agents', () => {
     expect((await system.api('GET', '/v1/agents/ops')).status).toBe(404)
   })
 
-  it('that nobody knows are made for a person in the default realm, and an error elsewhere', async () => {
+  it('that nobody knows are made for the owner and for guests at home, and an error elsewhere', async () => {
     const agentId = `newcomer-${randomUUID()}`
     simulator.play({ text: 'hello' })
-    expect((await chat('hi', { agentId })).body).toMatchObject({ agentCreated: true, content: 'hello' })
-    expect((await chat('hi', { agentId })).body.agentCreated).toBeUndefined()
+    type Reply = ChatReply & { code?: string; agentCreated?: boolean }
+    const say = async (as: object) =>
+      (await system.api<Reply>('POST', '/v1/chat', { message: 'hi', model, agentId }, as)).body
+    for (const as of [{}, { owner: true }]) {
+      expect(await say(as)).toMatchObject({ agentCreated: true, content: 'hello' })
+      expect((await say(as)).agentCreated).toBeUndefined()
+    }
     const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'strict' }, OWNER)
-    const elsewhere = await system.api<{ code: string }>(
-      'POST',
-      '/v1/chat',
-      { message: 'hi', model, agentId },
-      { ...OWNER, realm: realm.id },
-    )
-    expect([elsewhere.status, elsewhere.body.code]).toEqual([404, 'not_found'])
+    expect((await say({ ...OWNER, realm: realm.id })).code).toBe('not_found')
+    const other = { message: 'hi', model, agentId: `newcomer-${randomUUID()}` }
+    expect((await system.api('POST', '/v1/chat', other, OWNER)).status).toBe(404)
   })
 })

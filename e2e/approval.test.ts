@@ -26,7 +26,8 @@ import * as z from 'zod'
 import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const CLI = join(import.meta.dirname, '../dist/agentos.mjs')
-const OWNER = { owner: true } as const
+/** In the realm of guests, where what plain clients serve is. */
+const OWNER = { owner: true, realm: 'guest' } as const
 const LETTER = { to: 'harbour@example.com', subject: 'Hours', text: 'We close at nine.' }
 
 let mails: SmtpSimulator
@@ -60,7 +61,7 @@ beforeAll(async () => {
   })
   const credential = readFileSync(join(system.dataDir, 'credentials/agent-core'), 'utf8').trim()
   installed = system.client({ credential })
-  owner = system.client({ owner: true })
+  owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
   loop = await connect('agent-core', credential, 'loop::choose', (call, ctx) => ctx.trigger(call))
   await serve('sink::send', async (input: { way?: string; new_value?: { way: string } }) => {
     reached.push({ way: input.way ?? input.new_value!.way })
@@ -275,7 +276,7 @@ const ways: Way[] = [
   },
   {
     name: 'the name of an agent that the owner gives',
-    go: (agent, input) => system.client({ owner: true }).trigger({ function_id: id, payload: input, agent } as never),
+    go: (agent, input) => owner.trigger({ function_id: id, payload: input, agent } as never),
   },
   { name: 'a function that calls on', go: (agent, input) => choose(agent, 'relay::call', input) },
   { name: 'a function that calls on after its answer', go: (agent, input) => choose(agent, 'relay::later', input) },
@@ -604,20 +605,26 @@ describe('agentos approvals', { retry: 0 }, () => {
 
   it('lists what waits, approves and denies it, and says so by its exit code', async () => {
     const [one, two] = [await ask('cli', id, { way: 'cli', n: 1 }), await ask('cli', id, { way: 'cli', n: 2 })]
-    const listed = await agentos('approvals')
+    expect((await agentos('approvals')).out).toMatch(
+      /\d+ calls? waits? in the realm of guests; npm run agentos -- approvals --realm guest/,
+    )
+    const listed = await agentos('approvals', '--realm', 'guest')
     expect(listed.code).toBe(0)
     for (const part of [one, two, 'sink::send (external)', '{"way":"cli","n":1}']) expect(listed.out).toContain(part)
-    expect(await agentos('approvals', 'approve', one)).toMatchObject({ code: 0, out: `${one} is approved.\n` })
+    expect(await agentos('approvals', 'approve', one, '--realm', 'guest')).toMatchObject({
+      code: 0,
+      out: `${one} is approved.\n`,
+    })
     expect(await choose('cli', id, { way: 'cli', n: 1 })).toBe('sent')
-    const denied = await agentos('--json', 'approvals', 'deny', two, '--reason', 'no')
+    const denied = await agentos('--json', '--realm', 'guest', 'approvals', 'deny', two, '--reason', 'no')
     expect(denied.code).toBe(0)
     expect(JSON.parse(denied.out)).toEqual({ requestId: two, status: 'denied' })
-    const again = await agentos('approvals', 'approve', two)
+    const again = await agentos('approvals', 'approve', two, '--realm', 'realm-guest')
     expect(again.code).toBe(1)
     expect(again.err).toContain('denied already')
     expect((await agentos('approvals', 'approve', 'approval-none')).code).toBe(1)
     expect((await agentos('approvals', 'approve')).code).toBe(2)
-    const all = await agentos('approvals', '--all', '--json')
+    const all = await agentos('approvals', '--all', '--json', '--realm', 'guest')
     const found = (JSON.parse(all.out) as Request[]).filter(({ agentId }) => agentId === 'cli')
     expect(found.map(({ status }) => status)).toEqual(['denied', 'approved'])
   })
@@ -664,7 +671,7 @@ describe('without the folder of the worker', () => {
       await expect
         .poll(async () => JSON.stringify(await plain.trigger({ function_id: 'engine::functions::list', payload: {} })))
         .toContain('plain::send')
-      const client = bare.client({ owner: true })
+      const client = bare.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
       const call = (function_id: string) => client.trigger({ function_id, payload: {}, agent: 'clerk' } as never)
       const error = await refusal(call('plain::send'))
       expect(error).toMatchObject({ code: 'worker_unavailable', details: { worker: 'approval', installed: false } })

@@ -119,7 +119,7 @@ describe('input that violates the schema', () => {
       ['GET', '/v1/memory/search?query=x&limit=many', undefined],
       ['GET', '/v1/traces?limit=-3', undefined],
     ] as const) {
-      const reply = await system.api<{ code: string; detail: string }>(method, path, body)
+      const reply = await system.api<{ code: string; detail: string }>(method, path, body, { owner: true })
       expect([path, reply.status]).toEqual([path, 400])
       expect(REFUSALS, path).toContain(reply.body.code)
       expect(reply.headers.get('content-type')).toBe('application/problem+json')

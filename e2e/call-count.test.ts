@@ -25,6 +25,7 @@ async function worksOf(runId: string): Promise<string[]> {
   const path = `/v1/runs/${runId}`
   const { body } = await system.api<{ journal: { kind: string; name: string }[] }>('GET', path, undefined, {
     owner: true,
+    realm: 'guest',
   })
   return body.journal.flatMap(({ kind, name }) => (kind === 'work' ? [name] : []))
 }

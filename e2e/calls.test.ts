@@ -140,7 +140,7 @@ describe('a call with retry', () => {
         'GET',
         '/v1/traces?search_all_spans=true&limit=500&sort_order=desc',
         undefined,
-        { owner: true },
+        { owner: true, realm: 'guest' },
       )
       return [...JSON.stringify(body).matchAll(/parcel::pack attempt \d/g)].map(([name]) => name)
     }

@@ -24,16 +24,6 @@ describe('the first answer, on a machine with no model', () => {
     expect(body.runId).toMatch(/^run-/)
   })
 
-  it('creates a realm whose owner is the caller', async () => {
-    const { status, body } = await system.api<{ id: string; owner: string }>('POST', '/v1/realms', {
-      name: 'acme',
-      description: 'A tenant',
-    })
-    expect(status).toBe(200)
-    expect(body.id).toMatch(/^realm-/)
-    expect(body.owner).toBe('guest')
-  })
-
   it('streams typed events as they happen', async () => {
     const response = await fetch(`${system.httpUrl}/v1/chat`, {
       method: 'POST',

@@ -20,7 +20,7 @@ beforeAll(async () => {
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
     config: { workers: [{ name: 'llm-router', config: { providers } }] },
   })
-  const owner = { owner: true } as const
+  const owner = { owner: true, realm: 'guest' } as const
   const capabilities = { functions: ['slow::work', 'memory::*'] }
   await system.api('PATCH', '/v1/agents/default', { capabilities }, owner)
   await system.api('POST', '/v1/approvals/policy', { allow: ['slow::*'] }, owner)

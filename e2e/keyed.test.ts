@@ -108,7 +108,7 @@ describe('a model call under a key', () => {
         ],
       },
     })
-    owner = system.client({ owner: true })
+    owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
     await owner.call(ledger.setBudget, { limitMicroUsd: LIMIT, period: 'total' })
   })
   afterEach(async () => {
@@ -159,7 +159,7 @@ describe('a model call under a key', () => {
 describe('other calls under a key', () => {
   it('change realms, the audit chain and the count of tokens once, after a kill of their workers too', async () => {
     await using system = await startSystem({ workers: ['realm', 'security'] })
-    const owner = system.client({ owner: true })
+    const owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
     const key = (name: string) => ({ idempotencyKey: `run-1/${name}` })
     const create = () => answered(() => owner.call(realm.create, { name: 'Keyed' }, key('create')))
     const audit = () => answered(() => owner.call(security.audit, { type: 'test' }, key('audit')))

@@ -20,7 +20,7 @@ beforeAll(async () => {
     return { posted: to }
   })
   worker = spawn(process.execPath, [join(import.meta.dirname, 'support/durable-worker.ts')], {
-    env: { III_URL: system.wsUrl },
+    env: { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: system.ownerToken },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   await served()

@@ -91,7 +91,7 @@ describe('budgets on a running engine', () => {
   it('twenty agents on one budget spend at least 95 % of it and never more', async () => {
     const limit = 300_000
     await owner.call(ledger.setBudget, { limitMicroUsd: limit, period: 'total' })
-    await twenty(system.client())
+    await twenty(system.client({ owner: true }))
     expect(charged).toBeLessThanOrEqual(limit)
     expect(charged).toBeGreaterThanOrEqual(0.95 * limit)
     expect(await realmBudget()).toMatchObject({ spentMicroUsd: charged, reservedMicroUsd: 0 })
@@ -101,7 +101,7 @@ describe('budgets on a running engine', () => {
   it('nor after a kill of the ledger, of the router and of the engine in the middle of it', async () => {
     const limit = 600_000
     await owner.call(ledger.setBudget, { limitMicroUsd: limit, period: 'total' })
-    const spending = twenty(system.client())
+    const spending = twenty(system.client({ owner: true }))
     for (const [share, name] of [
       [0.2, 'ledger'],
       [0.4, 'llm-router'],
@@ -133,7 +133,7 @@ describe('budgets on a running engine', () => {
   ])('ten cents come to their end though the provider counts %s', async (_, countedAs) => {
     await owner.call(ledger.setBudget, { monthlyCents: 10, agentId: 'uncounted' })
     provider.play({ text: 'word '.repeat(200), countedAs })
-    const client = system.client()
+    const client = system.client({ owner: true })
     const completion = await ask(client, { agentId: 'uncounted', model: 'bank/dear', maxTokens: 5_000 })
     expect(completion).toMatchObject({ usage: { estimated: true }, cost: { microUsd: null, priced: false } })
     expect(completion.usage.output).toBeGreaterThan(100)
@@ -156,21 +156,26 @@ describe('budgets on a running engine', () => {
       return { text: 'long', stop: 'length', usage: { input: 10, output: told } }
     })
     const long = { messages: [{ role: 'user' as const, content: 'hi' }], model: 'bank/dear', maxTokens: 8_000 }
-    const done = await system.client().call(llm.complete, { ...long, agentId: 'poor' })
+    const done = await system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'poor' })
     expect(done).toMatchObject({ stopReason: 'budget_exceeded', budget: { ...FIVE_CENTS, leftMicroUsd: 50_000 } })
     expect(done.budget!.message).toContain('of the agent poor ($0.05 per month) had $0.05 left for this answer')
     expect(told).toBeGreaterThan(4_900)
     expect(done.cost.microUsd).toBeLessThanOrEqual(50_000)
     expect(done.cost.microUsd).toBeGreaterThan(49_000)
-    const { body } = await system.api<OutputOf<typeof ledger.check>>('GET', '/v1/ledger/check/realm-default/poor')
+    const { body } = await system.api<OutputOf<typeof ledger.check>>(
+      'GET',
+      '/v1/ledger/check/realm-default/poor',
+      undefined,
+      { owner: true },
+    )
     expect(body).toMatchObject({ limitCents: 5, spentCents: 5, alert: 'warning' })
     // The one that did not fit was not asked at all; whoever has no budget goes on.
     const asked = provider.requests.length
     await owner.call(ledger.spend, { agentId: 'poor', costMicroUsd: 50_000, ...elsewhere })
-    const refused = system.client().call(llm.complete, { ...long, agentId: 'poor' })
+    const refused = system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'poor' })
     await expect(refused).rejects.toMatchObject({ code: 'budget_exceeded' })
     expect(provider.requests.length).toBe(asked)
-    await expect(system.client().call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
+    await expect(system.client({ owner: true }).call(llm.complete, { ...long, agentId: 'rich' })).resolves.toBeDefined()
     const overHttp = await system.api<{ code: string }>('GET', '/v1/budgets')
     expect(overHttp.status).toBe(200)
   })
@@ -178,7 +183,7 @@ describe('budgets on a running engine', () => {
   it('five cents, a stream that does not keep to its limit is cut off at the edge', async () => {
     await owner.call(ledger.setBudget, { monthlyCents: 5 })
     provider.play({ text: 'word '.repeat(20_000), usage: { input: 10, output: 20_000 } })
-    const guest = system.client()
+    const guest = system.client({ owner: true })
     const { writerRef, reader } = await guest.createChannel()
     reader.onMessage(() => {})
     const done = await guest.call(llm.stream, {
@@ -196,10 +201,10 @@ describe('budgets on a running engine', () => {
 
   it('refuses a model whose price is not known, where a budget applies, and says how to add it', async () => {
     const unpriced = { model: 'bank/unpriced' }
-    await expect(ask(system.client(), unpriced)).resolves.toBeDefined()
+    await expect(ask(system.client({ owner: true }), unpriced)).resolves.toBeDefined()
     await owner.call(ledger.setBudget, { monthlyCents: 100 })
     const asked = provider.requests.length
-    await expect(ask(system.client(), unpriced)).rejects.toMatchObject({
+    await expect(ask(system.client({ owner: true }), unpriced)).rejects.toMatchObject({
       code: 'price_unknown',
       reason: expect.stringContaining('prices: { "bank/unpriced"'),
     })
@@ -210,10 +215,10 @@ describe('budgets on a running engine', () => {
   it('gives back what was held for a request that the provider refused', async () => {
     await owner.call(ledger.setBudget, { monthlyCents: 100 })
     provider.play({ fault: { kind: 'status', status: 500 } })
-    await expect(ask(system.client())).rejects.toMatchObject({ code: 'upstream_error' })
+    await expect(ask(system.client({ owner: true }))).rejects.toMatchObject({ code: 'upstream_error' })
     expect(await realmBudget()).toMatchObject({ spentMicroUsd: 0, reservedMicroUsd: 0 })
     provider.play({ text: 'half of it', fault: { kind: 'half' } })
-    await expect(ask(system.client())).rejects.toMatchObject({ code: 'upstream_error' })
+    await expect(ask(system.client({ owner: true }))).rejects.toMatchObject({ code: 'upstream_error' })
     const { maybeCharged } = await owner.call(ledger.reservations, {})
     expect(maybeCharged).toMatchObject([{ provider: 'bank', model: 'counted' }])
   })
@@ -222,10 +227,10 @@ describe('budgets on a running engine', () => {
     await owner.call(ledger.setBudget, { monthlyCents: 100 })
     await system.workers.ledger!.kill()
     const asked = provider.requests.length
-    await expect(ask(system.client())).rejects.toMatchObject({ code: 'worker_unavailable' })
+    await expect(ask(system.client({ owner: true }))).rejects.toMatchObject({ code: 'worker_unavailable' })
     expect(provider.requests.length).toBe(asked)
     await system.workers.ledger!.start()
-    await expect(ask(system.client())).resolves.toBeDefined()
+    await expect(ask(system.client({ owner: true }))).resolves.toBeDefined()
   })
 
   it('lets the owner alone set budgets and move money, and keeps realms apart', async () => {
@@ -233,7 +238,7 @@ describe('budgets on a running engine', () => {
     expect((await system.api('POST', '/v1/budgets', pinned)).status).toBeGreaterThanOrEqual(401)
     const { body } = await system.api<ledger.Budget>('POST', '/v1/ledger/budget', pinned, { owner: true })
     expect(body).toMatchObject({ monthlyCents: 10_000, spentCents: 0, hardLimit: true, version: 1, billingCode: null })
-    const checked = await system.api('GET', '/v1/ledger/check/realm-default/ops')
+    const checked = await system.api('GET', '/v1/ledger/check/realm-default/ops', undefined, { owner: true })
     expect(checked.body).toMatchObject({ allowed: true, limitCents: 10_000, utilizationPct: 0 })
     const elsewhereRealm = system.api('POST', '/v1/budgets', { ...pinned, realmId: 'realm-x' }, { owner: true })
     expect((await elsewhereRealm).body).toMatchObject({ code: 'realm_mismatch' })
@@ -281,7 +286,7 @@ describe('budgets on a running engine', () => {
 
   it('tells subscribers once when a level is crossed, and sums up what was spent', async () => {
     const alerts: { type: string; spentCents: number }[] = []
-    const listener = system.client()
+    const listener = system.client({ owner: true })
     listener.registerFunction('test::alerts', async (alert: { type: string; spentCents: number }) => {
       alerts.push(alert)
     })
@@ -295,7 +300,7 @@ describe('budgets on a running engine', () => {
     await expect.poll(() => alerts).toMatchObject([{ type: 'soft_threshold', spentCents: 90 }])
     expect(await owner.call(ledger.spend, { ...spend, idempotencyKey: 'three' })).toMatchObject({ overdraft: true })
     await expect.poll(() => alerts.at(-1)).toMatchObject({ type: 'hard_limit_reached', spentCents: 135 })
-    const { body } = await system.api('GET', '/v1/spend?groupBy=model')
+    const { body } = await system.api('GET', '/v1/spend?groupBy=model', undefined, { owner: true })
     expect(body).toMatchObject({ totalCents: 135, eventCount: 3, breakdown: { m: 135 } })
   })
 })
@@ -322,9 +327,14 @@ describe('budgets of a chat', () => {
     const set = (more: object) => system.api('POST', '/v1/budgets', { monthlyCents: 100, ...more }, { owner: true })
     for (const target of [{}, { agentId: 'default' }, { sessionId: 's-1' }, { sessionId: 's-2' }]) await set(target)
     const chat = () =>
-      system.api<{ code?: string }>('POST', '/v1/chat', { message: 'hi', model: MODEL, sessionId: 's-1' })
+      system.api<{ code?: string }>(
+        'POST',
+        '/v1/chat',
+        { message: 'hi', model: MODEL, sessionId: 's-1' },
+        { owner: true },
+      )
     expect((await chat()).status).toBe(200)
-    const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets')
+    const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets', undefined, { owner: true })
     expect(body.budgets.map(({ spentMicroUsd }) => spentMicroUsd)).toEqual([200, 200, 200, 0])
     await set({ sessionId: 's-1', monthlyCents: 0 })
     const refused = await chat()
@@ -365,7 +375,7 @@ describe('an answer that a budget cuts off says so, and with which amount:', () 
     await provider?.close()
   })
   beforeEach(async () => {
-    const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets')
+    const { body } = await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets', undefined, { owner: true })
     for (const { id } of body.budgets) await system.api('DELETE', `/v1/budgets/${id}`, undefined, { owner: true })
     await system.api('POST', '/v1/budgets', { limitMicroUsd: 5_000 }, { owner: true })
   })
@@ -377,11 +387,11 @@ describe('an answer that a budget cuts off says so, and with which amount:', () 
   }
   const chat = { message: 'Write a novel' }
   const completion = { messages: [{ role: 'user', content: 'Write a novel' }] }
-  const post = (path: string, body: object) => system.api<Record<string, unknown>>('POST', path, body)
+  const post = (path: string, body: object) => system.api<Record<string, unknown>>('POST', path, body, { owner: true })
   const events = async (path: string, body: object): Promise<Record<string, unknown>[]> => {
     const response = await fetch(`${system.httpUrl}${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${system.ownerToken}` },
       body: JSON.stringify({ ...body, stream: true }),
     })
     const data = [...(await response.text()).matchAll(/^data: (\{.*)$/gm)]

@@ -44,7 +44,7 @@ describe('the model router on a running engine', { retry: 0 }, () => {
       workerEnv: { 'llm-router': { AGENTOS_LOCAL_MODELS: `box=${local.url}` } },
     })
     guest = system.client()
-    owner = system.client({ owner: true })
+    owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
   })
   afterAll(async () => {
     await system?.stop()
@@ -179,7 +179,7 @@ describe('the model router on a running engine', { retry: 0 }, () => {
     await system.ready()
     expect((await system.client().call(llm.usage, {})).stats).toEqual(before)
     const { body } = await system.api<{ stats: object[] }>('GET', '/v1/llm/usage?by=session')
-    expect(body.stats).toMatchObject([{ session: 's-1', input_tokens: 1_000, realm: 'realm-default' }])
+    expect(body.stats).toMatchObject([{ session: 's-1', input_tokens: 1_000, realm: 'realm-guest' }])
     expect((await system.client().call(llm.usage, { agentId: 'a-1' })).stats).toHaveLength(1)
     const scope = { function_id: 'state::list', payload: { scope: 'llm-usage' } }
     await expect(system.client().trigger(scope)).rejects.toMatchObject({ code: 'forbidden' })

@@ -41,7 +41,7 @@ async function append(sessionId: string, turns: number, padding = ''): Promise<v
     { role: 'user', content: `question number ${n}? ${padding}` },
     { role: 'assistant', content: `answer number ${n}. ${padding}` },
   ])
-  const owner = system.client({ owner: true })
+  const owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
   await owner.call(sessionAppend, { agentId: 'default', sessionId, messages: messages.flat() })
 }
 

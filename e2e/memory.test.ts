@@ -73,7 +73,9 @@ describe('memory over the bus', () => {
       client.trigger({ function_id: 'memory::purge_agent', payload: { agentId: 'p' } })
     await guest.call(store, { agentId: 'p', content: 'something of p' })
     await expect(purge(guest)).rejects.toMatchObject({ code: 'forbidden' })
-    expect(await purge(system.client({ owner: true }))).toMatchObject({ memories: 1 })
+    expect(await purge(system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } }))).toMatchObject({
+      memories: 1,
+    })
   })
 })
 
@@ -120,7 +122,12 @@ describe('memory over HTTP', { retry: 0 }, () => {
   })
 
   it('keeps realms apart', async () => {
-    const { body: realm } = await system.api<{ id: string }>('POST', '/v1/realms', { name: 'Elsewhere' })
+    const { body: realm } = await system.api<{ id: string }>(
+      'POST',
+      '/v1/realms',
+      { name: 'Elsewhere' },
+      { owner: true },
+    )
     const there = { realm: realm.id, owner: true }
     await system.api('POST', '/v1/memory', { content: 'a secret plan for the lighthouse' }, there)
     const search = '/v1/memory/search?query=lighthouse'

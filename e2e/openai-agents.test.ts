@@ -9,7 +9,8 @@ interface Sent {
   [field: string]: unknown
 }
 
-const OWNER = { owner: true }
+/** In the realm of those who chat here. */
+const OWNER = { owner: true, realm: 'guest' }
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 const IMAGE = { type: 'image_url' as const, image_url: { url: `data:image/png;base64,${PIXEL}` } }
 

@@ -187,7 +187,7 @@ describe("what fails, in OpenAI's words", () => {
     ['budget_exceeded', 402, 'test-model', { limitMicroUsd: 0 }],
     ['price_unknown', 422, 'unpriced', { limitMicroUsd: 1_000_000 }],
   ])('is not repeated by the client where that is of no use: %s', async (code, status, model, limit) => {
-    const owner = { owner: true }
+    const owner = { owner: true, realm: 'guest' }
     const { body: budget } = await system.api<{ id: string }>('POST', '/v1/budgets', limit, owner)
     try {
       for (const stream of [false, true]) {

@@ -16,8 +16,8 @@ afterAll(() => system.stop())
 
 const owner = () => ({ owner: true })
 
-async function create(body: object, options = {}): Promise<Realm> {
-  const { status, body: realm } = await system.api<Realm>('POST', '/v1/realms', body, options)
+async function create(body: object): Promise<Realm> {
+  const { status, body: realm } = await system.api<Realm>('POST', '/v1/realms', body, owner())
   expect(status).toBe(200)
   return realm
 }
@@ -30,15 +30,17 @@ async function call(realm: string, functionId: string, payload: object): Promise
 }
 
 describe('realms over HTTP', () => {
-  it('are created as the README shows, by a guest too, and owned by the caller', async () => {
+  it('are created by the owner, who sees them all; built in are the own and that of guests', async () => {
     const realm = await create({ name: 'Prod', description: 'live' })
     expect(realm.id).toMatch(/^realm-[0-9a-f-]{36}$/)
-    expect(realm).toMatchObject({ name: 'Prod', description: 'live', owner: 'guest', status: 'active', version: 1 })
+    expect(realm).toMatchObject({ name: 'Prod', description: 'live', owner: 'owner', status: 'active', version: 1 })
     expect(realm).not.toHaveProperty('createdBy')
-    expect((await system.api<Realm>('GET', `/v1/realms/${realm.id}`)).body).toEqual(realm)
-    const listed = await system.api<Realm[]>('GET', '/v1/realms')
-    expect(listed.body.map(({ id }) => id)).toEqual(['realm-default', ...listed.body.slice(1).map(({ id }) => id)])
+    expect((await system.api<Realm>('GET', `/v1/realms/${realm.id}`, undefined, owner())).body).toEqual(realm)
+    const listed = await system.api<Realm[]>('GET', '/v1/realms', undefined, owner())
+    expect(listed.body.map(({ id }) => id).slice(0, 2)).toEqual(['realm-default', 'realm-guest'])
     expect(listed.body).toContainEqual(realm)
+    expect((await system.api<Realm[]>('GET', '/v1/realms')).body.map(({ id }) => id)).toEqual(['realm-guest'])
+    expect(await system.api('POST', '/v1/realms', { name: 'Of a guest' })).toMatchObject({ status: 403 })
   })
 
   it('get a slug that is unique per owner, also when they are created at once', async () => {
@@ -52,13 +54,13 @@ describe('realms over HTTP', () => {
       'same-name-5',
     ])
     expect((await create({ name: 'Same Name', owner: bob })).slug).toBe('same-name')
-    const taken = await system.api('POST', '/v1/realms', { name: 'x', owner: bob, slug: 'same-name' })
+    const taken = await system.api('POST', '/v1/realms', { name: 'x', owner: bob, slug: 'same-name' }, owner())
     expect(taken).toMatchObject({ status: 409, body: { code: 'conflict' } })
   })
 
   it('change by compare-and-set, and only their status while they are suspended', async () => {
     const { id } = await create({ name: 'Changing' })
-    const patch = (body: object) => system.api<Realm>('PATCH', `/v1/realms/${id}`, body)
+    const patch = (body: object) => system.api<Realm>('PATCH', `/v1/realms/${id}`, body, owner())
     expect((await patch({ maxAgents: 3, expectedVersion: 1 })).body).toMatchObject({ maxAgents: 3, version: 2 })
     expect(await patch({ maxAgents: 4, expectedVersion: 1 })).toMatchObject({
       status: 409,
@@ -69,7 +71,7 @@ describe('realms over HTTP', () => {
     expect(await patch({ name: 'New' })).toMatchObject({ status: 403, body: { code: 'realm_suspended' } })
     expect((await patch({ status: 'active', name: 'New' })).body).toMatchObject({ status: 'active', name: 'New' })
     expect(await patch({ status: 'gone' })).toMatchObject({ status: 400, body: { code: 'invalid_input' } })
-    expect(await system.api('PATCH', '/v1/realms/realm-none', { name: 'x' })).toMatchObject({ status: 404 })
+    expect(await system.api('PATCH', '/v1/realms/realm-none', { name: 'x' }, owner())).toMatchObject({ status: 404 })
   })
 
   it('are entered on the bus by the owner, for a whole connection or for one call, and by nobody else', async () => {
@@ -96,10 +98,15 @@ describe('realms over HTTP', () => {
 
   it('are deleted in two phases', async () => {
     const { id } = await create({ name: 'Short-lived' })
-    expect(await system.api('DELETE', `/v1/realms/${id}`)).toMatchObject({ status: 200, body: { deleted: true } })
-    expect((await system.api('GET', `/v1/realms/${id}`)).body).toBeNull()
-    expect((await system.api<Realm[]>('GET', '/v1/realms?deleted=true')).body.map((realm) => realm.id)).toContain(id)
-    expect((await system.api<Realm>('POST', `/v1/realms/${id}/restore`, {})).body).toMatchObject({
+    expect(await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())).toMatchObject({
+      status: 200,
+      body: { deleted: true },
+    })
+    expect((await system.api('GET', `/v1/realms/${id}`, undefined, owner())).body).toBeNull()
+    expect(
+      (await system.api<Realm[]>('GET', '/v1/realms?deleted=true', undefined, owner())).body.map((realm) => realm.id),
+    ).toContain(id)
+    expect((await system.api<Realm>('POST', `/v1/realms/${id}/restore`, {}, owner())).body).toMatchObject({
       id,
       status: 'active',
     })
@@ -109,26 +116,30 @@ describe('realms over HTTP', () => {
     expect((await system.api('POST', '/v1/agents', { id: 'ops', name: 'Ops' }, inside)).status).toBe(201)
     for (const key of ['a', 'b']) await call(id, 'state::set', { scope: 'notes', key, value: 1 })
     await call('realm-default', 'state::set', { scope: 'notes', key: 'a', value: 1 })
-    await system.api('DELETE', `/v1/realms/${id}`)
+    await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())
     expect(await system.api('POST', `/v1/realms/${id}/purge`, {})).toMatchObject({ status: 403 })
-    const others = (await system.api<Realm[]>('GET', '/v1/realms')).body
+    const others = (await system.api<Realm[]>('GET', '/v1/realms', undefined, owner())).body
     const dry = await system.api('POST', `/v1/realms/${id}/purge`, { dryRun: true }, owner())
     expect(dry.body).toMatchObject({ dryRun: true, agents: 1, scopes: 1, entries: 2 })
     expect((await system.api('POST', `/v1/realms/${id}/purge`, {}, owner())).body).toMatchObject({
       agents: 1,
       warnings: [],
     })
-    expect(await system.api('POST', `/v1/realms/${id}/restore`, {})).toMatchObject({ status: 404 })
-    expect((await system.api('DELETE', `/v1/realms/${id}`)).body).toEqual({ deleted: true })
+    expect(await system.api('POST', `/v1/realms/${id}/restore`, {}, owner())).toMatchObject({ status: 404 })
+    expect((await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())).body).toEqual({ deleted: true })
     const gone = { functionId: 'state::list', payload: { scope: 'notes' } }
     expect(await system.api('POST', '/v1/functions/call', gone, inside)).toMatchObject({ status: 404 })
     expect(await call('realm-default', 'state::list', { scope: 'notes' })).toEqual([1])
-    expect((await system.api<Realm[]>('GET', '/v1/realms')).body).toEqual(others)
+    expect((await system.api<Realm[]>('GET', '/v1/realms', undefined, owner())).body).toEqual(others)
   })
 
-  it('keep the default realm, and keep guests from the realms of others', async () => {
-    expect(await system.api('DELETE', '/v1/realms/realm-default', undefined, owner())).toMatchObject({ status: 409 })
-    const { id } = await create({ name: 'Of the owner' }, owner())
+  it('keep the built-in ones, and keep guests from the realms of others', async () => {
+    for (const name of ['realm-default', 'realm-guest', 'guest']) {
+      const path = `/v1/realms/${name}`
+      expect(await system.api('DELETE', path, undefined, owner())).toMatchObject({ status: 409 })
+      expect(await system.api('PATCH', path, { status: 'suspended' }, owner())).toMatchObject({ status: 409 })
+    }
+    const { id } = await create({ name: 'Of the owner' })
     expect(await system.api('PATCH', `/v1/realms/${id}`, { name: 'x' })).toMatchObject({ status: 403 })
     expect(await system.api('DELETE', `/v1/realms/${id}`)).toMatchObject({ status: 403 })
     expect(await system.api('POST', `/v1/realms/${id}/export`, {})).toMatchObject({ status: 403 })
@@ -145,7 +156,7 @@ describe('realms over HTTP', () => {
 
 describe('a realm on its way', () => {
   it('is exported with its agents and without its secrets, and imported elsewhere', async () => {
-    const source = await create({ name: 'Source', metadata: { region: 'eu', token: 'abc' }, maxAgents: 2 }, owner())
+    const source = await create({ name: 'Source', metadata: { region: 'eu', token: 'abc' }, maxAgents: 2 })
     const agent = {
       id: 'ops',
       name: 'Ops',
@@ -183,12 +194,13 @@ describe('a realm on its way', () => {
   })
 
   it('leaves nothing behind where a part of the bundle is bad', async () => {
-    const before = (await system.api<Realm[]>('GET', '/v1/realms')).body.length
+    const count = async () => (await system.api<Realm[]>('GET', '/v1/realms', undefined, owner())).body.length
+    const before = await count()
     const data = { realm: { name: 'Bad' }, agents: [{ name: 'Fine' }, { id: 'no name' }] }
     expect(await system.api('POST', '/v1/realms/import', { data }, owner())).toMatchObject({ status: 400 })
     const twice = { realm: { name: 'Bad' }, agents: [{ name: 'Fine' }, 'text'] }
     expect(await system.api('POST', '/v1/realms/import', { data: twice }, owner())).toMatchObject({ status: 400 })
-    expect((await system.api<Realm[]>('GET', '/v1/realms')).body).toHaveLength(before)
+    expect(await count()).toBe(before)
   })
 
   it('is exported without agents, and says so, where the worker that keeps them is down', async () => {
@@ -196,7 +208,7 @@ describe('a realm on its way', () => {
     const { status, body } = await system.api<Bundle>('POST', '/v1/realms/realm-default/export', {}, owner())
     expect(status).toBe(200)
     expect(body).toMatchObject({ agents: [], warnings: [expect.stringContaining('agents are left out')] })
-    const { id } = await create({ name: 'Half' }, owner())
+    const { id } = await create({ name: 'Half' })
     await system.api('DELETE', `/v1/realms/${id}`, undefined, owner())
     expect((await system.api('POST', `/v1/realms/${id}/purge`, {}, owner())).status).toBe(503)
     await system.workers['agent-core']!.start()

@@ -40,7 +40,7 @@ afterEach(async () => {
   for (const process of processes.splice(0)) process.kill('SIGKILL')
   await client.shutdown()
   // The engine hears of it a little later, and the next test is not to take the dead for the living.
-  client = system.client()
+  client = system.client({ owner: true })
   await expect.poll(async () => (await functions()).filter((id) => /^(durable|count)::/.test(id))).toEqual([])
   await client.shutdown()
 })
@@ -56,7 +56,7 @@ function hold(n: number): { reached: Promise<void>; release: () => void } {
 
 function startWorker(): ChildProcess {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'support/durable-worker.ts')], {
-    env: { III_URL: system.wsUrl },
+    env: { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: system.ownerToken },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   processes.push(child)

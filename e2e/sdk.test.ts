@@ -78,7 +78,7 @@ describe('a worker and its callers', () => {
     }
     await system.client().call(work, {}, { deadlineMs: 5_000, session: 's-1' })
     const [outer, inner] = contexts
-    expect(outer).toMatchObject({ realm: 'realm-default', principal: { kind: 'guest' }, session: 's-1' })
+    expect(outer).toMatchObject({ realm: 'realm-guest', principal: { kind: 'guest' }, session: 's-1' })
     expect(inner?.traceId).toBe(outer?.traceId)
     expect(inner?.session).toBe('s-1')
     // No later than the caller's, whatever the handler asked for.

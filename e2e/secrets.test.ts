@@ -56,7 +56,7 @@ async function ask(
   body?: unknown,
   owner = true,
 ): Promise<{ status: number; body: Record<string, unknown> }> {
-  const reply = await system.api<Record<string, unknown>>(method, path, body, { owner })
+  const reply = await system.api<Record<string, unknown>>(method, path, body, owner ? { owner, realm: 'guest' } : {})
   answers.push(reply.text, JSON.stringify([...reply.headers]))
   return reply
 }

@@ -14,7 +14,7 @@ const setCapabilities = (agentId: string, capabilities: unknown) =>
     .trigger({ function_id: 'security::set_capabilities', payload: { agentId, capabilities } })
 const check = (agentId: string, resource: string) =>
   system
-    .client()
+    .client({ owner: true })
     .trigger({ function_id: 'security::check_capability', payload: { agentId, resource, capability: 'x' } })
 
 describe('capabilities', () => {

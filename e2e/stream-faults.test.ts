@@ -254,7 +254,7 @@ describe('a chat that is cancelled', () => {
     const guest = system.client()
     const { promise: called, resolve: calling } = Promise.withResolvers<void>()
     let told = false
-    const observer = system.client({ owner: true })
+    const observer = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
     guest.registerFunction('slow::work', async () => {
       calling()
       await new Promise(() => {})
@@ -266,10 +266,10 @@ describe('a chat that is cancelled', () => {
       'PATCH',
       '/v1/agents/default',
       { capabilities: { functions: ['slow::work', 'memory::*'] } },
-      { owner: true },
+      { owner: true, realm: 'guest' },
     )
     // What a plain client serves counts as external; here the owner lets it be called without being asked.
-    await system.api('POST', '/v1/approvals/policy', { allow: ['slow::*'] }, { owner: true })
+    await system.api('POST', '/v1/approvals/policy', { allow: ['slow::*'] }, { owner: true, realm: 'guest' })
     simulator.play([{ toolCalls: [{ name: 'slow__work', arguments: {} }] }, { text: 'never' }])
     const response = await post('/v1/chat', { message: 'work', model, stream: true })
     const end = read(response, (text) => {

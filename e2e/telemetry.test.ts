@@ -22,12 +22,12 @@ function spans(traceId: string, name: string): Buffer {
   return Buffer.from(`OTLP${JSON.stringify({ resourceSpans: [{ resource, scopeSpans: [{ spans: [span] }] }] })}`)
 }
 
-const names = async (traceId: string): Promise<string[]> => {
+const names = async (traceId: string, realm: string): Promise<string[]> => {
   const { body } = await system.api<{ roots: { name: string; service_name: string }[] }>(
     'GET',
     `/v1/traces/${traceId}`,
     undefined,
-    { owner: true },
+    { owner: true, realm },
   )
   return body.roots.map(({ name }) => name)
 }
@@ -42,7 +42,7 @@ describe('telemetry of a client', () => {
     socket.send(Buffer.from('MTRC{}'))
     socket.send('text')
     socket.send(spans(traceId, 'step of a client'))
-    await expect.poll(() => names(traceId)).toEqual(['step of a client'])
+    await expect.poll(() => names(traceId, 'guest')).toEqual(['step of a client'])
     expect(socket.readyState).toBe(WebSocket.OPEN)
     socket.terminate()
   })
@@ -58,7 +58,7 @@ describe('telemetry of a client', () => {
     const owner = new WebSocket(`${system.wsUrl}/otel`, { headers: { authorization: `Bearer ${system.ownerToken}` } })
     await once(owner, 'open')
     owner.send(spans(traceId, 'real'))
-    await expect.poll(() => names(traceId)).toEqual(['real'])
+    await expect.poll(() => names(traceId, 'default')).toEqual(['real'])
     owner.terminate()
   })
 })

@@ -13,7 +13,8 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
-const owner = { owner: true } as const
+/** In the realm of those who chat here. */
+const owner = { owner: true, realm: 'guest' } as const
 let pages: Server
 let mails: SmtpSimulator
 let model: Simulator
@@ -53,7 +54,7 @@ afterAll(async () => {
 })
 
 const run = <T>(functionId: string, payload: object) =>
-  system.api<T & { code?: string }>('POST', '/v1/functions/call', { functionId, payload }, { owner: true })
+  system.api<T & { code?: string }>('POST', '/v1/functions/call', { functionId, payload }, owner)
 
 /** Calls of an agent that change something outside wait for a person; e2e/approval.test.ts is about that. */
 async function approvePending(agentId: string): Promise<void> {
@@ -135,7 +136,7 @@ describe('an agent with grants for the toolbox', { retry: 0 }, () => {
     expect(mails.received).toHaveLength(1)
     expect(mails.received[0]).toMatchObject({ from: 'agent@example.com', to: ['harbour@example.com'] })
     expect(mails.violations).toEqual([])
-    const file = join(system.dataDir, '..', 'workspace', 'realm-default', 'notes', 'hours.md')
+    const file = join(system.dataDir, '..', 'workspace', 'realm-guest', 'notes', 'hours.md')
     expect(await readFile(file, 'utf8')).toBe('closes at nine')
   })
 

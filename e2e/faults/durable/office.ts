@@ -119,7 +119,7 @@ export class Office {
   private async furnish(): Promise<void> {
     const { owner, system } = this
     await owner.call(ledger.setBudget, { limitMicroUsd: 1_000_000_000, period: 'total' })
-    const client = system.client()
+    const client = system.client({ owner: true })
     const serve = (id: string, metadata: object, result: (input: ToolInput) => unknown): void => {
       const request_format = { type: 'object', properties: { task: { type: 'string' }, shelf: { type: 'string' } } }
       const handle = async (input: ToolInput): Promise<unknown> => {

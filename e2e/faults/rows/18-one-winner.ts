@@ -34,14 +34,14 @@ export const row: Row = {
 
   async run(env, findings) {
     const system = await env.system({ workers: ['approval'] })
-    const program = new Program('runs', { III_URL: system.wsUrl })
+    const program = new Program('runs', { III_URL: system.wsUrl, AGENTOS_CREDENTIAL: system.ownerToken })
     env.cleanUp(() => program.kill())
     const owner = system.client({ owner: true })
     const race = new Race(system, owner, findings)
     if (!(await until(async () => (await listed(owner, 'faults::')).length === 2, LIMIT_MS))) {
       return findings.hung('the functions of the runs')
     }
-    race.serveSink(system.client())
+    race.serveSink(owner)
     for (let round = 0; round < env.rounds; round += 1) {
       await race.resumes(round)
       await race.signals(round)
@@ -73,7 +73,7 @@ class Race {
 
   async resumes(round: number): Promise<void> {
     const { findings } = this
-    const hanging = this.system.client()
+    const hanging = this.system.client({ owner: true })
     const begun = Promise.withResolvers<void>()
     hanging.registerFunction('faults::risky', () => {
       begun.resolve()

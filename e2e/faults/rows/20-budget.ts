@@ -55,7 +55,7 @@ async function spendOne(
   const system = await start(env, provider)
   const owner = system.client({ owner: true })
   await owner.call(ledger.setBudget, { limitMicroUsd: limit, period: 'total' })
-  const client = system.client()
+  const client = system.client({ owner: true })
   const spending = Promise.all(
     Array.from({ length: AGENTS }, (_, index) => spendAll(client, `agent-${index}`, () => over, findings)),
   )

@@ -42,7 +42,7 @@ describe('the HTTP API', () => {
     })
     const payload = { a: 1 }
     expect(await api.call('a::b', payload)).toEqual(['/v1/functions/call', null, { functionId: 'a::b', payload }])
-    expect(await api.call('a::b', payload, 'r')).toMatchObject(['/v1/functions/call', 'r', {}])
+    expect(await api.within('r').call('a::b', payload)).toMatchObject(['/v1/functions/call', 'r', {}])
   })
 
   it('answers an error with its code, its sentence and what to do', async () => {

@@ -15,10 +15,13 @@ interface Problem {
 export class Api {
   readonly base: string
   private readonly token: string | undefined
+  /** Where the owner looks; `undefined` is the own realm. */
+  readonly realm: string | undefined
 
-  constructor(base: string, token: string | undefined) {
+  constructor(base: string, token: string | undefined, realm?: string) {
     this.base = base.replace(/\/+$/, '')
     this.token = token
+    this.realm = realm
   }
 
   get<T>(path: string, query: Record<string, string | number | undefined> = {}, timeoutMs?: number): Promise<T> {
@@ -31,10 +34,14 @@ export class Api {
     return this.json<T>('POST', path, body, timeoutMs)
   }
 
-  /** Calls any function by its id and answers its result. `realm` is for the owner. */
-  call<T>(functionId: string, payload: unknown, realm?: string): Promise<T> {
-    const headers = realm === undefined ? undefined : { 'x-agentos-realm': realm }
-    return this.json<T>('POST', '/v1/functions/call', { functionId, payload }, undefined, headers)
+  /** The same system, looked at in another realm. */
+  within(realm: string): Api {
+    return new Api(this.base, this.token, realm)
+  }
+
+  /** Calls any function by its id and answers its result. */
+  call<T>(functionId: string, payload: unknown): Promise<T> {
+    return this.json<T>('POST', '/v1/functions/call', { functionId, payload })
   }
 
   /** Server-sent events of a POST, as they arrive. */
@@ -59,15 +66,9 @@ export class Api {
     return { status: response.status, body: parseJson(text) ?? text }
   }
 
-  private async json<T>(
-    method: string,
-    path: string,
-    body: unknown,
-    timeoutMs?: number,
-    more?: Record<string, string>,
-  ): Promise<T> {
+  private async json<T>(method: string, path: string, body: unknown, timeoutMs?: number): Promise<T> {
     const signal = timeoutMs ? AbortSignal.timeout(timeoutMs) : undefined
-    const response = await this.request(method, path, body, signal, more)
+    const response = await this.request(method, path, body, signal)
     if (!response.ok) throw await problemOf(response, this.token !== undefined)
     const text = await response.text()
     return (text === '' ? undefined : (parseJson(text) ?? text)) as T
@@ -82,6 +83,7 @@ export class Api {
   ): Promise<Response> {
     const headers: Record<string, string> = { accept: 'application/json', ...more }
     if (this.token) headers.authorization = `Bearer ${this.token}`
+    if (this.realm !== undefined) headers['x-agentos-realm'] = this.realm
     if (body !== undefined) headers['content-type'] = 'application/json'
     try {
       return await fetch(`${this.base}${path}`, {

@@ -46,6 +46,10 @@ export function createProgram(): Command {
     .description('Start AgentOS, see what runs, call it, talk to it.')
     .version(`agentos ${manifest.version}`, '--version', 'the version that is built')
     .option('--json', 'machine-readable output, errors too')
+    .option(
+      '--realm <id>',
+      'look into another realm than your own: guest, where clients without a token are, or a tenant’s',
+    )
     .exitOverride()
     .showSuggestionAfterError()
     .addHelpText(

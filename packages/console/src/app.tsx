@@ -12,17 +12,17 @@ import { RunsView } from './runs/runs-view.tsx'
 import { SchedulesView } from './schedules/schedules-view.tsx'
 import { ProblemNote } from './shared/problem-note.tsx'
 import { useRoute } from './shared/route.ts'
-import { SessionContext, useNewSession, useSession } from './shared/session.ts'
+import { GUEST_REALM, SessionContext, useNewSession, useSession } from './shared/session.ts'
 import { SignIn, SignInDialog } from './shared/sign-in.tsx'
 
 export function App() {
   const session = useNewSession()
-  const { identity, problem } = session
+  const { identity, problem, realm } = session
   return (
     <SessionContext.Provider value={session}>
       {identity ? (
-        // What one sees depends on who one is: a new identity begins with a new page.
-        <Page key={`${identity.principal.kind} ${identity.realm}`} />
+        // What one sees depends on who one is, and where: another identity or realm begins with a new page.
+        <Page key={`${identity.principal.kind} ${realm}`} />
       ) : (
         problem && (
           <main class="door">
@@ -41,10 +41,12 @@ function Page() {
   const models = useModels([])
   const conversation = useConversation([])
   const directory = useDirectory([route.view])
-  const approvals = useApprovals(useSession().owner)
+  const { owner, realm } = useSession()
+  const approvals = useApprovals(owner)
+  const ofGuests = pendingOf(useApprovals(owner && realm !== GUEST_REALM, GUEST_REALM).value).length
   return (
     <>
-      <Header view={route.view} models={models} waiting={pendingOf(approvals.value).length} />
+      <Header view={route.view} models={models} waiting={pendingOf(approvals.value).length} ofGuests={ofGuests} />
       {route.view === 'chat' && <ChatView conversation={conversation} models={models} />}
       {route.view === 'runs' && <RunsView {...(route.runId ? { runId: route.runId } : {})} />}
       {route.view === 'schedules' && <SchedulesView {...(route.traceId ? { traceId: route.traceId } : {})} />}

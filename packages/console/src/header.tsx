@@ -1,6 +1,7 @@
 import type { Models } from './models/models.ts'
+import { RealmPicker } from './shared/realm-picker.tsx'
 import type { Route } from './shared/route.ts'
-import { useSession } from './shared/session.ts'
+import { GUEST_REALM, useSession } from './shared/session.ts'
 
 const VIEWS = [
   ['chat', 'Chat'],
@@ -12,7 +13,15 @@ const VIEWS = [
   ['models', 'Models'],
 ] as const
 
-export function Header({ view, models, waiting }: { view: Route['view']; models: Models; waiting: number }) {
+interface HeaderProps {
+  view: Route['view']
+  models: Models
+  /** Approvals that wait here, and with agents of guests where one looks elsewhere. */
+  waiting: number
+  ofGuests: number
+}
+
+export function Header({ view, models, waiting, ofGuests }: HeaderProps) {
   return (
     <header class="top">
       <h1>
@@ -36,16 +45,22 @@ export function Header({ view, models, waiting }: { view: Route['view']; models:
           {models.demo && <span class="dim"> no model connected</span>}
         </a>
       )}
-      <Who />
+      <Who ofGuests={ofGuests} />
     </header>
   )
 }
 
-function Who() {
-  const { owner, problem, ask, leave } = useSession()
+function Who({ ofGuests }: { ofGuests: number }) {
+  const { owner, problem, ask, leave, look } = useSession()
   return (
     <div class="who">
       {!owner && problem && <span class="field-problem">{problem.detail}</span>}
+      {ofGuests > 0 && (
+        <button type="button" class="link" onClick={() => look(GUEST_REALM)}>
+          {ofGuests === 1 ? '1 waits' : `${ofGuests} wait`} in the realm of guests
+        </button>
+      )}
+      {owner && <RealmPicker />}
       <span class="dim">{owner ? 'Owner' : 'Guest'}</span>
       {owner ? (
         <button type="button" class="link" onClick={() => void leave()}>

@@ -14,7 +14,7 @@ export const RealmStatus = () => z.enum(['active', 'suspended', 'archived'])
 
 export const Realm = () =>
   z.object({
-    /** `realm-<uuid v7>`; the default realm is `realm-default`. */
+    /** `realm-<uuid v7>`; built in are `realm-default` (`default`), the owner's, and `realm-guest` (`guest`). */
     id: z.string(),
     name: z.string(),
     /** From the name, unique per owner; it does not change when the name does. */
@@ -58,6 +58,7 @@ export const create = defineFunction({
   http: 'POST /v1/realms',
   effects: 'write',
   keyed: true,
+  access: 'owner',
 })
 
 export const get = defineFunction({
@@ -70,7 +71,7 @@ export const get = defineFunction({
   effects: 'read',
 })
 
-/** By id, which is the order of creation; the default realm comes first. */
+/** By id, which is the order of creation; the built-in realms come first. The owner sees all, everybody else the own. */
 export const list = defineFunction({
   id: 'realm::list',
   summary: 'List realms',
@@ -91,7 +92,7 @@ export const list = defineFunction({
 
 /**
  * Null and absent mean unchanged; `metadata` is replaced as a whole. Errors: `not_found`, `version_conflict`,
- * `realm_suspended` (everything but the status of a realm that is not active), `forbidden` (somebody else's realm).
+ * `realm_suspended` (everything but the status of a realm that is not active), `conflict` (a built-in realm stays active).
  */
 export const update = defineFunction({
   id: 'realm::update',
@@ -112,11 +113,12 @@ export const update = defineFunction({
   effects: 'write',
   idempotent: true,
   keyed: true,
+  access: 'owner',
 })
 
 /**
  * The first of two phases: the realm is archived and hidden, and its data stays until `realm::purge`, by hand or after
- * the retention time. An unknown id is deleted already. Errors: `conflict` (the default realm), `forbidden`.
+ * the retention time. An unknown id is deleted already. Errors: `conflict` (a built-in realm).
  */
 export const remove = defineFunction({
   id: 'realm::delete',
@@ -126,6 +128,7 @@ export const remove = defineFunction({
   http: 'DELETE /v1/realms/:id',
   effects: 'write',
   idempotent: true,
+  access: 'owner',
 })
 
 /** Errors: `not_found` (purged or never there), `conflict` (not deleted). */
@@ -138,6 +141,7 @@ export const restore = defineFunction({
   effects: 'write',
   idempotent: true,
   keyed: true,
+  access: 'owner',
 })
 
 export const PurgeReport = () =>
@@ -213,7 +217,7 @@ export const exportRealm = defineFunction({
   effects: 'read',
 })
 
-/** All or nothing. Errors: `invalid_input` (version, checksum, a part of it), `forbidden` (agents, as a guest). */
+/** All or nothing. Errors: `invalid_input` (version, checksum, a part of it). */
 export const importRealm = defineFunction({
   id: 'realm::import',
   summary: 'Create a new realm from an export bundle',
@@ -227,4 +231,5 @@ export const importRealm = defineFunction({
     }),
   http: 'POST /v1/realms/import',
   effects: 'write',
+  access: 'owner',
 })

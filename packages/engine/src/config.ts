@@ -4,7 +4,8 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
 import { ConfigError } from './config-error.ts'
-import type { GuestLimits as GuestBounds } from './core/guests.ts'
+import { type GuestPower, POWER_NAMES } from './core/guest-powers.ts'
+import type { GuestLimits as GuestBounds } from './core/guest-share.ts'
 import { type HttpSettings, httpSettingsFrom, ORIGIN } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
 
@@ -21,7 +22,7 @@ const Limits = z.strictObject({
 
 const amount = z.int().positive().optional()
 
-/** Of all guests together; what is not given is as in `core/guests.ts`. */
+/** Of all guests together; what is not given is as in `core/guest-share.ts`. */
 const GuestLimits = z.strictObject({
   in_flight: amount,
   requests: amount,
@@ -36,10 +37,30 @@ const GuestLimits = z.strictObject({
   call_ms: amount,
 } satisfies Record<keyof GuestBounds, z.ZodType>)
 
-const Guests = z.strictObject({ limits: GuestLimits.default({}) })
+const Allowed = z.strictObject({
+  ...(Object.fromEntries(POWER_NAMES.map((power) => [power, z.boolean().default(true)])) as Record<
+    GuestPower,
+    z.ZodDefault<z.ZodBoolean>
+  >),
+})
+
+/** What clients without a credential may do. */
+const GuestTable = z.strictObject({ allow: Allowed.prefault({}), limits: GuestLimits.prefault({}) })
+
+/** `true` is the table with its defaults; `false` lets no guest in. */
+const Guests = z
+  .unknown()
+  .default(true)
+  .transform((given, context): z.output<typeof GuestTable> | false => {
+    if (given === false) return false
+    const table = GuestTable.safeParse(given === true ? {} : given)
+    if (table.success) return table.data
+    for (const { path, message } of table.error.issues) context.addIssue({ code: 'custom', path, message })
+    return z.NEVER
+  })
 
 const Ours = z.strictObject({
-  guests: z.union([z.boolean(), Guests]).default(true),
+  guests: Guests,
   guest_requests_per_minute: z.int().positive().default(6_000),
   allowed_hosts: z.array(z.string()).default([]),
   allowed_origins: z.array(ORIGIN).default([]),
@@ -218,19 +239,7 @@ workers:
 function check<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const issue = deepest(result.error.issues)
+  const [issue] = result.error.issues
   const path = issue?.path.join('.') ?? ''
   throw new ConfigError(`${where}${path ? `, at ${path}` : ''}: ${issue?.message ?? 'not valid'}`)
-}
-
-/** Of several kinds of value that would do, what is wrong with the one that was meant: its issue lies deepest. */
-function deepest([issue]: readonly z.core.$ZodIssue[]): z.core.$ZodIssue | undefined {
-  if (issue?.code !== 'invalid_union') return issue
-  const below = issue.errors.map(deepest).filter((found) => found !== undefined)
-  const [first] = below.sort((a, b) => b.path.length - a.path.length || Number(isOfType(a)) - Number(isOfType(b)))
-  return first && { ...first, path: [...issue.path, ...first.path] }
-}
-
-function isOfType({ code }: z.core.$ZodIssue): boolean {
-  return code === 'invalid_type'
 }

@@ -6,7 +6,7 @@ import type { EngineConfig } from './config.ts'
 import { Catalogue } from './core/catalogue.ts'
 import type { Grant } from './core/connection.ts'
 import { Core } from './core/core.ts'
-import type { GuestLimits } from './core/guests.ts'
+import type { GuestLimits } from './core/guest-share.ts'
 import { IdleWatch } from './core/idle-watch.ts'
 import type { Limits } from './core/limits.ts'
 import type { EngineModule } from './core/module.ts'
@@ -29,6 +29,8 @@ import { createSecretsModule } from './modules/secrets/module.ts'
 import { createStateModule } from './modules/state/module.ts'
 import { createStoreModule } from './modules/store/module.ts'
 import { createTracesModule } from './modules/traces/module.ts'
+import { tellOfGuestRealm } from './realm-notice.ts'
+import { wasUsed } from './store/data-format.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import { systemClock, systemIds, systemTimers } from './system-ports.ts'
 
@@ -63,6 +65,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
       `Other machines reach workers' port on ${config.manager.host}: set \`guests: false\` in config.yaml, or listen on 127.0.0.1`,
     )
   }
+  const used = wasUsed(dataDir)
   const store = await openSqliteStore({
     folder: dataDir,
     threadUrl: options.threadUrl,
@@ -71,6 +74,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     limits: agentos.store.remembered_deletions === undefined ? {} : { deletions: agentos.store.remembered_deletions },
     traces: { maxBytes: agentos.traces.disk_bytes, maxAgeMs: agentos.traces.retention_days * 24 * 60 * 60 * 1000 },
   })
+  tellOfGuestRealm(dataDir, used, log)
   const ports: Ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
   const descriptors = readDescriptors(`${options.distDir}/workers`)
   const catalogue = new Catalogue(descriptors, readKnownContracts(`${options.distDir}/contracts.json`))
@@ -79,13 +83,14 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     catalogue,
     limits: limitsOf(agentos),
     guestLimits: guestLimitsOf(agentos),
+    guestsMay: agentos.guests === false ? {} : agentos.guests.allow,
     workerConfig: (worker) => config.workers.get(worker),
     secrets: options.secrets,
   })
   const names = descriptors.map((descriptor) => descriptor.name)
   learnTokens(options.secrets, dataDir, names)
   const tokens = new Tokens(dataDir, names, undefined, (token) => options.secrets.learn(token))
-  const channels = new ChannelTable(ports, core.guests)
+  const channels = new ChannelTable(ports, core.guestShare)
   const connections = { spawns: 0, deaths: 0 }
   core.onEvent(({ type }) => {
     if (type === 'worker_connected') connections.spawns += 1
@@ -191,7 +196,7 @@ function isLoopback(host: string): boolean {
 }
 
 function guestLimitsOf({ guests }: EngineConfig['agentos']): Partial<GuestLimits> {
-  const given = typeof guests === 'object' ? guests.limits : {}
+  const given = guests === false ? {} : guests.limits
   return Object.fromEntries(Object.entries(given).filter(([, limit]) => limit !== undefined))
 }
 

@@ -9,9 +9,10 @@ import type {
 } from '@agentos/protocol'
 import { Catalogue } from '../src/core/catalogue.ts'
 import type { Connection } from '../src/core/connection.ts'
-import { DEFAULT_REALM, SYSTEM_REALM } from '../src/core/context.ts'
+import { DEFAULT_REALM, GUEST_REALM, SYSTEM_REALM } from '../src/core/context.ts'
 import { Core } from '../src/core/core.ts'
-import type { GuestLimits } from '../src/core/guests.ts'
+import type { GuestRules } from '../src/core/guest-powers.ts'
+import type { GuestLimits } from '../src/core/guest-share.ts'
 import type { Limits } from '../src/core/limits.ts'
 import type { EngineModule } from '../src/core/module.ts'
 import type { Link } from '../src/core/ports.ts'
@@ -21,6 +22,9 @@ import { systemIds } from '../src/system-ports.ts'
 import { ManualTime } from './host.ts'
 
 type Frame<T extends EngineFrame['type']> = Extract<EngineFrame, { type: T }>
+
+/** Where somebody lives who is not elsewhere on purpose. */
+const HOME: Partial<Record<Principal['kind'], string>> = { system: SYSTEM_REALM, guest: GUEST_REALM }
 
 /** The other end of a connection: what the engine sent, and what it is to be told. */
 export class Peer implements Link {
@@ -33,7 +37,7 @@ export class Peer implements Link {
 
   constructor(core: Core, principal: Principal, worker?: string, realm?: string) {
     this.core = core
-    const own = realm ?? (principal.kind === 'system' ? SYSTEM_REALM : DEFAULT_REALM)
+    const own = realm ?? HOME[principal.kind] ?? DEFAULT_REALM
     this.connection = core.connect(this, { principal, realm: own, ...(worker === undefined ? {} : { worker }) })
   }
 
@@ -123,6 +127,7 @@ export function startCore(
     time?: ManualTime
     disk?: MemoryDisk
     secrets?: KnownSecrets
+    guestsMay?: Partial<GuestRules>
   } = {},
 ) {
   const time = options.time ?? new ManualTime(Date.parse('2026-11-22T16:00:00Z'))
@@ -142,6 +147,7 @@ export function startCore(
     guestLimits: { ...options.guestLimits },
     catalogue: new Catalogue(options.workers ?? []),
     ...(options.secrets ? { secrets: options.secrets } : {}),
+    ...(options.guestsMay ? { guestsMay: options.guestsMay } : {}),
   })
   core.start([createEngineModule(core), ...(options.modules ?? [])])
   const guest = (): Peer => new Peer(core, { kind: 'guest', id: 'guest' })

@@ -22,7 +22,7 @@ export interface HandlerParts {
 }
 
 const GUEST: Principal = { kind: 'guest', id: 'guest' }
-const DEFAULT_REALM = 'realm-default'
+const GUEST_REALM = 'realm-guest'
 
 /** Made at the first span: a worker that opens none pays nothing for it. */
 let openSpans: AsyncLocalStorage<{ owner: ServedContext; span: OpenSpan }> | undefined
@@ -77,7 +77,7 @@ export class ServedContext implements HandlerContext {
   }
 
   get realm(): string {
-    return this.inbound.context?.realm ?? DEFAULT_REALM
+    return this.inbound.context?.realm ?? GUEST_REALM
   }
 
   get principal(): Principal {

@@ -4,6 +4,8 @@ import { AgentError, type Caller, type ParsedInputOf } from '@agentos/sdk'
 export const SCOPE = 'agents'
 export const DEFAULT_AGENT = 'default'
 export const DEFAULT_REALM = 'realm-default'
+/** Where whoever has no credential lives. */
+export const GUEST_REALM = 'realm-guest'
 
 /** What an agent may do where nobody said more: remember, recall, and look for functions. */
 export const DEFAULT_GRANTS = [

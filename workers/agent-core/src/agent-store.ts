@@ -2,7 +2,7 @@ import type { Agent } from '@agentos/contracts/agent-core'
 import { list as listRealms } from '@agentos/contracts/realm'
 import { getCapabilities, setCapabilities } from '@agentos/contracts/security'
 import { AgentError, type Caller, type WorkerSelf } from '@agentos/sdk'
-import { DEFAULT_REALM, findAgent, SCOPE, type StoredAgent, shown } from './agent-record.ts'
+import { DEFAULT_REALM, findAgent, GUEST_REALM, SCOPE, type StoredAgent, shown } from './agent-record.ts'
 import { Turns } from './turns.ts'
 
 const PAGE = 200
@@ -90,7 +90,7 @@ export async function* storedAgents(caller: Caller): AsyncGenerator<StoredAgent>
 /** At a start: brings into force what an earlier process only wrote down, in all realms. */
 export async function settleAll(self: Pick<WorkerSelf, 'inRealm'>): Promise<void> {
   const listed = await self.inRealm(DEFAULT_REALM).call(listRealms, {})
-  for (const realm of new Set([DEFAULT_REALM, ...listed.map(({ id }) => id)])) {
+  for (const realm of new Set([DEFAULT_REALM, GUEST_REALM, ...listed.map(({ id }) => id)])) {
     const caller = self.inRealm(realm)
     for await (const { id, pendingGrants } of storedAgents(caller)) {
       if (pendingGrants) await findSettled(caller, realm, id)

@@ -7,6 +7,7 @@ import {
   DEFAULT_GRANTS,
   DEFAULT_REALM,
   findAgent,
+  GUEST_REALM,
   newAgent,
   noAgent,
   requireAgent,
@@ -84,8 +85,8 @@ export async function deleteAgent(agentId: string, ctx: HandlerContext): Promise
 }
 
 /**
- * The agent of a chat. `default` is there in every realm; in the default realm the owner and guests get an unknown
- * agent made for them, with the default grants; elsewhere an unknown agent is an error.
+ * The agent of a chat. `default` is there in every realm; the owner in the default realm, and a guest in the
+ * guests', get an unknown agent made for them, with the default grants; elsewhere an unknown agent is an error.
  */
 export async function createDefaultIfMissing(
   ctx: HandlerContext,
@@ -93,9 +94,7 @@ export async function createDefaultIfMissing(
 ): Promise<{ agent: Agent; created: boolean }> {
   const found = await findSettled(ctx, ctx.realm, agentId)
   if (found) return { agent: found, created: false }
-  const person = ctx.principal.kind === 'owner' || ctx.principal.kind === 'guest'
-  const allowed = agentId === DEFAULT_AGENT || (ctx.realm === DEFAULT_REALM && person)
-  if (!allowed) await requireAgent(ctx, agentId)
+  if (agentId !== DEFAULT_AGENT && !isAtHome(ctx)) await requireAgent(ctx, agentId)
   const agent = newAgent(agentId, { name: agentId === DEFAULT_AGENT ? 'Assistant' : agentId }, Date.now())
   try {
     await add(agent, ctx)
@@ -108,12 +107,16 @@ export async function createDefaultIfMissing(
   return { agent, created: agentId !== DEFAULT_AGENT }
 }
 
-/** At set-up: the default agent of the default realm exists before anybody asks for it. */
-export async function ensureDefaultAgent(caller: Caller): Promise<void> {
+function isAtHome({ principal, realm }: HandlerContext): boolean {
+  return realm === (principal.kind === 'owner' ? DEFAULT_REALM : principal.kind === 'guest' ? GUEST_REALM : undefined)
+}
+
+/** At set-up: the default agent of a built-in realm exists before anybody asks for it. */
+export async function ensureDefaultAgent(caller: Caller, realm: string): Promise<void> {
   if (await findAgent(caller, DEFAULT_AGENT)) return
   const agent = newAgent(DEFAULT_AGENT, { name: 'Assistant' }, Date.now())
   try {
-    await inTurn(DEFAULT_REALM, DEFAULT_AGENT, () => put(caller, agent, 0))
+    await inTurn(realm, DEFAULT_AGENT, () => put(caller, agent, 0))
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'conflict')) throw error
   }

@@ -11,7 +11,7 @@ import {
   update,
 } from '@agentos/contracts/agent-core'
 import { defineWorker, durable, serve } from '@agentos/sdk'
-import { DEFAULT_REALM, requireAgent } from './agent-record.ts'
+import { DEFAULT_REALM, GUEST_REALM, requireAgent } from './agent-record.ts'
 import { settleAll } from './agent-store.ts'
 import {
   createAgent,
@@ -33,7 +33,7 @@ const services = { sessions: new SessionQueue(), rooms: new ModelRooms() }
 export const worker = defineWorker({
   name: 'agent-core',
   start: async (self) => {
-    await ensureDefaultAgent(self.inRealm(DEFAULT_REALM))
+    for (const realm of [DEFAULT_REALM, GUEST_REALM]) await ensureDefaultAgent(self.inRealm(realm), realm)
     // Nobody waits for it: an agent that is used before has its grants brought into force then.
     settleAll(self).catch((error) => self.log.warn({ err: error }, 'Not all grants were looked at after the start'))
   },

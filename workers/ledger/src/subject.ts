@@ -8,9 +8,15 @@ interface Named {
   runId?: string | null | undefined
 }
 
-/** The realm of the call; `default` is another name of the default realm. */
+/** Short names of the built-in realms. */
+const SHORT_NAMES = new Map([
+  ['default', 'realm-default'],
+  ['guest', 'realm-guest'],
+])
+
+/** The realm of the call, by its id or its short name. */
 export function realmOf(realmId: string | null | undefined, ctx: HandlerContext): string {
-  const named = realmId === 'default' ? 'realm-default' : realmId
+  const named = realmId && (SHORT_NAMES.get(realmId) ?? realmId)
   if (!named || named === ctx.realm) return ctx.realm
   throw new AgentError(
     'realm_mismatch',

@@ -2,7 +2,8 @@ import { list } from '@agentos/contracts/realm'
 import { type Caller, type HandlerContext, InvocationError } from '@agentos/sdk'
 import type { Space, Spaces } from './spaces.ts'
 
-const DEFAULT_REALM = 'realm-default'
+/** There whether or not the worker that keeps realms is. */
+const BUILT_IN = ['realm-default', 'realm-guest']
 const PAGE = 500
 
 /**
@@ -44,7 +45,7 @@ async function inRealm<T>(spaces: Spaces, caller: Caller, realm: string, work: (
   return results
 }
 
-/** Without the realm worker there is the default realm only. */
+/** Without the realm worker there are the built-in realms only. */
 async function realmIds(ctx: HandlerContext): Promise<string[]> {
   const ids: string[] = []
   try {
@@ -57,6 +58,6 @@ async function realmIds(ctx: HandlerContext): Promise<string[]> {
   } catch (error) {
     if (!(error instanceof InvocationError)) throw error
     ctx.log.warn({ err: error }, 'realms cannot be listed; the upkeep goes on with those known')
-    return ids.length > 0 ? ids : [DEFAULT_REALM]
+    return ids.length > 0 ? ids : BUILT_IN
   }
 }

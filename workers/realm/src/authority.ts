@@ -1,5 +1,5 @@
 import { AgentError, type Caller, type HandlerContext } from '@agentos/sdk'
-import { DEFAULT_REALM, type RealmRecord } from './record.ts'
+import type { RealmRecord } from './record.ts'
 
 /** Whether the call runs for the owner or for an installed worker on its own. */
 export function isTrusted(ctx: HandlerContext): boolean {
@@ -7,19 +7,9 @@ export function isTrusted(ctx: HandlerContext): boolean {
   return kind === 'owner' || kind === 'system' || kind === 'worker'
 }
 
-/** Everybody changes the realms that they made; the owner changes all. */
-export function assertMayChange(record: RealmRecord, ctx: HandlerContext): void {
-  if (isTrusted(ctx)) return
-  const { kind, id } = record.createdBy
-  if (kind === ctx.principal.kind && id === ctx.principal.id) return
-  throw new AgentError('forbidden', `Realm ${record.id} was made by somebody else; changing it needs the owner token`)
-}
-
-/** Guests see the realms that they made and the default one; the owner and installed workers see all. */
+/** The owner and installed workers see all realms; everybody else the own. */
 export function maySee(record: RealmRecord, ctx: HandlerContext): boolean {
-  if (isTrusted(ctx) || record.id === DEFAULT_REALM || record.id === ctx.realm) return true
-  const { kind, id } = record.createdBy
-  return kind === ctx.principal.kind && id === ctx.principal.id
+  return isTrusted(ctx) || record.id === ctx.realm
 }
 
 /**

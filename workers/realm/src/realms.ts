@@ -9,9 +9,9 @@ import {
   type Principal,
   type StateClient,
 } from '@agentos/sdk'
-import { assertMayChange, maySee } from './authority.ts'
+import { maySee } from './authority.ts'
 import { tellNews } from './lifecycle.ts'
-import { DEFAULT_REALM, type RealmRecord, RealmRecords, realmId, view, withNews } from './record.ts'
+import { BUILT_IN, type RealmRecord, RealmRecords, realmId, view, withNews } from './record.ts'
 import { freeSlug, slugOf } from './slug.ts'
 
 type CreateInput = Omit<ParsedInputOf<typeof create>, 'slug'> & { slug?: string | null | undefined }
@@ -29,10 +29,11 @@ function givingSlug<T>(work: () => Promise<T>): Promise<T> {
   return run
 }
 
-/** The default realm is there from the first start on. */
-export async function ensureDefaultRealm(state: StateClient): Promise<void> {
+/** The owner's realm and the guests' are there from the first start on. */
+export async function ensureBuiltInRealms(state: StateClient): Promise<void> {
   const maker: Principal = { kind: 'system', id: 'realm' }
-  await new RealmRecords(state).add(newRealm({ name: 'Default' }, DEFAULT_REALM, 'owner', 'default', maker))
+  const records = new RealmRecords(state)
+  for (const [id, { name, slug }] of BUILT_IN) await records.add(newRealm({ name }, id, 'owner', slug, maker))
 }
 
 /** Carries out a change once for the idempotency key of its call. */
@@ -103,19 +104,18 @@ export function updateRealm(input: ParsedInputOf<typeof update>, ctx: HandlerCon
       // Only a change moves the version on: where nothing is left to change, the one after the plan's was ours.
       const now = again ? await records.require(input.id) : undefined
       const isDone = now !== undefined && now.version > plan.version && isPatched(now, input)
-      const record = isDone ? now : await change(input, records, ctx)
+      const record = isDone ? now : await change(input, records)
       await tellNews(record.id, ctx)
       return view(record)
     },
   })
 }
 
-function change(input: ParsedInputOf<typeof update>, records: RealmRecords, ctx: HandlerContext): Promise<RealmRecord> {
+function change(input: ParsedInputOf<typeof update>, records: RealmRecords): Promise<RealmRecord> {
   return records.change(
     input.id,
     (stored) => {
       if (stored.deletedAt) throw new AgentError('not_found', `Realm ${stored.id} is deleted; restore it first`)
-      assertMayChange(stored, ctx)
       const next = patched(stored, input)
       if (next === stored) return stored
       const detail = { realmId: stored.id, from: stored.status, to: next.status }
@@ -142,14 +142,13 @@ export async function deleteRealm(
   const records = new RealmRecords(ctx.state)
   const found = await records.get(id)
   if (!found || found.deletedAt) return { deleted: true }
-  if (found.id === DEFAULT_REALM) {
-    throw new AgentError('conflict', 'The default realm is part of the installation and cannot be deleted')
+  if (BUILT_IN.has(found.id)) {
+    throw new AgentError('conflict', `${found.id} is part of the installation and cannot be deleted`)
   }
   const deletedAt = new Date().toISOString()
   await records.change(
     id,
     (stored) => {
-      assertMayChange(stored, ctx)
       const audit = { type: 'realm_deleted', detail: { realmId: stored.id, name: stored.name } }
       return withNews({ ...stored, status: 'archived', deletedAt }, { type: 'deleted', audit })
     },
@@ -169,7 +168,7 @@ export function restoreRealm(id: string, ctx: HandlerContext): Promise<Realm> {
       carryOut: async ({ version }, again) => {
         const now = again ? await records.require(id) : undefined
         const isDone = now !== undefined && now.version > version && now.deletedAt === undefined
-        const restored = isDone ? now : await restore(id, records, ctx)
+        const restored = isDone ? now : await restore(id, records)
         await tellNews(restored.id, ctx)
         return view(restored)
       },
@@ -177,12 +176,11 @@ export function restoreRealm(id: string, ctx: HandlerContext): Promise<Realm> {
   )
 }
 
-function restore(id: string, records: RealmRecords, ctx: HandlerContext): Promise<RealmRecord> {
+function restore(id: string, records: RealmRecords): Promise<RealmRecord> {
   return givingSlug(() =>
     records.change(id, async (stored) => {
       const { deletedAt, ...rest } = stored
       if (!deletedAt) throw new AgentError('conflict', `Realm ${stored.id} is not deleted`)
-      assertMayChange(stored, ctx)
       const slug = freeSlug(stored.slug, await slugsOf(stored.owner, records))
       const audit = { type: 'realm_restored', detail: { realmId: stored.id } }
       return withNews({ ...rest, status: 'active', slug }, { type: 'restored', audit })
@@ -196,8 +194,8 @@ export function patched(stored: RealmRecord, input: Omit<ParsedInputOf<typeof up
   const changes = Object.entries(settings).filter(
     ([key, value]) => key !== 'id' && value !== null && value !== undefined,
   )
-  if (status && status !== 'active' && stored.id === DEFAULT_REALM) {
-    throw new AgentError('conflict', 'The default realm is part of the installation and stays active')
+  if (status && status !== 'active' && BUILT_IN.has(stored.id)) {
+    throw new AgentError('conflict', `${stored.id} is part of the installation and stays active`)
   }
   if (changes.length > 0 && stored.status !== 'active' && status !== 'active') {
     throw new AgentError('realm_suspended', `Realm ${stored.id} is ${stored.status}; set its status to active first`)

@@ -2,6 +2,8 @@ import type { Realm } from '@agentos/contracts/realm'
 import { AgentError, type Principal, type StateClient } from '@agentos/sdk'
 
 export const DEFAULT_REALM = 'realm-default'
+/** Where whoever has no credential lives. */
+export const GUEST_REALM = 'realm-guest'
 /** Kept once for the installation: the same in whatever realm a call is. */
 export const SCOPE = 'realms'
 const PAGE = 500
@@ -31,9 +33,21 @@ export function withNews(changed: RealmRecord, news: Omit<News, 'version'>): Rea
   return { ...changed, untold: [...(changed.untold ?? []), { ...news, version: changed.version + 1 }] }
 }
 
-/** `default` is another name of the default realm. */
+/** Realms that are part of the installation, with the names for a person, in the order in which they are listed. */
+export const BUILT_IN: ReadonlyMap<string, { name: string; slug: string }> = new Map([
+  [DEFAULT_REALM, { name: 'Default', slug: 'default' }],
+  [GUEST_REALM, { name: 'Guests', slug: 'guest' }],
+])
+
+/** The id behind a short name: `default` and `guest` are the built-in realms. */
 export function realmId(id: string): string {
-  return id === 'default' ? DEFAULT_REALM : id
+  for (const [builtIn, { slug }] of BUILT_IN) if (slug === id) return builtIn
+  return id
+}
+
+function place(id: string): number {
+  const at = [...BUILT_IN.keys()].indexOf(id)
+  return at === -1 ? BUILT_IN.size : at
 }
 
 /** Realm records, kept once for the installation. */
@@ -54,7 +68,7 @@ export class RealmRecords {
     return record
   }
 
-  /** Deleted ones too; the default realm first, then by id. */
+  /** Deleted ones too; the built-in realms first, then by id. */
   async all(): Promise<RealmRecord[]> {
     const records: RealmRecord[] = []
     let after: string | undefined
@@ -66,7 +80,7 @@ export class RealmRecords {
       for (const { value } of page.entries) records.push(value)
       after = page.next
     } while (after !== undefined)
-    return records.sort((a, b) => Number(b.id === DEFAULT_REALM) - Number(a.id === DEFAULT_REALM))
+    return records.sort((a, b) => place(a.id) - place(b.id))
   }
 
   /** False where there is a record of this id already. */

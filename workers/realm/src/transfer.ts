@@ -32,9 +32,6 @@ export async function importRealm(
   ctx: HandlerContext,
 ): Promise<OutputOf<typeof importContract>> {
   const { realm, agents, warnings } = readBundle(data)
-  if (agents.length > 0 && !isTrusted(ctx)) {
-    throw new AgentError('forbidden', 'Importing agents with their grants needs the owner token')
-  }
   const record = await addRealm({ ...realm, owner: newOwner ?? realm.owner }, ctx)
   const added: string[] = []
   if (agents.length > 0) {

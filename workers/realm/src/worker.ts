@@ -6,7 +6,7 @@ import { purgeExpired, purgeRealm } from './purge.ts'
 import {
   createRealm,
   deleteRealm,
-  ensureDefaultRealm,
+  ensureBuiltInRealms,
   getRealm,
   listRealms,
   restoreRealm,
@@ -26,7 +26,7 @@ export const worker = defineWorker({
   name: 'realm',
   start: async (self) => {
     settings = Settings.parse(self.config ?? {})
-    await ensureDefaultRealm(self.state)
+    await ensureBuiltInRealms(self.state)
     tellAllNews(self).catch((error) => self.log.warn({ err: error }, 'Not all was told of the realms after the start'))
   },
   functions: [

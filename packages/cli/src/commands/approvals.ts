@@ -1,6 +1,7 @@
 import type { styleText } from 'node:util'
 import { visibleLine, visibleText } from '@agentos/protocol'
 import type { Command } from 'commander'
+import type { Api } from '../api.ts'
 import { paint, print, printJson, table } from '../output.ts'
 import { connect, type GlobalOptions } from './connect.ts'
 
@@ -17,10 +18,6 @@ interface Request {
   decidedBy?: string
 }
 
-interface RealmOption {
-  realm?: string
-}
-
 const STATUS_STYLE: Record<string, Parameters<typeof styleText>[0]> = { pending: 'yellow', approved: 'green' }
 
 export function addApprovals(program: Command): void {
@@ -28,15 +25,21 @@ export function addApprovals(program: Command): void {
     .command('approvals')
     .description('what agents wait for; approve or deny it')
     .option('--all', 'those that are over too, a week back')
-    .option('--realm <id>', 'of this realm instead of the default one')
-    .action(async (options: RealmOption & { all?: boolean }, command: Command) => {
+    .action(async (options: { all?: boolean }, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
       const filter = options.all ? {} : { status: 'pending' }
-      const requests = await connect().api.call<Request[]>('approval::list', filter, options.realm)
+      const { api } = connect(command)
+      const requests = await api.call<Request[]>('approval::list', filter)
       if (json) return printJson(requests)
+      const elsewhere = api.realm === undefined ? await waitingForGuests(api) : 0
+      if (elsewhere > 0) print(`${guestsNote(elsewhere)}\n`)
       if (requests.length === 0) return print(options.all ? 'No agent asked for anything.' : 'Nothing waits for you.')
       print(requests.map((request) => describe(request, Date.now())).join('\n\n'))
-      if (requests.some(({ status }) => status === 'pending')) print('\nnpm run agentos -- approvals approve|deny <id>')
+      if (requests.some(({ status }) => status === 'pending')) {
+        print(
+          `\nnpm run agentos -- approvals approve|deny <id>${api.realm === undefined ? '' : ` --realm ${visibleLine(api.realm)}`}`,
+        )
+      }
     })
   for (const [name, description] of [
     ['approve', 'let the agent make exactly this call, once'],
@@ -47,19 +50,28 @@ export function addApprovals(program: Command): void {
       .description(description)
       .argument('<id>', 'as npm run agentos -- approvals shows it')
       .option('--reason <text>', 'kept with the decision; a denied agent is told')
-      .option('--realm <id>', 'of this realm instead of the default one')
-      .action(async (id: string, options: RealmOption & { reason?: string }, command: Command) => {
-        const { json, realm } = command.optsWithGlobals<GlobalOptions & RealmOption>()
+      .action(async (id: string, options: { reason?: string }, command: Command) => {
+        const { json } = command.optsWithGlobals<GlobalOptions>()
         const input = { requestId: id, decision: name, ...(options.reason ? { reason: options.reason } : {}) }
-        const decided = await connect().api.call<{ requestId: string; status: string }>(
+        const decided = await connect(command).api.call<{ requestId: string; status: string }>(
           'approval::decide',
           input,
-          realm,
         )
         if (json) return printJson(decided)
         print(`${decided.requestId} is ${paint(STATUS_STYLE[decided.status] ?? 'red', decided.status)}.`)
       })
   }
+}
+
+/** How many approvals agents of guests wait for. */
+export async function waitingForGuests(api: Api): Promise<number> {
+  return (await api.within('guest').call<Request[]>('approval::list', { status: 'pending' })).length
+}
+
+/** Who followed the README without a token finds here what waits for the owner. */
+export function guestsNote(waiting: number): string {
+  const [what, them] = waiting === 1 ? ['1 call waits', 'it'] : [`${waiting} calls wait`, 'them']
+  return `${what} in the realm of guests; npm run agentos -- approvals --realm guest shows ${them}`
 }
 
 /** One request as a person reads it. Everything that an agent wrote is shown in a form that moves no cursor. */

@@ -15,7 +15,7 @@ export function addBackup(program: Command): void {
     .description('copy every record of the running system into one file, with a manifest beside it')
     .action(async (place: string, _options: object, command: Command) => {
       const target = targetOf(place, new Date())
-      const manifest = await connect().api.post<BackupManifest>('/v1/functions/call', {
+      const manifest = await connect(command).api.post<BackupManifest>('/v1/functions/call', {
         functionId: 'engine::store::backup',
         payload: { path: target },
         timeoutMs: LONGEST_MS,

@@ -67,11 +67,10 @@ export function addCall(program: Command): void {
     .description('call a function with the owner’s authority and print its result as JSON')
     .argument('<function>', 'for example memory::search')
     .argument('[input...]', 'JSON, or key=value; - reads JSON from standard input')
-    .option('--realm <id>', 'in this realm instead of the default one')
-    .action(async (id: string, words: string[], options: { realm?: string }, command: Command) => {
-      const { api } = connect()
+    .action(async (id: string, words: string[], _options: object, command: Command) => {
+      const { api } = connect(command)
       const input = words[0] === '-' ? parseInput([await readAll(process.stdin), ...words.slice(1)]) : parseInput(words)
-      const result = (await api.call(id, input, options.realm)) ?? null
+      const result = (await api.call(id, input)) ?? null
       if (command.optsWithGlobals<GlobalOptions>().json) printJson(result)
       else print(jsonText(result))
     })

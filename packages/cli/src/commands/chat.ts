@@ -23,7 +23,7 @@ export function addChat(program: Command): void {
     .option('--model <model>', 'provider/model or an alias, for this chat')
     .action(async (words: string[], options: ChatOptions, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
-      const { api } = connect()
+      const { api } = connect(command)
       const message = words.length > 0 ? words.join(' ') : process.stdin.isTTY ? undefined : await readInput()
       if (message === undefined && json) {
         throw new Refusal('usage', 'A message is missing', '--json answers one message.', [

@@ -28,7 +28,7 @@ export function addFunctions(program: Command): void {
     .argument('[search...]', 'words of its id, worker or description')
     .action(async (search: string[], _options: object, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
-      const { api } = connect()
+      const { api } = connect(command)
       const { functions } = await api.get<{ functions: FunctionRow[] }>('/v1/engine/functions')
       const exact = functions.filter((row) => row.id === search[0])
       const found = exact.length > 0 ? exact : matching(functions, search.join(' '))

@@ -14,7 +14,7 @@ export function addNew(program: Command): void {
     .description('a worker that runs at once: on the bus, over HTTP and on the page')
     .argument('<name>', 'lower-case letters, digits and dashes')
     .action((name: string, _options: object, command: Command) => {
-      const { api, paths } = connect()
+      const { api, paths } = connect(command)
       const { home, data } = paths
       const folder = createWorker(home, name)
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ name, folder, function: `${name}::greet` })

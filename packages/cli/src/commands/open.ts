@@ -9,7 +9,7 @@ export function addOpen(program: Command): void {
     .description('the page’s address with a new one-time code, opened in a browser where there is one')
     .option('--print', 'only print it')
     .action(async (options: { print?: boolean }, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       const { code, url } = await api.post<{ code: string; url: string }>('/v1/auth/code', {})
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson({ code, url })
       print(paint(['bold', 'cyan'], url))

@@ -11,7 +11,7 @@ export function addPid(program: Command): void {
     .description('process ids of a worker, or of the engine: kill -9 $(npm run -s agentos -- pid memory)')
     .argument('<worker>', 'a worker’s name, engine or supervisor')
     .action((name: string, _options: object, command: Command) => {
-      const { data } = connect().paths
+      const { data } = connect(command).paths
       const supervisor = runningSupervisor(data)
       const status = supervisor && readStatus(data)
       if (!status) {

@@ -18,7 +18,7 @@ export function addRestart(program: Command): void {
     .description('start a worker anew (one that runs, is held, or is asleep) with .env as it is now; or the engine')
     .argument('<worker>', 'a worker’s name; engine for what config.yaml says')
     .action(async (worker: string, _options: object, command: Command) => {
-      const { api, paths } = connect()
+      const { api, paths } = connect(command)
       const status = statusOfRunning(paths)
       if (status) await assertUsable(worker, paths, status)
       await order(worker, api, status)

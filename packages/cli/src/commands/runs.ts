@@ -47,6 +47,8 @@ interface ReplayReport {
   endedAt?: string
 }
 
+const NOTHING_YET = 'No run yet. What clients without a token began: npm run agentos -- runs --realm guest'
+
 const runPath = (id: string): string => `/v1/runs/${encodeURIComponent(id)}`
 
 export function addRuns(program: Command): void {
@@ -56,9 +58,10 @@ export function addRuns(program: Command): void {
     .option('--limit <n>', 'how many', '20')
     .option('--status <status>', 'running, waiting, parked, done, failed or cancelled')
     .action(async ({ limit, status }: { limit: string; status?: string }, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       const list = await api.get<{ runs: Run[] }>('/v1/runs', { limit, ...(status ? { status } : {}) })
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson(list)
+      if (list.runs.length === 0 && api.realm === undefined) return print(NOTHING_YET)
       print(table(list.runs.map(row)))
     })
   program
@@ -72,7 +75,7 @@ export function addRuns(program: Command): void {
       choice,
     )
     .action(async (id: string, options: { cancel?: true; answer?: string }, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       if (options.cancel) await api.post(`${runPath(id)}/cancel`, {})
       if (options.answer) {
         const { question } = await api.get<Run>(runPath(id))
@@ -95,7 +98,7 @@ export function addRuns(program: Command): void {
     .option('--check', 'end with 1 where the replay differs: a recorded run is a regression test')
     .option('--from <step>', 'begin a new run with what was recorded before this step, and go on for real')
     .action(async (id: string, { check, from }: { check?: true; from?: string }, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       const { json } = command.optsWithGlobals<GlobalOptions>()
       if (from) {
         const fork = await api.post<{ runId: string }>(`${runPath(id)}/replay`, { from })

@@ -5,6 +5,7 @@ import { paint, print, printJson, table } from '../output.ts'
 import { Refusal } from '../refusal.ts'
 import { runningSupervisor } from '../supervisor/lock.ts'
 import { type ProcessStatus, readStatus } from '../supervisor/status-file.ts'
+import { guestsNote, waitingForGuests } from './approvals.ts'
 import { connect, type GlobalOptions } from './connect.ts'
 
 /** One process that is connected, or one installed worker without any. */
@@ -89,12 +90,14 @@ const lostNote = (pid: number): string =>
   `nobody restarts what ends: the supervisor (process ${pid}) is gone. npm run agentos -- stop, then npm start`
 
 async function askEngine(api: Api) {
-  const [ready, { workers }, { functions }, cron] = await Promise.all([
+  const [ready, { workers }, { functions }, cron, guestApprovals] = await Promise.all([
     api.probe('/v1/engine/ready'),
     api.get<{ workers: WorkerRow[] }>('/v1/engine/workers'),
     api.get<{ functions: unknown[] }>('/v1/engine/functions'),
     // Not there where config.yaml lists no cron.
     api.call<{ clock_set_back: ClockSetBack | null }>('engine::cron::list', {}).catch(() => undefined),
+    // Not there without the worker that keeps them, or while that is down.
+    waitingForGuests(api).catch(() => 0),
   ])
   return {
     isReady: ready.status === 200,
@@ -103,6 +106,7 @@ async function askEngine(api: Api) {
     workers,
     functions: functions.length,
     clockSetBack: cron?.clock_set_back ?? null,
+    guestApprovals,
   }
 }
 
@@ -112,7 +116,7 @@ export function addStatus(program: Command): void {
     .description('workers and functions that are up, and what is asleep, held or restarting')
     .action(async (_options: object, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
-      const { api, paths } = connect()
+      const { api, paths } = connect(command)
       const supervisor = runningSupervisor(paths.data) ? readStatus(paths.data) : undefined
       const engine = supervisor?.processes.find(({ name }) => name === 'engine')
       const said = await askEngine(api).catch((error: unknown) => {
@@ -124,6 +128,7 @@ export function addStatus(program: Command): void {
       const list = mergeStatus(said?.workers ?? [], supervisor?.processes ?? [])
       const functions = said?.functions ?? null
       const setBack = said?.clockSetBack ?? null
+      const guestApprovals = said?.guestApprovals ?? 0
       const storeTrouble = said?.trouble ?? null
       const last = supervisor || process.env.AGENTOS_API_URL ? undefined : readStatus(paths.data)
       // An engine that was started by hand has nobody who restarts, and was meant to.
@@ -142,6 +147,7 @@ export function addStatus(program: Command): void {
           supervisorLost,
           storeTrouble,
           clockSetBack: setBack,
+          guestApprovals,
         })
         return
       }
@@ -156,6 +162,7 @@ export function addStatus(program: Command): void {
         )
       if (supervisorLost !== null) print(paint('red', `✗ ${lostNote(supervisorLost)}`))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
+      if (guestApprovals > 0) print(paint('yellow', `! ${guestsNote(guestApprovals)}`))
       print(table([header, ...list.map(row)], '  '))
       for (const { name, problems = [] } of list) {
         for (const problem of problems) print(paint('yellow', `! ${name}: ${problem.replaceAll('\n', '\n    ')}`))

@@ -11,7 +11,7 @@ export function addTrace(program: Command): void {
     .description('what happened under one trace id, as a tree with milliseconds, tokens and cost')
     .argument('<id>', '32 hex digits, as lists and answers show it')
     .action(async (id: string, _options: object, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       const trace = await api.get<{ roots: TraceSpan[] }>(`/v1/traces/${encodeURIComponent(id)}`)
       if (command.optsWithGlobals<GlobalOptions>().json) return printJson(trace)
       if (trace.roots.length === 0) {
@@ -26,7 +26,7 @@ export function addTrace(program: Command): void {
     .description('the last traces, newest first')
     .option('--limit <n>', 'how many', '20')
     .action(async (options: { limit: string }, command: Command) => {
-      const { api } = connect()
+      const { api } = connect(command)
       const list = await api.get<{ spans: TraceSpan[]; total: number }>('/v1/traces', {
         limit: options.limit,
         sort_by: 'start_time',

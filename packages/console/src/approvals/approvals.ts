@@ -5,9 +5,15 @@ import type { Resource } from '../shared/resource.ts'
 
 const EVERY_MS = 2_000
 
-/** What agents asked for, newest first; only the owner may know. */
-export const useApprovals = (owner: boolean): Resource<Request[]> =>
-  usePolled((signal) => (owner ? get<Request[]>('/v1/approvals', { signal }) : Promise.resolve([])), [owner], EVERY_MS)
+/** What agents asked for, newest first, here or in a named realm; only the owner may know. */
+export const useApprovals = (owner: boolean, realm?: string): Resource<Request[]> => {
+  const options = realm === undefined ? {} : { realm }
+  return usePolled(
+    (signal) => (owner ? get<Request[]>('/v1/approvals', { signal, ...options }) : Promise.resolve([])),
+    [owner, realm],
+    EVERY_MS,
+  )
+}
 
 export const pendingOf = (requests: readonly Request[] | undefined): Request[] =>
   requests?.filter(({ status }) => status === 'pending') ?? []

@@ -34,7 +34,8 @@ export function Welcome({ models, fresh, onAsk }: WelcomeProps) {
       )}
       {!owner && (
         <p class="dim">
-          You are a guest: you may chat, and call what is open to guests. Model keys and the owner's functions need the{' '}
+          You are a guest: you may chat, and call what is open to guests, in a realm of your own. Model keys and the
+          owner's functions need the{' '}
           <button type="button" class="link" onClick={() => ask(true)}>
             one-time code
           </button>

@@ -8,7 +8,17 @@ export interface Reply<T> {
 
 export interface RequestOptions {
   signal?: AbortSignal
+  /** In this realm instead of the one that the page looks into; `null` is the caller's own. */
+  realm?: string | null
   headers?: Record<string, string>
+}
+
+/** Where the owner looks; `undefined` is the own realm. */
+let lookedInto: string | undefined
+
+/** From now on all requests are made in this realm. */
+export function lookInto(realm: string | undefined): void {
+  lookedInto = realm
 }
 
 /** One request to the engine that served this page; the cookie says who asks. Throws `RequestFailed`. */
@@ -31,10 +41,14 @@ export async function request<T>(
 
 /** The response, once its head is here and says that all is well. */
 export async function open(method: string, path: string, body: unknown, options: RequestOptions): Promise<Response> {
-  const { signal, headers = {} } = options
+  const { signal, headers = {}, realm = lookedInto } = options
   const response = await fetch(path, {
     method,
-    headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    headers: {
+      ...headers,
+      ...(realm ? { 'x-agentos-realm': realm } : {}),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal ? { signal } : {}),
   }).catch((error: unknown) => Promise.reject(signal?.aborted ? error : unreachable(error)))

@@ -1,6 +1,6 @@
 import { createContext } from 'preact'
 import { useCallback, useContext, useEffect, useState } from 'preact/hooks'
-import { get, request } from './api.ts'
+import { get, lookInto, request } from './api.ts'
 import { type Problem, problemOf } from './problem.ts'
 
 export interface Identity {
@@ -10,10 +10,19 @@ export interface Identity {
   guests: boolean
 }
 
+/** The realm of whoever has no credential. */
+export const GUEST_REALM = 'realm-guest'
+
+/** Which realm this tab of the owner's looks into. */
+const KEPT = 'agentos-realm'
+
 export interface Session {
   /** Absent while it is asked, and where nobody is let in without a code. */
   identity?: Identity
   owner: boolean
+  /** The realm that is looked into; the owner may choose another than the own. */
+  realm: string
+  look(realm: string): void
   /** Why nobody is known. */
   problem?: Problem
   /** The form that takes a code is open. */
@@ -37,9 +46,14 @@ export function useNewSession(): Session {
   const [identity, setIdentity] = useState<Identity>()
   const [problem, setProblem] = useState<Problem>()
   const [asking, ask] = useState(false)
+  const [realm, setRealm] = useState('')
   const refresh = useCallback(async () => {
     try {
-      setIdentity(await get<Identity>('/v1/auth/me'))
+      const found = await get<Identity>('/v1/auth/me', { realm: null })
+      const kept = found.principal.kind === 'owner' ? sessionStorage.getItem(KEPT) : null
+      lookInto(kept ?? undefined)
+      setRealm(kept ?? found.realm)
+      setIdentity(found)
       setProblem(undefined)
     } catch (error) {
       setIdentity(undefined)
@@ -47,13 +61,19 @@ export function useNewSession(): Session {
     }
   }, [])
   const enter = useCallback(async (code: string) => {
-    await request('POST', '/v1/auth/session', { code })
+    await request('POST', '/v1/auth/session', { code }, { realm: null })
     await refresh()
     ask(false)
   }, [])
   const leave = useCallback(async () => {
-    await request('DELETE', '/v1/auth/session')
+    await request('DELETE', '/v1/auth/session', undefined, { realm: null })
+    sessionStorage.removeItem(KEPT)
     await refresh()
+  }, [])
+  const look = useCallback((wanted: string) => {
+    sessionStorage.setItem(KEPT, wanted)
+    lookInto(wanted)
+    setRealm(wanted)
   }, [])
   useEffect(() => {
     const useCodeOfAddress = async (): Promise<void> => {
@@ -74,7 +94,8 @@ export function useNewSession(): Session {
   const [refused, setRefused] = useState<Problem>()
   const owner = identity?.principal.kind === 'owner'
   const shown = problem ?? (owner ? undefined : refused)
-  return { ...(identity ? { identity } : {}), ...(shown ? { problem: shown } : {}), owner, asking, ask, enter, leave }
+  const known = { ...(identity ? { identity } : {}), ...(shown ? { problem: shown } : {}) }
+  return { ...known, owner, realm, look, asking, ask, enter, leave }
 }
 
 function takeCode(): string | undefined {

@@ -15,10 +15,14 @@ describe('the context of a call', () => {
     const server = guest()
     server.register('f')
     guest().call('f')
-    owner().call('f', { session: 's' })
-    expect(server.served.map(({ context }) => context)).toMatchObject([
-      { realm: 'realm-default', principal: { kind: 'guest' } },
-      { realm: 'realm-default', principal: { kind: 'owner' }, session: 's' },
+    owner().call('f', { session: 's', realm: 'guest' })
+    const ours = owner()
+    ours.register('f')
+    owner().call('f')
+    expect([...server.served, ...ours.served].map(({ context }) => context)).toMatchObject([
+      { realm: 'realm-guest', principal: { kind: 'guest' } },
+      { realm: 'realm-guest', principal: { kind: 'owner' }, session: 's' },
+      { realm: 'realm-default', principal: { kind: 'owner' } },
     ])
   })
 
@@ -27,7 +31,7 @@ describe('the context of a call', () => {
     const server = guest()
     server.register('f')
     guest().call('f', { context: { realm: 'realm-x', principal: { kind: 'owner', id: 'owner' } } })
-    expect(server.served[0]!.context).toMatchObject({ realm: 'realm-default', principal: { kind: 'guest' } })
+    expect(server.served[0]!.context).toMatchObject({ realm: 'realm-guest', principal: { kind: 'guest' } })
   })
 
   it('is derived from the parent: its realm, its caller’s authority, and no later deadline', () => {
@@ -52,10 +56,10 @@ describe('the context of a call', () => {
     server.register('f')
     server.register('g')
     const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
-    owner().call('f', { traceparent, session: 'theirs' })
+    owner().call('f', { traceparent, session: 'theirs', realm: 'guest' })
     server.call('g', { traceparent })
     expect(server.served[1]!.context).toMatchObject({
-      realm: 'realm-default',
+      realm: 'realm-guest',
       session: 'theirs',
       // It is a guest's worker: the owner's call does not make it the owner.
       principal: { kind: 'guest' },
@@ -67,7 +71,7 @@ describe('the context of a call', () => {
     const { guest, owner } = system()
     const [server, thief] = [guest(), guest()]
     server.register('f')
-    owner().call('f')
+    owner().call('f', { realm: 'guest' })
     const parent = server.served[0]!.invocation_id
     expect(thief.code(thief.call('f', { parent }))).toBe('forbidden')
     server.answer(server.served[0]!)
@@ -111,7 +115,7 @@ describe('an owner’s function', () => {
     worker('w').register('w::owned')
     const theirs = guest()
     theirs.register('harmless')
-    owner().call('harmless')
+    owner().call('harmless', { realm: 'guest' })
     const call = theirs.call('w::owned', { parent: theirs.served[0]!.invocation_id })
     expect(theirs.code(call)).toBe('forbidden')
   })
@@ -166,12 +170,12 @@ describe('a realm', () => {
     })
   })
 
-  it('is the default one where it is named so', () => {
+  it.each([['default'], ['guest']])('that is built in has the short name %s', (name) => {
     const { worker } = system()
     const traveller = worker('traveller')
     traveller.register('traveller::f')
-    traveller.call('traveller::f', { realm: 'default' })
-    expect(traveller.served[0]!.context).toMatchObject({ realm: 'realm-default' })
+    traveller.call('traveller::f', { realm: name })
+    expect(traveller.served[0]!.context).toMatchObject({ realm: `realm-${name}` })
   })
 })
 

@@ -2,7 +2,7 @@ import type { Access, InvokeHead, Principal } from '@agentos/protocol'
 import { EngineError } from '@agentos/protocol'
 import type { Catalogue, OwnedKind } from './catalogue.ts'
 import type { Connection } from './connection.ts'
-import { type CallContext, DEFAULT_REALM, realmNamed, SYSTEM_REALM } from './context.ts'
+import { type CallContext, GUEST_REALM, realmNamed, SYSTEM_REALM } from './context.ts'
 import { agentOf } from './gate.ts'
 import type { CallerIdentity, TriggerBinding, TriggerOptions } from './module.ts'
 import type { Ports } from './ports.ts'
@@ -153,6 +153,6 @@ export class Authority {
   ): { principal: Principal; realm: string } {
     if (worker !== undefined) return { principal: { kind: 'system', id: worker }, realm: SYSTEM_REALM }
     if (connection) return { principal: connection.grant.principal, realm: connection.grant.realm }
-    return { principal: { kind: 'guest', id: 'guest' }, realm: DEFAULT_REALM }
+    return { principal: { kind: 'guest', id: 'guest' }, realm: GUEST_REALM }
   }
 }

@@ -1,7 +1,7 @@
 import type { ErrorBody } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
-import { isOfGuests } from './guests.ts'
+import { isOfGuests } from './guest-share.ts'
 import type { InvokeRequest } from './module.ts'
 import type { Timer } from './ports.ts'
 import type { Registration } from './registry.ts'

@@ -15,7 +15,8 @@ import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
-import { type Guests, isOfGuests } from './guests.ts'
+import type { GuestLaw } from './guest-powers.ts'
+import { type GuestShare, isOfGuests } from './guest-share.ts'
 import { Handovers } from './handovers.ts'
 import type { Limits } from './limits.ts'
 import { culpritOf, isItem } from './losses.ts'
@@ -61,10 +62,11 @@ export class Calls {
   private readonly catalogue: Catalogue
   private readonly registry: Registry
   private readonly authority: Authority
+  private readonly guests: GuestLaw
   private readonly spans: SpanFeed
   private readonly supervision: Supervision
   private readonly realms: Realms
-  private readonly guests: Guests
+  private readonly guestShare: GuestShare
   readonly gate: Gate
   private readonly secrets: KnownSecrets
   private readonly table = new Map<string, Call>()
@@ -82,10 +84,11 @@ export class Calls {
   constructor(parts: {
     ports: Ports
     limits: Limits
-    guests: Guests
+    guestShare: GuestShare
     catalogue: Catalogue
     registry: Registry
     authority: Authority
+    guests: GuestLaw
     spans: SpanFeed
     supervision: Supervision
     secrets: KnownSecrets
@@ -93,10 +96,11 @@ export class Calls {
     this.secrets = parts.secrets
     this.ports = parts.ports
     this.limits = parts.limits
-    this.guests = parts.guests
+    this.guestShare = parts.guestShare
     this.catalogue = parts.catalogue
     this.registry = parts.registry
     this.authority = parts.authority
+    this.guests = parts.guests
     this.spans = parts.spans
     this.gate = new Gate(parts)
     this.supervision = parts.supervision
@@ -140,7 +144,9 @@ export class Calls {
   assertMayCall(functionId: string, context: CallContext, caller: CallerIdentity): void {
     const known = this.registry.builtin(functionId) ?? this.catalogue.declared(functionId)?.descriptor
     this.realms.assertUsable(context, known?.effects)
-    if (known) this.authority.assertMayInvoke(functionId, known.access ?? 'guest', context, caller)
+    if (!known) return
+    this.authority.assertMayInvoke(functionId, known.access ?? 'guest', context, caller)
+    this.guests.assertMayCall(functionId, context, caller)
   }
 
   /** Result of an executor; late or foreign ones are counted and dropped. `refused`: it never began. */
@@ -662,7 +668,7 @@ export class Calls {
   }
 
   private joinRealm({ ofGuests, context: { realm } }: Call): void {
-    if (ofGuests) return this.guests.take('in_flight')
+    if (ofGuests) return this.guestShare.take('in_flight')
     const inRealm = this.perRealm.get(realm) ?? 0
     if (inRealm >= this.limits.inFlightPerRealm) {
       throw overloaded(`Realm ${realm} has ${inRealm} calls in flight; try again shortly`)
@@ -671,7 +677,7 @@ export class Calls {
   }
 
   private leaveRealm({ ofGuests, context: { realm } }: Call): void {
-    if (ofGuests) return this.guests.give('in_flight')
+    if (ofGuests) return this.guestShare.give('in_flight')
     const left = (this.perRealm.get(realm) ?? 1) - 1
     if (left <= 0) this.perRealm.delete(realm)
     else this.perRealm.set(realm, left)

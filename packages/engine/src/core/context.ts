@@ -6,12 +6,15 @@ export const GUEST_REALM = 'realm-guest'
 /** Data that belongs to the installation, not to a tenant. */
 export const SYSTEM_REALM = 'system'
 
-/** Name under which callers may mean the default realm. */
-const DEFAULT_NAME = 'default'
+/** Realms that are there from the start, by the short names that callers may give; ids of others are made by the engine's side. */
+const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
+  ['default', DEFAULT_REALM],
+  ['guest', GUEST_REALM],
+])
 
 /** The id of the realm that a caller named. */
 export function realmNamed(name: string): string {
-  return name === DEFAULT_NAME ? DEFAULT_REALM : name
+  return SHORT_NAMES.get(name) ?? name
 }
 
 /** What every call carries; stamped by the engine, never taken from a worker's word. */

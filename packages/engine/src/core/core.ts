@@ -22,7 +22,8 @@ import type { CallContext } from './context.ts'
 import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
-import { type GuestLimits, Guests, isOfGuests } from './guests.ts'
+import { GuestLaw, type GuestRules, isGuests } from './guest-powers.ts'
+import { type GuestLimits, GuestShare, isOfGuests } from './guest-share.ts'
 import { assertKey } from './keys.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import type {
@@ -60,6 +61,8 @@ export interface CoreOptions {
   guestLimits?: Partial<GuestLimits>
   /** `config:` of a worker's entry in config.yaml. */
   workerConfig?: (worker: string) => unknown
+  /** What guests may do, where that is not everything that they can. */
+  guestsMay?: Partial<GuestRules>
   /** Blanked in errors before they are passed on. */
   secrets?: KnownSecrets
 }
@@ -78,12 +81,13 @@ export class Core implements ModuleHost {
   readonly spans = new SpanFeed()
   readonly catalogue: Catalogue
   readonly limits: Limits
-  readonly guests: Guests
+  readonly guestShare: GuestShare
   readonly registry: Registry
   readonly triggers = new Triggers()
   readonly supervision = new Supervision()
   readonly calls: Calls
   readonly authority: Authority
+  readonly guests: GuestLaw
   readonly declared: DeclaredTriggers
   readonly connections = new Map<string, Connection>()
   private readonly workerConfig: (worker: string) => unknown
@@ -99,7 +103,7 @@ export class Core implements ModuleHost {
     this.ports = options.ports
     this.catalogue = options.catalogue ?? new Catalogue([])
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.guests = new Guests(options.guestLimits)
+    this.guestShare = new GuestShare(options.guestLimits)
     this.workerConfig = options.workerConfig ?? (() => undefined)
     this.secrets = options.secrets ?? new KnownSecrets()
     this.registry = new Registry(this.catalogue)
@@ -110,6 +114,7 @@ export class Core implements ModuleHost {
       this.ports.log.error({ worker, trigger: id }, problemText(problem))
       for (const connection of this.connectionsOf(worker)) this.tell(connection, problemFrame(problem))
     })
+    this.guests = new GuestLaw(options.guestsMay ?? {}, (id) => this.catalogue.declared(id)?.worker)
     this.calls = new Calls(this)
   }
 
@@ -352,13 +357,15 @@ export class Core implements ModuleHost {
   /** No call that a guest makes hangs for good. A step and a job of a queue wait as long as they have to. */
   private limitTime({ grant }: Connection, { step, action }: InvokeHead, context: CallContext): void {
     if (context.deadline !== undefined || step !== undefined || action?.type === 'enqueue' || !isOfGuests(grant)) return
-    context.deadline = this.ports.clock.monotonic() + this.guests.limits.call_ms
+    context.deadline = this.ports.clock.monotonic() + this.guestShare.limits.call_ms
   }
 
   /** What may not be called now may not be put off either. */
   enqueue(request: EnqueueRequest): void {
     if (!this.accept) throw new EngineError('enqueue_error', `Queue '${request.queue}' not found`)
-    this.calls.assertMayCall(request.functionId, request.context, request.caller)
+    const { functionId, context, caller } = request
+    if (caller.worker === undefined && isGuests(context)) this.guests.assertMay('queues')
+    this.calls.assertMayCall(functionId, context, caller)
     this.accept(request)
   }
 
@@ -416,7 +423,9 @@ export class Core implements ModuleHost {
 
   private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
     const refusal = this.noRoom(connection, 'function', frame.id)
-    const outcome = refusal ? { ok: false as const, ...refusal } : this.registry.register(connection, frame)
+    const outcome =
+      this.refusedToGuest(connection) ??
+      (refusal ? { ok: false as const, ...refusal } : this.registry.register(connection, frame))
     if (!outcome.ok) {
       const { code, message } = outcome
       if (!refusal) {
@@ -439,6 +448,8 @@ export class Core implements ModuleHost {
   }
 
   private registerTriggerFrame(connection: Connection, frame: RegisterTriggerFrame): void {
+    const refused = this.refusedToGuest(connection)
+    if (refused) return this.refuseTrigger(connection, frame, refused.message, refused.code)
     const { worker } = connection.grant
     // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
     if (worker !== undefined && isContractRoute(frame)) return
@@ -499,6 +510,18 @@ export class Core implements ModuleHost {
     this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
+  /** Whether this is a guest's connection, and guests register nothing here. */
+  private refusedToGuest({ grant }: Connection): { ok: false; code: 'forbidden'; message: string } | undefined {
+    if (grant.principal.kind !== 'guest') return undefined
+    try {
+      this.guests.assertMay('register')
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      return { ok: false, code: 'forbidden', message: error.message }
+    }
+    return undefined
+  }
+
   private refuseTrigger(connection: Connection, frame: RegisterTriggerFrame, message: string, code?: string): void {
     const { worker } = connection.grant
     const { id, trigger_type: triggerType, function_id: functionId } = frame
@@ -523,6 +546,8 @@ export class Core implements ModuleHost {
   }
 
   private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
+    const refused = this.refusedToGuest(connection)
+    if (refused) return this.ports.log.warn({ trigger_type: frame.id }, refused.message)
     // The protocol has no answer to this frame: the log says why.
     if (this.noRoom(connection, 'type', frame.id)) return
     try {
@@ -610,14 +635,14 @@ export class Core implements ModuleHost {
 
   private tooManyOfGuests({ grant }: Connection, isNew: boolean, bytes: number): EngineError | undefined {
     if (!isOfGuests(grant)) return undefined
-    const { guests } = this
-    const { registration_bytes: most, registrations, described_bytes: described } = guests.limits
+    const { guestShare } = this
+    const { registration_bytes: most, registrations, described_bytes: described } = guestShare.limits
     if (this.frameBytes > most) {
       const message = `A registration of a guest may have ${most} bytes, this one has ${this.frameBytes} (agentos.guests.limits.registration_bytes in config.yaml): describe less`
       return new EngineError('payload_too_large', message)
     }
-    if (isNew && guests.heldOf('registrations') >= registrations) return guests.refusal('registrations')
-    if (guests.heldOf('described_bytes') + bytes > described) return guests.refusal('described_bytes')
+    if (isNew && guestShare.heldOf('registrations') >= registrations) return guestShare.refusal('registrations')
+    if (guestShare.heldOf('described_bytes') + bytes > described) return guestShare.refusal('described_bytes')
     return undefined
   }
 
@@ -630,8 +655,8 @@ export class Core implements ModuleHost {
       count += connection.registrations()
       bytes += connection.registeredBytes
     }
-    this.guests.set('registrations', count)
-    this.guests.set('described_bytes', bytes)
+    this.guestShare.set('registrations', count)
+    this.guestShare.set('described_bytes', bytes)
   }
 
   private functionsChanged({ grant: { worker, realm } }: Connection): void {

@@ -1,7 +1,10 @@
 import { EngineError, type FunctionDescriptor } from '@agentos/protocol'
 import type { Catalogue } from './catalogue.ts'
-import { type CallContext, DEFAULT_REALM, SYSTEM_REALM } from './context.ts'
+import { type CallContext, DEFAULT_REALM, GUEST_REALM, SYSTEM_REALM } from './context.ts'
 import type { Store } from './ports.ts'
+
+/** There from the start, whatever is installed, and always active. */
+const BUILT_IN: ReadonlySet<string> = new Set([DEFAULT_REALM, GUEST_REALM, SYSTEM_REALM])
 
 /** Partition of the store that holds a scope's values in a realm. */
 export function statePartition(realm: string, scope: string): string {
@@ -21,7 +24,7 @@ export class Realms {
   /** A realm has to exist, and a suspended one can only be read. What runs under an admitted call is admitted. */
   assertUsable(context: CallContext, effects: FunctionDescriptor['effects'] | undefined): void {
     const { realm, principal, parent } = context
-    if (realm === DEFAULT_REALM || realm === SYSTEM_REALM || parent !== undefined) return
+    if (BUILT_IN.has(realm) || parent !== undefined) return
     // Workers on their own behalf keep house in realms of every state: exports, purges, schedules.
     if (this.registry === undefined || principal.kind === 'system') return
     const record = this.store.get(statePartition(SYSTEM_REALM, this.registry), realm)?.value

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { installed, Peer, startCore } from '../../test/peers.ts'
-import { DEFAULT_REALM } from './context.ts'
+import { DEFAULT_REALM, GUEST_REALM } from './context.ts'
 import { Directory } from './directory.ts'
 
 describe('an id', () => {
@@ -21,7 +21,7 @@ describe('an id', () => {
       const { core, guest } = startCore({ workers: [installed('memory', [{ id: 'memory::store' }])] })
       const peer = guest()
       peer.register(id)
-      expect(core.registry.registrations(id, DEFAULT_REALM)).toEqual([])
+      expect(core.registry.registrations(id, GUEST_REALM)).toEqual([])
       expect(peer.received.at(-1)).toMatchObject({
         type: 'functionregistrationresult',
         error: { code: 'invalid_input' },
@@ -32,13 +32,13 @@ describe('an id', () => {
   it.each(['f', 'shop::price', 'a::b::c-d_e', 'api.users.getAll', 'stream::get(todos)'])('may be %s', (id) => {
     const { core, guest } = startCore()
     guest().register(id)
-    expect(core.registry.registrations(id, DEFAULT_REALM)).toHaveLength(1)
+    expect(core.registry.registrations(id, GUEST_REALM)).toHaveLength(1)
   })
 
   it('of the engine cannot be taken', () => {
     const { core, guest } = startCore()
     guest().register('engine::functions::list')
-    expect(core.registry.registrations('engine::functions::list', DEFAULT_REALM)).toEqual([])
+    expect(core.registry.registrations('engine::functions::list', GUEST_REALM)).toEqual([])
   })
 
   it('that nobody declares goes to the newest, whose predecessor’s end does not remove it', () => {
@@ -47,7 +47,7 @@ describe('an id', () => {
     older.register('f')
     newer.register('f')
     older.close()
-    expect(core.registry.registrations('f', DEFAULT_REALM).map(({ connection }) => connection)).toEqual([
+    expect(core.registry.registrations('f', GUEST_REALM).map(({ connection }) => connection)).toEqual([
       newer.connection,
     ])
   })
@@ -59,7 +59,7 @@ describe('an id', () => {
     two.register('f', { group: 'g', instance: '2' })
     again.register('f', { group: 'g', instance: '1' })
     other.register('f', { group: 'h', instance: '1' })
-    const serving = core.registry.registrations('f', DEFAULT_REALM).map(({ connection }) => connection)
+    const serving = core.registry.registrations('f', GUEST_REALM).map(({ connection }) => connection)
     expect(new Set(serving)).toEqual(new Set([two.connection, again.connection]))
   })
 })
@@ -140,7 +140,7 @@ describe('registrations', () => {
     expect(peer.connection.registrations()).toBe(10)
     expect(warnings).toHaveLength(15)
     peer.close()
-    expect([...core.registry.servedFunctions(DEFAULT_REALM)]).toEqual([])
+    expect([...core.registry.servedFunctions(GUEST_REALM)]).toEqual([])
   })
 })
 
@@ -161,12 +161,12 @@ describe('the registrations of one connection', () => {
     const peer = guest()
     const big = { request_format: { description: 'x'.repeat(1_000) } }
     for (const id of ['a', 'b', 'c']) peer.register(id, big)
-    expect(core.registry.registrations('b', DEFAULT_REALM)).toHaveLength(1)
-    expect(core.registry.registrations('c', DEFAULT_REALM)).toEqual([])
+    expect(core.registry.registrations('b', GUEST_REALM)).toHaveLength(1)
+    expect(core.registry.registrations('c', GUEST_REALM)).toEqual([])
     expect(warnings.some((text) => text.includes('agentos.limits.registration_bytes'))).toBe(true)
     peer.register('b', big)
     peer.tell({ type: 'unregisterfunction', id: 'a' })
     peer.register('c', big)
-    expect(core.registry.registrations('c', DEFAULT_REALM)).toHaveLength(1)
+    expect(core.registry.registrations('c', GUEST_REALM)).toHaveLength(1)
   })
 })

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { Guests } from '../core/guests.ts'
+import { GuestShare } from '../core/guest-share.ts'
 import type { ChannelRef } from '../core/module.ts'
 import type { Timer } from '../core/ports.ts'
 import { systemIds } from '../system-ports.ts'
@@ -43,9 +43,13 @@ let base: string
 
 beforeEach(async () => {
   time = new ManualTime()
-  table = new ChannelTable({ clock: time.clock, timers: time.timers, ids: systemIds }, new Guests({ channels: 2 }), {
-    limit: 3,
-  })
+  table = new ChannelTable(
+    { clock: time.clock, timers: time.timers, ids: systemIds },
+    new GuestShare({ channels: 2 }),
+    {
+      limit: 3,
+    },
+  )
   const sockets = new WebSocketServer({ noServer: true })
   server = createServer()
   server.on('upgrade', (request, socket, head) => {

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { EngineError } from '@agentos/protocol'
 import type { WebSocket } from 'ws'
-import { type Guests, isOfGuests } from '../core/guests.ts'
+import { type GuestShare, isOfGuests } from '../core/guest-share.ts'
 import type { BuiltinCall, ChannelRef, EngineModule } from '../core/module.ts'
 import { overloaded } from '../core/overload.ts'
 import type { Ports, Timer } from '../core/ports.ts'
@@ -67,10 +67,10 @@ export class ChannelTable {
   private readonly perRealm = new Map<string, number>()
   /** Those made over each connection that is open. */
   private readonly made = new Map<string, Set<Channel>>()
-  private readonly guests: Guests
+  private readonly guests: GuestShare
   private sweeper: Timer | undefined
 
-  constructor(ports: Pick<Ports, 'clock' | 'timers' | 'ids'>, guests: Guests, options: { limit?: number } = {}) {
+  constructor(ports: Pick<Ports, 'clock' | 'timers' | 'ids'>, guests: GuestShare, options: { limit?: number } = {}) {
     this.ports = ports
     this.guests = guests
     this.limit = options.limit ?? MAX_CHANNELS

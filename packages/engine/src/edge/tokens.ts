@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Grant } from '../core/connection.ts'
-import { DEFAULT_REALM, SYSTEM_REALM } from '../core/context.ts'
+import { DEFAULT_REALM, GUEST_REALM, SYSTEM_REALM } from '../core/context.ts'
 
 /** How long a token counts after its file was read; one that was replaced is good for so long at most. */
 const FRESH_MS = 1_000
@@ -94,7 +94,8 @@ function readToken(path: string): Buffer | undefined {
   }
 }
 
-export const GUEST: Grant = { principal: { kind: 'guest', id: 'guest' }, realm: DEFAULT_REALM }
+/** Whoever has no credential. */
+export const GUEST: Grant = { principal: { kind: 'guest', id: 'guest' }, realm: GUEST_REALM }
 
 function same(given: Buffer, known: Buffer | undefined): boolean {
   return known !== undefined && given.length === known.length && timingSafeEqual(given, known)

@@ -5,8 +5,8 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startCore } from '../../test/peers.ts'
 import type { Grant } from '../core/connection.ts'
-import { DEFAULT_REALM } from '../core/context.ts'
-import type { GuestLimits } from '../core/guests.ts'
+import { DEFAULT_REALM, GUEST_REALM } from '../core/context.ts'
+import type { GuestLimits } from '../core/guest-share.ts'
 import { type Entered, enterRealm } from './identity.ts'
 import { GUEST } from './tokens.ts'
 import { WorkerSocketServer } from './worker-socket.ts'
@@ -95,7 +95,7 @@ describe('the sockets of guests', () => {
     expect([code, String(reason)]).toEqual([1013, expect.stringContaining('overloaded: ')])
     for (let n = 0; n < 3; n += 1) await connected(port, { authorization: 'owner' })
     first!.socket.close()
-    await vi.waitFor(() => expect(core.guests.heldOf('connections')).toBe(1), WAIT)
+    await vi.waitFor(() => expect(core.guestShare.heldOf('connections')).toBe(1), WAIT)
     await connected(port)
   })
 
@@ -138,12 +138,12 @@ describe('a client that reads slowly', () => {
     worker.serve('large', PIECE)
     const slow = await connect()
     slow.serve('of::slow', null)
-    await vi.waitFor(() => expect(core.registry.registrations('of::slow', DEFAULT_REALM)).toHaveLength(1), WAIT)
+    await vi.waitFor(() => expect(core.registry.registrations('of::slow', GUEST_REALM)).toHaveLength(1), WAIT)
     slow.socket.pause()
     for (let n = 0; n < 600; n += 1) slow.call('large')
     await vi.waitFor(() => expect(core.connections.size).toBe(1), WAIT)
     // Gone at once, not only when it has read that it is.
-    expect(core.registry.registrations('of::slow', DEFAULT_REALM)).toEqual([])
+    expect(core.registry.registrations('of::slow', GUEST_REALM)).toEqual([])
     expect(warnings).toContain('A peer that does not read is let go')
     const other = await connect()
     other.call('large')

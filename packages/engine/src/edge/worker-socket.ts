@@ -5,7 +5,7 @@ import { EngineError, Heartbeat } from '@agentos/protocol'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
 import type { Core } from '../core/core.ts'
-import { isOfGuests } from '../core/guests.ts'
+import { isOfGuests } from '../core/guest-share.ts'
 import type { Entered } from './identity.ts'
 import { SocketLink } from './socket-link.ts'
 
@@ -120,7 +120,7 @@ export class WorkerSocketServer {
     this.unknown.add(socket)
     socket.once('close', () => this.unknown.delete(socket))
     const [oldest] = this.unknown
-    if (this.unknown.size > this.options.core.guests.limits.connections) oldest?.destroy()
+    if (this.unknown.size > this.options.core.guestShare.limits.connections) oldest?.destroy()
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -183,9 +183,9 @@ export class WorkerSocketServer {
 
   /** Counts a socket of a guest for as long as it is open; one too many hears so, and is let go. */
   private countGuest(ws: WebSocket): boolean {
-    const { guests } = this.options.core
+    const { guestShare } = this.options.core
     try {
-      guests.take('connections')
+      guestShare.take('connections')
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
       ws.send(JSON.stringify({ type: 'error', error: error.toBody() }))
@@ -193,7 +193,7 @@ export class WorkerSocketServer {
       setTimeout(() => ws.terminate(), LAST_WORD_MS).unref()
       return false
     }
-    ws.on('close', () => guests.give('connections'))
+    ws.on('close', () => guestShare.give('connections'))
     return true
   }
 

@@ -18,7 +18,7 @@ afterEach(() => system.close())
 
 describe('who is calling', () => {
   it('is a guest without a token, the owner or a worker with theirs', async () => {
-    expect(await me()).toMatchObject({ body: { principal: { kind: 'guest' }, realm: 'realm-default', guests: true } })
+    expect(await me()).toMatchObject({ body: { principal: { kind: 'guest' }, realm: 'realm-guest', guests: true } })
     expect(await me({ token: OWNER_TOKEN })).toMatchObject({ body: { principal: { kind: 'owner' } } })
     expect(await me({ token: WORKER_TOKEN })).toMatchObject({ body: { principal: { kind: 'system', id: 'notes' } } })
   })
@@ -37,9 +37,11 @@ describe('who is calling', () => {
     const headers = { 'x-agentos-realm': 'realm-other' }
     expect(await me({ headers })).toMatchObject({ status: 403, body: { code: 'forbidden' } })
     expect(await me({ headers, token: OWNER_TOKEN })).toMatchObject({ body: { realm: 'realm-other' } })
-    expect(await me({ headers: { 'x-agentos-realm': 'default' }, token: OWNER_TOKEN })).toMatchObject({
-      body: { realm: 'realm-default' },
-    })
+    for (const name of ['default', 'guest']) {
+      expect(await me({ headers: { 'x-agentos-realm': name }, token: OWNER_TOKEN })).toMatchObject({
+        body: { realm: `realm-${name}` },
+      })
+    }
     expect(await me({ headers: { 'x-agentos-realm': '../x' }, token: OWNER_TOKEN })).toMatchObject({ status: 400 })
   })
 
@@ -144,7 +146,7 @@ describe('the session of a browser', () => {
 
   it('is not shown to handlers, whose own cookies are', async () => {
     const cookie = cookieOf(await logIn((await newCode()).code))
-    const client = system.worker()
+    const client = system.worker({ principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' })
     let headers: Record<string, string> = {}
     client.serve('f', (request: { headers: Record<string, string> }) => {
       headers = request.headers

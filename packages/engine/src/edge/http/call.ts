@@ -1,5 +1,4 @@
 import type { CallContext } from '../../core/context.ts'
-import { DEFAULT_REALM } from '../../core/context.ts'
 import { assertKey } from '../../core/keys.ts'
 import type { CallHandle, CallResult, InvokeRequest } from '../../core/module.ts'
 import { GUEST } from '../tokens.ts'
@@ -52,7 +51,7 @@ export function contextOf(exchange: Exchange, route: Route | undefined, deadline
   assertKey(key)
   const baggage = exchange.header('baggage')
   return {
-    realm: narrowed ? GUEST.realm : (caller.realm ?? DEFAULT_REALM),
+    realm: narrowed ? grant.realm : caller.realm,
     principal: narrowed ? GUEST.principal : caller.principal,
     traceId: exchange.traceId,
     parentSpanId: exchange.spanId,

@@ -187,12 +187,14 @@ describe('what goes wrong', () => {
   })
 })
 
-it('answers the catalogue’s /api path as /v1, unless somebody bound it', async () => {
-  expect(await (await system.fetch('/api/notes/n1')).json()).toEqual({ stored: true })
+it('answers the catalogue’s /api path as /v1, and lets nobody else bind it', async () => {
   const client = system.worker()
   client.serve('mine', () => ({ status_code: 200, body: 'mine' }))
   client.bind('t1', 'mine', { api_path: '/api/notes/:id' })
-  expect(await (await system.fetch('/api/notes/n1')).json()).toBe('mine')
+  expect(client.refused).toMatchObject([{ message: expect.stringContaining('which notes serves') }])
+  client.bind('t2', 'mine', { api_path: '/api/notices/:id' })
+  expect(await (await system.fetch('/api/notices/n1')).json()).toBe('mine')
+  expect(await (await system.fetch('/api/notes/n1')).json()).toEqual({ stored: true })
 })
 
 it('names the methods of a path that has no such one', async () => {

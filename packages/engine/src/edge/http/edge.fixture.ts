@@ -3,7 +3,7 @@ import type { ErrorBody, FunctionDescriptor, WorkerDescriptor } from '@agentos/p
 import { Catalogue } from '../../core/catalogue.ts'
 import type { Connection, Grant } from '../../core/connection.ts'
 import { Core } from '../../core/core.ts'
-import type { GuestLimits } from '../../core/guests.ts'
+import type { GuestLimits } from '../../core/guest-share.ts'
 import type { BuiltinFunction, ChannelRef } from '../../core/module.ts'
 import type { Log } from '../../core/ports.ts'
 import type { Span } from '../../core/spans.ts'
@@ -119,7 +119,7 @@ export async function startEdge(
   })
   const spans: Span[] = []
   core.spans.subscribe((span) => spans.push(span))
-  const channels = new ChannelTable(ports, core.guests)
+  const channels = new ChannelTable(ports, core.guestShare)
   const edge = createHttpEdge({
     core: coreView(core),
     facts: { runs: () => options.runs ?? { open: [], ended: new Map() }, jobs: () => ({ depth: 3, dead: 1 }) },

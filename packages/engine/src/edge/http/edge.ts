@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { EngineError } from '@agentos/protocol'
 import type { Grant } from '../../core/connection.ts'
-import { isOfGuests } from '../../core/guests.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { ChannelTable } from '../channels.ts'
@@ -17,7 +17,7 @@ import { Listeners } from './listeners.ts'
 import { EdgeMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import { type OwnRoute, ownRoutes } from './own-routes.ts'
-import { contractRoute, METHODS, type RouteMatch, Routes, triggerRoute } from './routes.ts'
+import { byCatalogue, contractRoute, METHODS, type RouteMatch, Routes, triggerRoute } from './routes.ts'
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings, isLoopback } from './settings.ts'
 import { StaticFiles } from './static-files.ts'
 import type { SystemFacts } from './system-figures.ts'
@@ -114,7 +114,7 @@ class HttpServer {
       core: options.core,
       channels: options.channels,
       settings: this.settings,
-      guestCallMs: host.guests.limits.call_ms,
+      guestCallMs: host.guestShare.limits.call_ms,
       openStream: (exchange) => this.openStream(exchange),
     }
     this.files = new StaticFiles(options.consoleDir)
@@ -141,11 +141,11 @@ class HttpServer {
         covers: (other: string) => other === path,
         yields,
       })),
-      { method: 'GET', covers: (path) => path === '/' || path === '/index.html' || path.startsWith('/assets/') },
+      { method: 'GET', covers: (path) => this.files.covers(path) },
     ])
     this.listeners = new Listeners(
       this.settings,
-      host.guests.limits.connections,
+      host.guestShare.limits.connections,
       (request, response) => void this.handle(request, response),
     )
     this.guard = this.guardOf(this.settings.port)
@@ -155,7 +155,7 @@ class HttpServer {
       connections: () => this.listeners.connections,
       channels: () => options.channels.size,
     }
-    this.metrics = new EdgeMetrics(options.core, gauges, options.facts, () => host.guests.use())
+    this.metrics = new EdgeMetrics(options.core, gauges, options.facts, () => host.guestShare.use())
     host.spans.subscribe((span) => this.metrics.span(span))
     host.registerTriggerType({
       id: 'http',
@@ -260,8 +260,9 @@ class HttpServer {
     const { path } = exchange
     if (await this.dispatchTo(exchange, path)) return
     if (await this.files.serve(exchange)) return
-    // The catalogue's names, where nobody has bound that path itself.
-    if (path.startsWith('/api/') && (await this.dispatchTo(exchange, `/v1/${path.slice('/api/'.length)}`))) return
+    // The catalogue's names.
+    const named = byCatalogue(path)
+    if (named !== undefined && (await this.dispatchTo(exchange, named))) return
     const methods = this.methodsOf(exchange, path)
     if (methods.length > 0) {
       exchange.response.setHeader('allow', methods.join(', '))
@@ -300,12 +301,22 @@ class HttpServer {
       find(method) ?? (method === 'HEAD' ? find('GET') : undefined)
     const installed = look((wanted) => this.routes.find(wanted, path))
     if (installed) return installed
+    if (this.isReserved(method, path)) return undefined
     const somebodys = look((wanted) => this.routes.findAnywhere(wanted, path))
     if (!somebodys) return undefined
     const realm = this.realmOf(exchange, hasForeignTokens(somebodys))
     // Whoever is not let in hears so, whosever route it is.
     if (realm === undefined) return somebodys
     return look((wanted) => this.routes.findIn(realm, wanted, path))
+  }
+
+  /** A file of the page, or another name of what the installation serves: no realm's route answers in its place. */
+  private isReserved(method: string, path: string): boolean {
+    const wanted = method === 'HEAD' ? 'GET' : method
+    if (wanted === 'GET' && this.files.covers(path)) return true
+    const named = byCatalogue(path)
+    if (named === undefined) return false
+    return this.ownByKey.has(`${wanted} ${named}`) || this.routes.find(wanted, named) !== undefined
   }
 
   private takenOver(exchange: Exchange, { method, path }: OwnRoute): RouteMatch | undefined {
@@ -345,7 +356,7 @@ class HttpServer {
     if (exchange.response.closed) return false
     exchange.identity = identified.identity
     if (isOfGuests(identified.identity)) {
-      this.host.guests.take('requests')
+      this.host.guestShare.take('requests')
       this.guestsInService.add(exchange)
     } else {
       this.listeners.knows(exchange.request.socket)
@@ -379,7 +390,7 @@ class HttpServer {
 
   private finished(exchange: Exchange): void {
     this.inService.delete(exchange)
-    if (this.guestsInService.delete(exchange)) this.host.guests.give('requests')
+    if (this.guestsInService.delete(exchange)) this.host.guestShare.give('requests')
     const { method, response, durationMs } = exchange
     const known = (METHODS as readonly string[]).includes(method) ? method : 'other'
     this.metrics.request(known, this.routeLabel(exchange), response.statusCode, durationMs)
@@ -404,7 +415,10 @@ class HttpServer {
   private methodsOf(exchange: Exchange, path: string): string[] {
     const own = METHODS.filter((method) => this.ownByKey.has(`${method} ${path}`))
     const realm = this.realmOf(exchange, true) ?? GUEST.realm
-    const methods = new Set<string>([...own, ...this.routes.methodsOf(path, realm)])
+    const routed = this.routes
+      .methodsOf(path, realm)
+      .filter((method) => this.routes.find(method, path) !== undefined || !this.isReserved(method, path))
+    const methods = new Set<string>([...own, ...routed])
     if (methods.has('GET')) methods.add('HEAD')
     return [...methods]
   }

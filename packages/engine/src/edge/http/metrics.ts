@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Guests } from '../../core/guests.ts'
+import type { GuestShare } from '../../core/guest-share.ts'
 import type { Span } from '../../core/spans.ts'
 import type { HttpCore } from './core-view.ts'
 import { type SystemFacts, SystemFigures } from './system-figures.ts'
@@ -27,7 +27,7 @@ export class EdgeMetrics {
   private readonly requests: Counter<'method' | 'route' | 'status'>
   private readonly requestSeconds: Histogram<'route'>
 
-  constructor(core: HttpCore, edge: EdgeGauges, facts: SystemFacts, guests: Guests['use']) {
+  constructor(core: HttpCore, edge: EdgeGauges, facts: SystemFacts, guests: GuestShare['use']) {
     const registers = [this.registry]
     this.system = new SystemFigures(this.registry, core, facts)
     collectDefaultMetrics({ register: this.registry })
@@ -82,7 +82,11 @@ export class EdgeMetrics {
     gauge('agentos_http_in_flight', 'HTTP requests in service, streams apart', edge.inFlight)
     gauge('agentos_http_streams', 'HTTP streams that are open', edge.streams)
     gauge('agentos_http_connections', 'HTTP connections that are open', edge.connections)
-    const ofGuests = (name: string, help: string, read: (use: ReturnType<Guests['use']>[number]) => number): void => {
+    const ofGuests = (
+      name: string,
+      help: string,
+      read: (use: ReturnType<GuestShare['use']>[number]) => number,
+    ): void => {
       new Gauge({
         name,
         help,

@@ -1,4 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { Grant } from '../../core/connection.ts'
 import { binding, descriptorOf, OWNER_TOKEN, startEdge, type TestEdge } from './edge.fixture.ts'
 
@@ -74,5 +77,45 @@ describe('a route that no manifest declares', () => {
     worker.leave()
     expect((await inRealm('realm-1', '/later')).status).toBe(404)
     expect((await inRealm('realm-1', '/price')).status).toBe(200)
+  })
+
+  it('answers nothing in place of the page or of what the installation serves, not even to callers of its realm', async () => {
+    const consoleDir = await mkdtemp(join(tmpdir(), 'agentos-page-'))
+    await mkdir(join(consoleDir, 'assets'))
+    for (const name of ['index.html', 'favicon.svg', 'assets/main.js']) await writeFile(join(consoleDir, name), 'ours')
+    const descriptors = [descriptorOf([{ id: 'notes::get', http: [binding('GET /v1/notes')] }])]
+    const served = await startEdge({ consoleDir, descriptors })
+    onTestFinished(async () => {
+      await served.close()
+      await rm(consoleDir, { recursive: true })
+    })
+    served.installed().serve('notes::get', () => 'ours')
+    const guest = served.worker()
+    guest.serve('shop::steal', () => ({ status_code: 200, body: 'theirs' }))
+    for (const [index, api_path] of ['/:page', '/:folder/:file', '/api/notes', '/api/:x', '/:a/auth/:b'].entries()) {
+      guest.bind(`t${index}`, 'shop::steal', { api_path, http_method: 'GET' })
+    }
+    guest.bind('own', 'shop::steal', { api_path: '/api/auth/me', http_method: 'GET' })
+    guest.bind('page', 'shop::steal', { api_path: '/favicon.svg', http_method: 'GET' })
+    // Where nobody else answers it stands, for guests alone.
+    expect(await (await served.fetch('/elsewhere')).json()).toBe('theirs')
+    expect((await served.fetch('/elsewhere', { token: OWNER_TOKEN })).status).toBe(404)
+    for (const path of [
+      '/',
+      '/index.html',
+      '/favicon.svg',
+      '/assets/main.js',
+      '/v1/notes',
+      '/api/notes',
+      '/api/auth/me',
+    ]) {
+      expect([path, await (await served.fetch(path)).text()]).not.toEqual([path, expect.stringContaining('theirs')])
+    }
+    expect((await served.fetch('/assets/gone.js')).status).toBe(404)
+    expect(guest.refused.map(({ message }) => message)).toEqual([
+      expect.stringContaining('which notes serves'),
+      expect.stringContaining('belongs to the engine'),
+      expect.stringContaining('belongs to the engine'),
+    ])
   })
 })

@@ -39,6 +39,11 @@ export interface RouteMatch {
 
 const MAX_PARAM_LENGTH = 8_192
 const MAX_PATH_TOLD = 100
+/** The path that the catalogue calls so: `/api/<x>` is `/v1/<x>`. */
+export function byCatalogue(path: string): string | undefined {
+  return path.startsWith('/api/') ? `/v1/${path.slice('/api/'.length)}` : undefined
+}
+
 /** Words by which clients of the protocol recognize a refusal. */
 const CONFLICTS = 'conflicts with already-registered route'
 
@@ -200,7 +205,10 @@ class RouteTable {
   private assertFree(route: Route, existing: Route | undefined): void {
     const { method, pattern } = route
     const path = pathOf(pattern)
-    const reserved = this.reserved.find((entry) => entry.method === method && entry.covers(path))
+    const named = byCatalogue(path) ?? path
+    const reserved = this.reserved.find(
+      (entry) => entry.method === method && (entry.covers(path) || entry.covers(named)),
+    )
     if (reserved && !(reserved.yields && route.owner === undefined)) {
       throw new EngineError('route_taken', `${method} ${path} ${CONFLICTS} ${path}, which belongs to the engine`)
     }
@@ -213,7 +221,7 @@ class RouteTable {
       )
     }
     for (const owned of (this.above ?? this).owned.get(lengthKey(route)) ?? []) {
-      if (owned.owner === route.owner || !takesFrom(pattern, owned.pattern)) continue
+      if (owned.owner === route.owner || !takes(pattern, owned.pattern)) continue
       throw new EngineError(
         'route_taken',
         `${method} ${cut(path)} ${CONFLICTS} ${pathOf(owned.pattern)}, which ${owned.owner} serves with ${owned.functionId}`,
@@ -314,6 +322,13 @@ function pathOf(pattern: PathPattern): string {
 
 function cut(path: string): string {
   return path.slice(0, MAX_PATH_TOLD)
+}
+
+/** Would it be asked instead of this one, under the path itself or under the catalogue's name of it (`/api/` for `/v1/`)? */
+function takes(pattern: PathPattern, owned: PathPattern): boolean {
+  if (takesFrom(pattern, owned)) return true
+  const named = byCatalogue(pathOf(pattern))
+  return named !== undefined && takesFrom(parsePattern(named), owned)
 }
 
 function keyOf(route: Route): string {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { extname, join, sep } from 'node:path'
 import type { Exchange } from './exchange.ts'
@@ -48,9 +49,17 @@ const NOT_BUILT = `<!doctype html>
 /** The files of the page. Nothing outside their folder is ever read. */
 export class StaticFiles {
   private readonly folder: string | undefined
+  /** Beside `assets`. */
+  private readonly names: ReadonlySet<string>
 
   constructor(folder: string | undefined) {
     this.folder = folder
+    this.names = new Set(['/', '/index.html', ...namesIn(folder).map((name) => `/${name}`)])
+  }
+
+  /** Is this path the page's, whether or not there is a file? Nobody else answers there. */
+  covers(path: string): boolean {
+    return this.names.has(path) || path.startsWith('/assets/')
   }
 
   /** Serves the file of this path; `false` where there is none. */
@@ -92,5 +101,14 @@ export class StaticFiles {
     }
     if (exchange.header('if-none-match') === etag) return exchange.send(304, headers)
     exchange.send(status, { ...headers, 'content-type': CONTENT_TYPES[extension] ?? 'application/octet-stream' }, body)
+  }
+}
+
+function namesIn(folder: string | undefined): string[] {
+  try {
+    return folder === undefined ? [] : readdirSync(folder)
+  } catch {
+    // Not built yet.
+    return []
   }
 }

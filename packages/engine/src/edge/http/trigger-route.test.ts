@@ -125,7 +125,7 @@ describe('the request of a trigger', () => {
   it('has the caller’s own token for the handler, and not ours', async () => {
     answerWith({})
     expect((await system.post('/items/1', {}, { token: 'a-token-of-theirs' })).status).toBe(200)
-    await system.post('/items/1', {}, { token: OWNER_TOKEN })
+    await system.post('/items/1', {}, { token: OWNER_TOKEN, headers: { 'x-agentos-realm': 'guest' } })
     const headers = seen.map((request) => request.headers as Record<string, string>)
     expect(headers[0]!.authorization).toBe('Bearer a-token-of-theirs')
     expect(headers[1]).not.toHaveProperty('authorization')
@@ -423,15 +423,15 @@ describe('routes that come and go', () => {
     expect(system.warnings).toContain('GET /health is now served by mine')
   })
 
-  it('run with no more authority than whoever bound them', async () => {
-    let principal: unknown
+  it('run with no more authority than whoever bound them, in their realm', async () => {
+    let seen: Record<string, unknown> = {}
     client.serve('who', (_data, { context }) => {
-      principal = context.principal
+      seen = context
       return {}
     })
     client.bind('t1', 'who', { api_path: 'who' })
-    await system.fetch('/who', { token: OWNER_TOKEN })
-    expect(principal).toMatchObject({ kind: 'guest' })
+    await system.fetch('/who', { token: OWNER_TOKEN, headers: { 'x-agentos-realm': 'guest' } })
+    expect(seen).toMatchObject({ principal: { kind: 'guest' }, realm: 'realm-guest' })
   })
 
   it('take metadata for contracts that a client binds itself', async () => {

@@ -1,5 +1,5 @@
 import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, payloadValue } from '@agentos/protocol'
-import { isOfGuests } from '../../core/guests.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
 import { SESSION_COOKIE, sessionToken } from '../session.ts'

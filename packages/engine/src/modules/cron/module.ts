@@ -1,4 +1,4 @@
-import { isOfGuests } from '../../core/guests.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { BuiltinTriggerType, EngineModule, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import { identityOf, readConfig } from '../bindings.ts'
 import { Input } from '../input.ts'
@@ -40,11 +40,11 @@ class CronJobs implements BuiltinTriggerType {
 
   bind(trigger: TriggerBinding): void {
     const ofGuests = isGuests(trigger)
-    if (ofGuests) this.host.guests.take('schedules')
+    if (ofGuests) this.host.guestShare.take('schedules')
     try {
       this.byTrigger.set(trigger, this.jobOf(trigger))
     } catch (error) {
-      if (ofGuests) this.host.guests.give('schedules')
+      if (ofGuests) this.host.guestShare.give('schedules')
       throw error
     }
   }
@@ -70,7 +70,7 @@ class CronJobs implements BuiltinTriggerType {
     const job = this.byTrigger.get(trigger)
     if (!job) return
     this.byTrigger.delete(trigger)
-    if (isGuests(trigger)) this.host.guests.give('schedules')
+    if (isGuests(trigger)) this.host.guestShare.give('schedules')
     job.bindings.splice(job.bindings.indexOf(trigger), 1)
     if (job.bindings.length > 0) return
     job.stop()

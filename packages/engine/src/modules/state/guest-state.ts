@@ -1,5 +1,5 @@
 import { GUEST_REALM } from '../../core/context.ts'
-import { isOfGuests } from '../../core/guests.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { StoreRecord } from '../../core/ports.ts'
 import { statePartition } from '../../core/realms.ts'
@@ -34,27 +34,27 @@ export class GuestState {
     old: StoreRecord | undefined,
     value: unknown,
   ): (ok: boolean) => void {
-    const { guests } = this.host
+    const { guestShare } = this.host
     const ofGuests = isOfGuests(call.context)
     const counted = partition.startsWith(GUESTS)
     if (!ofGuests && !counted) return () => {}
     const bytes = value === undefined ? 0 : sizeOf(key, value)
     const growth = counted ? bytes - (old ? sizeOf(key, old.value) : 0) : 0
-    if (ofGuests && growth > 0 && guests.heldOf('state_bytes') + growth > guests.limits.state_bytes) {
+    if (ofGuests && growth > 0 && guestShare.heldOf('state_bytes') + growth > guestShare.limits.state_bytes) {
       this.recount()
-      throw guests.refusal('state_bytes')
+      throw guestShare.refusal('state_bytes')
     }
-    if (ofGuests) guests.take('writing_bytes', bytes)
+    if (ofGuests) guestShare.take('writing_bytes', bytes)
     this.grow(growth)
     return (ok) => {
-      if (ofGuests) guests.give('writing_bytes', bytes)
+      if (ofGuests) guestShare.give('writing_bytes', bytes)
       if (!ok) this.grow(-growth)
     }
   }
 
   private grow(bytes: number): void {
-    const { guests } = this.host
-    guests.set('state_bytes', Math.max(0, guests.heldOf('state_bytes') + bytes))
+    const { guestShare } = this.host
+    guestShare.set('state_bytes', Math.max(0, guestShare.heldOf('state_bytes') + bytes))
     this.meanwhile += bytes
   }
 
@@ -71,7 +71,7 @@ export class GuestState {
 
   private count(partitions: string[], after: string | undefined, sum: number, limit: number): void {
     const [partition] = partitions
-    if (partition === undefined) return this.host.guests.set('state_bytes', Math.max(0, sum + this.meanwhile))
+    if (partition === undefined) return this.host.guestShare.set('state_bytes', Math.max(0, sum + this.meanwhile))
     const options = { limit, ...(after === undefined ? {} : { after }) }
     this.host.ports.store.range(partition, options, (records, error) => {
       if (error) return

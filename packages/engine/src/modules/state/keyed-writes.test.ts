@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type Peer, startCore } from '../../../test/peers.ts'
+import { Peer, startCore } from '../../../test/peers.ts'
 import type { EngineModule } from '../../core/module.ts'
 import { BESIDE } from '../../core/ports.ts'
 import { MemoryDisk } from '../../store/memory-store.ts'
@@ -93,7 +93,11 @@ describe('a write with an idempotency key', () => {
     expect(call('state::set', { scope: 'users', key: 'n', value: { n: 10 } }, 'k')).toMatchObject({
       old_value: { n: 1 },
     })
-    expect(count('k', engine.guest())).toMatchObject({ new_value: { n: 11 } })
+    expect(count('k', new Peer(engine.core, { kind: 'guest', id: 'guest' }, undefined, 'realm-default'))).toMatchObject(
+      {
+        new_value: { n: 11 },
+      },
+    )
     expect(stored()).toEqual({ n: 11 })
   })
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { installed, type Peer, startCore } from '../../test/peers.ts'
 import { createCronModule } from '../modules/cron/module.ts'
-import type { GuestBound, GuestLimits } from './guests.ts'
+import type { GuestBound, GuestLimits } from './guest-share.ts'
 import type { Limits } from './limits.ts'
 
 const SLOW = installed('w', [{ id: 'w::slow' }])
@@ -15,7 +15,7 @@ function start(guestLimits: Partial<GuestLimits>, limits: Partial<Limits> = {}) 
   })
   const server = started.worker('w')
   server.register('w::slow')
-  const held = (bound: GuestBound): number => started.core.guests.heldOf(bound)
+  const held = (bound: GuestBound): number => started.core.guestShare.heldOf(bound)
   return { ...started, server, held }
 }
 

@@ -1,5 +1,6 @@
-import { EngineError, type Principal } from '@agentos/protocol'
-import { GUEST_REALM } from './context.ts'
+import { EngineError } from '@agentos/protocol'
+import type { CallContext } from './context.ts'
+import { isGuests } from './guest-powers.ts'
 import { overloaded } from './overload.ts'
 
 /** Bounds of all guests together, named as under `agentos: guests: limits:` in config.yaml. */
@@ -42,9 +43,12 @@ export const DEFAULT_GUEST_LIMITS: GuestLimits = {
   call_ms: 60_000,
 }
 
-/** Does what this grant or context does count against the bounds of the guests? */
-export function isOfGuests({ realm, principal: { kind } }: { realm: string; principal: Principal }): boolean {
-  return kind === 'guest' || (realm === GUEST_REALM && kind !== 'owner' && kind !== 'system')
+/**
+ * Does what this grant or context does count against the bounds of the guests? Also what a guest's worker does while it
+ * serves somebody else's call, in whatever realm.
+ */
+export function isOfGuests(caller: Pick<CallContext, 'realm' | 'principal'>): boolean {
+  return caller.principal.kind === 'guest' || isGuests(caller)
 }
 
 /** What can be held, in words, and whether waiting helps: what ends by itself, against what somebody has to take away. */
@@ -63,7 +67,7 @@ const BOUNDS = {
 export type GuestBound = keyof typeof BOUNDS
 
 /** What all guests together hold, each kind below its bound: the share of everybody else is never given to them. */
-export class Guests {
+export class GuestShare {
   readonly limits: GuestLimits
   private readonly held = new Map<GuestBound, number>()
 
