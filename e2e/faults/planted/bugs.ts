@@ -154,8 +154,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     row: 25,
     file: 'packages/engine/src/core/calls.ts',
     edits: [
-      { find: "if (ofGuests) return this.guests.take('in_flight')", replace: "if (ofGuests) realm = 'realm-default'" },
-      { find: "if (ofGuests) return this.guests.give('in_flight')", replace: "if (ofGuests) realm = 'realm-default'" },
+      {
+        find: "if (ofGuests) return this.guestShare.take('in_flight')",
+        replace: "if (ofGuests) realm = 'realm-default'",
+      },
+      {
+        find: "if (ofGuests) return this.guestShare.give('in_flight')",
+        replace: "if (ofGuests) realm = 'realm-default'",
+      },
     ],
   },
 ]

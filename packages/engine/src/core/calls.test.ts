@@ -69,8 +69,8 @@ describe('a call', () => {
   })
 
   it('over the bound of its realm is refused, and what is refused frees no place', () => {
-    const { core, guest, owner } = startCore({ limits: { inFlightPerRealm: 3 } })
-    const server = guest()
+    const { core, owner } = startCore({ limits: { inFlightPerRealm: 3 } })
+    const server = owner()
     server.register('slow')
     const caller = owner()
     const codes = Array.from({ length: 10 }, () => caller.code(caller.call('slow')))
