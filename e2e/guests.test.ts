@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { MemoryHit } from '@agentos/contracts/memory'
 import type { IIIClient } from '@agentos/sdk'
 import { type System, startSystem } from '@agentos/testing'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
 import { GUEST_POWERS } from '../packages/engine/src/core/guest-powers.ts'
 import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
@@ -63,7 +63,7 @@ describe('what the owner has', () => {
       payload: { secret: SECRET },
       action: { type: 'enqueue', queue: 'once' },
     })
-    await expect.poll(async () => ((await deadLetters(owner)) as unknown[]).length, { timeout: 20_000 }).toBe(1)
+    await vi.waitUntil(async () => ((await deadLetters(owner)) as unknown[]).length === 1, { timeout: 20_000 })
     mine.jobId = ((await deadLetters(owner)) as { id: string }[])[0]!.id
   })
   afterAll(() => system?.stop())

@@ -78,9 +78,27 @@ describe.skipIf(chromiumPath === undefined)('the page in a browser', () => {
     expectClean(browser)
   })
 
+  it('looks into the realm of guests as the owner chooses, and back', async () => {
+    await system.api('POST', '/v1/chat', { message: 'Remember that my lamp is called Pharos' })
+    await using browser = await openBrowser()
+    const { page } = browser
+    await page.goto(`${system.httpUrl}/#code=${await newCode()}`)
+    await page.getByLabel('Realm').selectOption('realm-guest')
+    await page.getByRole('button', { name: /Remember that my lamp/ }).waitFor()
+    // The choice is this tab's, over a reload.
+    await page.reload()
+    await page.getByRole('button', { name: /Remember that my lamp/ }).waitFor()
+    await page.getByLabel('Realm').selectOption('realm-default')
+    await page.getByRole('heading', { name: 'What would you like to know?' }).waitFor()
+    expect(await page.getByRole('button', { name: /Remember that my lamp/ }).count()).toBe(0)
+    expectClean(browser)
+  })
+
   it('calls a function through the form made from its schema', async () => {
     await using browser = await openBrowser()
     const { page } = browser
+    await page.goto(`${system.httpUrl}/#code=${await newCode()}`)
+    await page.getByText('Owner', { exact: true }).waitFor()
     await page.goto(`${system.httpUrl}/#functions`)
     await page.getByRole('searchbox').fill('realm create')
     await page.getByRole('link', { name: 'realm::create' }).click()
@@ -92,7 +110,7 @@ describe.skipIf(chromiumPath === undefined)('the page in a browser', () => {
     await result.getByText('"Atelier"').waitFor()
     await result.getByText('Trace', { exact: true }).click()
     await span(page, 'realm::create').waitFor()
-    const { body } = await system.api<unknown>('GET', '/v1/realms')
+    const { body } = await system.api<unknown>('GET', '/v1/realms', undefined, { owner: true })
     expect(JSON.stringify(body)).toContain('Atelier')
     expectClean(browser)
   })

@@ -27,11 +27,11 @@ let ids: Record<string, unknown>
 let there: { owner: true; realm: string }
 let elsewhere: { owner: true; realm: string }
 
-beforeAll(async () => {
+async function start(inDefault: boolean): Promise<void> {
   system = await startSystem({ workers: ALL_WORKERS, env: NO_LOCAL_MODELS })
   const realm = async (name: string): Promise<string> =>
     (await system.api<{ id: string }>('POST', '/v1/realms', { name }, { owner: true })).body.id
-  const realmId = await realm('the other one')
+  const realmId = inDefault ? 'realm-default' : await realm('the other one')
   there = { owner: true, realm: realmId }
   elsewhere = { owner: true, realm: await realm('neighbour') }
 
@@ -71,8 +71,7 @@ beforeAll(async () => {
   }
   const listed = await system.api<{ functions: Described[] }>('GET', '/v1/engine/functions')
   functions = listed.body.functions
-})
-afterAll(() => system?.stop())
+}
 
 function call(
   functionId: string,
@@ -127,7 +126,13 @@ async function snapshot(): Promise<string> {
   return parts.map(({ text }) => text).join('\n')
 }
 
-describe('every function with the ids of another realm', () => {
+describe.each([
+  ['another realm', false],
+  ['the realm of the owner', true],
+] as const)('every function with the ids of %s', (_whose, inDefault) => {
+  beforeAll(() => start(inDefault))
+  afterAll(() => system?.stop())
+
   /** The owner exports a realm from everywhere. */
   const ofTheInstallation = (id: string): boolean => id.startsWith('realm::')
 

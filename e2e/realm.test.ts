@@ -54,6 +54,8 @@ describe('realms over HTTP', () => {
       'same-name-5',
     ])
     expect((await create({ name: 'Same Name', owner: bob })).slug).toBe('same-name')
+    // The short name of a built-in realm is nobody else's.
+    expect((await create({ name: 'Guest' })).slug).toBe('guest-2')
     const taken = await system.api('POST', '/v1/realms', { name: 'x', owner: bob, slug: 'same-name' }, owner())
     expect(taken).toMatchObject({ status: 409, body: { code: 'conflict' } })
   })

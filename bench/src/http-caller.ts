@@ -5,7 +5,7 @@ import { serveParent } from './peer.ts'
 export interface HttpQuestion extends Load {
   origin: string
   path: string
-  /** The owner's: guests share a quota that a benchmark would use up. */
+  /** The owner's, who looks into the guests' realm, where the worker is: guests share a quota that a benchmark would use up. */
   token?: string
 }
 
@@ -19,7 +19,7 @@ serveParent('ready', ({ origin, path, token, ...load }: HttpQuestion) => {
   pools.set(key, pool)
   const headers = {
     'content-type': 'application/json',
-    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}`, 'x-agentos-realm': 'guest' }),
   }
   return drive(async () => {
     const answer = await pool.request({ method: 'POST', path, headers, body })
