@@ -24,4 +24,5 @@ export const FAULTS: readonly { row: number; fault: string }[] = [
   { row: 22, fault: 'upgrade under load, and back' },
   { row: 23, fault: 'soak, mixed load' },
   { row: 24, fault: 'simulation of the core' },
+  { row: 25, fault: 'guests flood' },
 ]

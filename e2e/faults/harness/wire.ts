@@ -17,6 +17,8 @@ export interface Frame {
 /** A client that writes frames itself, right and wrong ones. It never reconnects, and says what it saw. */
 export class WirePeer {
   readonly socket: WebSocket
+  /** The first frame of the engine: who it is here, or why it is not let in. */
+  readonly greeting: Frame
   readonly workerId: string
   /** Answers by invocation id, in order: more than one is a defect of the engine. */
   readonly answers = new Map<string, Frame[]>()
@@ -28,6 +30,7 @@ export class WirePeer {
 
   private constructor(socket: WebSocket, greeting: Frame) {
     this.socket = socket
+    this.greeting = greeting
     this.workerId = greeting.worker_id ?? ''
     socket.on('message', (data) => this.receive(JSON.parse(String(data)) as Frame))
     this.ended = new Promise((resolve) => {

@@ -149,4 +149,19 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       },
     ],
   },
+  {
+    name: 'calls of guests counted in the owner’s realm',
+    row: 25,
+    file: 'packages/engine/src/core/calls.ts',
+    edits: [
+      {
+        find: "if (ofGuests) return this.guestShare.take('in_flight')",
+        replace: "if (ofGuests) realm = 'realm-default'",
+      },
+      {
+        find: "if (ofGuests) return this.guestShare.give('in_flight')",
+        replace: "if (ofGuests) realm = 'realm-default'",
+      },
+    ],
+  },
 ]

@@ -31,7 +31,8 @@ export const row: Row = {
         workers: [{ name: 'iii-queue', config: { queue_configs: { orders: FIFO } } }],
         agentos: {
           guest_requests_per_minute: 1_000_000,
-          limits: { in_flight_per_worker: 2 * MANY, in_flight_per_realm: 2 * MANY },
+          limits: { in_flight_per_worker: 2 * MANY },
+          guests: { limits: { in_flight: 2 * MANY } },
         },
       },
     })

@@ -62,7 +62,8 @@ function serveSlowly(worker: Client, served: string[]): void {
 }
 
 async function flood(system: System, other: string, served: string[], findings: Findings): Promise<void> {
-  const caller = system.client()
+  // The owner's: guests have fewer.
+  const caller = system.client({ owner: true })
   const fast = () => p99Of(200, () => caller.trigger({ function_id: FAST }))
   const before = await fast()
   const memory = memoryMb(system.engine.pid)

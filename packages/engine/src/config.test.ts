@@ -52,7 +52,25 @@ describe('config.yaml', () => {
     expect(parseConfig(III, { MODEL: 'm' }).queues).toBeUndefined()
   })
 
+  it('lets guests in, keeps them out, or lets them in with bounds of their own', () => {
+    const guests = (yaml: string) => parseConfig(`agentos: { guests: ${yaml} }\nworkers: [{ name: iii-http }]`, {})
+    expect(guests('true').http).toMatchObject({ guests: true })
+    expect(guests('false').http).toMatchObject({ guests: false })
+    const { http, agentos } = guests('{ limits: { in_flight: 5, schedules: 0 } }')
+    expect(http).toMatchObject({ guests: true })
+    expect(agentos.guests).toMatchObject({ limits: { in_flight: 5, schedules: 0 } })
+  })
+
   it.each([
+    [
+      'a bound of guests that is none',
+      'agentos: { guests: { limits: { in_flight: 0 } } }',
+      /guests\.limits\.in_flight/,
+    ],
+    ['a bound of guests that is text', 'agentos: { guests: { limits: { channels: x } } }', /guests\.limits\.channels/],
+    ['a bound of guests that is unknown', 'agentos: { guests: { limits: { callz: 1 } } }', /guests\.limits.*callz/],
+    ['a setting of guests that is unknown', 'agentos: { guests: { limit: {} } }', /guests.*limit/],
+    ['guests that are neither', 'agentos: { guests: maybe }', /agentos\.guests/],
     ['a variable that is not set', III, /MODEL/],
     ['no YAML', 'workers: [', /not valid YAML/],
     ['a key that nobody knows', 'agentos: { gests: false }', /gests/],

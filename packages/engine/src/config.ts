@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { checkEntries, isModule, refuseNewerLayout } from './config-entries.ts'
 import { ConfigError } from './config-error.ts'
 import { type GuestPower, POWER_NAMES } from './core/guest-powers.ts'
+import type { GuestLimits as GuestBounds } from './core/guest-share.ts'
 import { type HttpSettings, httpSettingsFrom, ORIGIN } from './edge/http/settings.ts'
 import { namedQueues, QueueFile, type QueueSettings } from './modules/queue/settings.ts'
 
@@ -19,6 +20,23 @@ const Limits = z.strictObject({
   worker_wait_ms: z.int().nonnegative().optional(),
 })
 
+const amount = z.int().positive().optional()
+
+/** Of all guests together; what is not given is as in `core/guest-share.ts`. */
+const GuestLimits = z.strictObject({
+  in_flight: amount,
+  requests: amount,
+  channels: amount,
+  connections: amount,
+  state_bytes: amount,
+  writing_bytes: amount,
+  registrations: amount,
+  registration_bytes: amount,
+  described_bytes: amount,
+  schedules: z.int().nonnegative().optional(),
+  call_ms: amount,
+} satisfies Record<keyof GuestBounds, z.ZodType>)
+
 const Allowed = z.strictObject({
   ...(Object.fromEntries(POWER_NAMES.map((power) => [power, z.boolean().default(true)])) as Record<
     GuestPower,
@@ -27,7 +45,7 @@ const Allowed = z.strictObject({
 })
 
 /** What clients without a credential may do. */
-const GuestTable = z.strictObject({ allow: Allowed.prefault({}) })
+const GuestTable = z.strictObject({ allow: Allowed.prefault({}), limits: GuestLimits.prefault({}) })
 
 /** `true` is the table with its defaults; `false` lets no guest in. */
 const Guests = z

@@ -6,6 +6,7 @@ import type { EngineConfig } from './config.ts'
 import { Catalogue } from './core/catalogue.ts'
 import type { Grant } from './core/connection.ts'
 import { Core } from './core/core.ts'
+import type { GuestLimits } from './core/guest-share.ts'
 import { IdleWatch } from './core/idle-watch.ts'
 import type { Limits } from './core/limits.ts'
 import type { EngineModule } from './core/module.ts'
@@ -81,6 +82,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     ports,
     catalogue,
     limits: limitsOf(agentos),
+    guestLimits: guestLimitsOf(agentos),
     guestsMay: agentos.guests === false ? {} : agentos.guests.allow,
     workerConfig: (worker) => config.workers.get(worker),
     secrets: options.secrets,
@@ -88,7 +90,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   const names = descriptors.map((descriptor) => descriptor.name)
   learnTokens(options.secrets, dataDir, names)
   const tokens = new Tokens(dataDir, names, undefined, (token) => options.secrets.learn(token))
-  const channels = new ChannelTable(ports)
+  const channels = new ChannelTable(ports, core.guestShare)
   const connections = { spawns: 0, deaths: 0 }
   core.onEvent(({ type }) => {
     if (type === 'worker_connected') connections.spawns += 1
@@ -191,6 +193,11 @@ const LOOPBACK_NAMES = ['127.0.0.1', 'localhost', '[::1]']
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}
+
+function guestLimitsOf({ guests }: EngineConfig['agentos']): Partial<GuestLimits> {
+  const given = guests === false ? {} : guests.limits
+  return Object.fromEntries(Object.entries(given).filter(([, limit]) => limit !== undefined))
 }
 
 function limitsOf({ limits: given, heartbeat_ms: heartbeatMs }: EngineConfig['agentos']): Partial<Limits> {

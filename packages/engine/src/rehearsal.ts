@@ -51,7 +51,7 @@ function start(catalogue: Catalogue): Core {
   const store = new MemoryStore({ clock: systemClock, timers })
   const ports: Ports = { clock: systemClock, timers, ids: systemIds, store, log: silent }
   const core = new Core({ ports, catalogue })
-  const channels = new ChannelTable(ports)
+  const channels = new ChannelTable(ports, core.guestShare)
   // Nothing runs here, so there is nothing to count.
   const facts = { runs: () => ({ open: [], ended: new Map() }), jobs: () => ({ depth: 0, dead: 0 }) }
   const tokens = { grantOf: () => undefined }

@@ -2,6 +2,7 @@ import type { WorkerDescriptor } from '@agentos/protocol'
 import { Catalogue } from '../src/core/catalogue.ts'
 import { type CallContext, DEFAULT_REALM } from '../src/core/context.ts'
 import { Core } from '../src/core/core.ts'
+import type { GuestLimits } from '../src/core/guest-share.ts'
 import type { BuiltinCall, CallerIdentity, CallResult, EngineModule, TriggerBinding } from '../src/core/module.ts'
 import type { Clock, Timer, Timers } from '../src/core/ports.ts'
 import { type MemoryDisk, MemoryStore } from '../src/store/memory-store.ts'
@@ -93,7 +94,13 @@ export class TestHost {
 
   constructor(
     modules: EngineModule[],
-    options: { disk?: MemoryDisk; wall?: number; workers?: Partial<WorkerDescriptor>[]; time?: ManualTime } = {},
+    options: {
+      disk?: MemoryDisk
+      wall?: number
+      workers?: Partial<WorkerDescriptor>[]
+      time?: ManualTime
+      guestLimits?: Partial<GuestLimits>
+    } = {},
   ) {
     this.time = options.time ?? new ManualTime(options.wall ?? Date.parse('2026-11-22T16:00:00Z'))
     this.store = new MemoryStore({
@@ -116,6 +123,7 @@ export class TestHost {
         log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       },
       catalogue: new Catalogue((options.workers ?? []).map(descriptor)),
+      guestLimits: { ...options.guestLimits },
     })
     this.core.start(modules)
   }

@@ -12,6 +12,7 @@ import type { Connection } from '../src/core/connection.ts'
 import { DEFAULT_REALM, GUEST_REALM, SYSTEM_REALM } from '../src/core/context.ts'
 import { Core } from '../src/core/core.ts'
 import type { GuestRules } from '../src/core/guest-powers.ts'
+import type { GuestLimits } from '../src/core/guest-share.ts'
 import type { Limits } from '../src/core/limits.ts'
 import type { EngineModule } from '../src/core/module.ts'
 import type { Link } from '../src/core/ports.ts'
@@ -118,6 +119,7 @@ export class Peer implements Link {
 export function startCore(
   options: {
     limits?: Partial<Limits>
+    guestLimits?: Partial<GuestLimits>
     workers?: WorkerDescriptor[]
     /** Beside the functions that every engine has. */
     modules?: EngineModule[]
@@ -144,6 +146,7 @@ export function startCore(
       log: { debug() {}, info() {}, warn, error: warn },
     },
     limits: { ...options.limits },
+    guestLimits: { ...options.guestLimits },
     catalogue: new Catalogue(options.workers ?? []),
     ...(options.secrets ? { secrets: options.secrets } : {}),
     ...(options.guestsMay ? { guestsMay: options.guestsMay } : {}),

@@ -76,6 +76,21 @@ describe('the functions that an agent could be granted', () => {
     expect(own).toMatchObject({ inputSchema: request_format })
   })
 
+  it('are sent once to many that ask at the same time', async () => {
+    const { sent, ...caller } = engine({ version: 'd.1', ids: ['shop::buy'] }, 'realm-many')
+    const answers = await Promise.all(Array.from({ length: 20 }, () => idsOf(caller)))
+    expect(answers).toEqual(Array(20).fill(['shop::buy']))
+    expect(sent.filter((count) => count > 0)).toEqual([1])
+  })
+
+  it('are asked for again by those who waited for a look that failed', async () => {
+    const { sent, ...caller } = engine({ version: 'e.1', ids: ['shop::buy'] }, 'realm-failing')
+    const failing = { ...caller, trigger: () => Promise.reject(new Error('away')) }
+    const [first, second] = await Promise.allSettled([readCatalogue(failing), idsOf(caller)])
+    expect([first.status, second.status]).toEqual(['rejected', 'fulfilled'])
+    expect(sent).toEqual([1])
+  })
+
   it('are those of another engine where it was started anew', async () => {
     await idsOf(engine({ version: 'a.3', ids: ['shop::buy'] }))
     expect(await idsOf(engine({ version: 'b.1', ids: ['bank::pay'] }))).toEqual(['bank::pay'])

@@ -33,8 +33,27 @@ const kept = new Map<string, { version: string; entries: CatalogueEntry[] }>()
 /** Realms whose list is kept: one has a few hundred functions with their schemas. */
 const MAX_KEPT = 32
 
-/** Every function that an agent could be granted, as the engine lists them now; fetched where that has changed. */
-export async function readCatalogue(caller: Pick<HandlerContext, 'trigger' | 'realm'>): Promise<CatalogueEntry[]> {
+/** The last look for each realm that has not ended: the next one waits for it. */
+const looking = new Map<string, Promise<unknown>>()
+
+/**
+ * Every function that an agent could be granted, as the engine lists them now; fetched where that has changed. A list may
+ * have megabytes, so of many chats at once one fetches it, and the others hear that nothing has changed since.
+ */
+export function readCatalogue(caller: Pick<HandlerContext, 'trigger' | 'realm'>): Promise<CatalogueEntry[]> {
+  const { realm } = caller
+  const before = looking.get(realm) ?? Promise.resolve()
+  const look = before.then(
+    () => fetchCatalogue(caller),
+    () => fetchCatalogue(caller),
+  )
+  looking.set(realm, look)
+  const ended = (): void => void (looking.get(realm) === look && looking.delete(realm))
+  look.then(ended, ended)
+  return look
+}
+
+async function fetchCatalogue(caller: Pick<HandlerContext, 'trigger' | 'realm'>): Promise<CatalogueEntry[]> {
   const { realm } = caller
   const before = kept.get(realm)
   const listed = await caller.trigger<Listed>({

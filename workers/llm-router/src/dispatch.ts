@@ -38,6 +38,9 @@ export interface DispatchPorts {
   random?: () => number
 }
 
+/** Of whoever has no credential. */
+const GUEST_REALM = 'realm-guest'
+
 /** Called around each provider that is tried, so that each becomes a span. */
 export type Observe = (choice: ModelChoice, ask: () => Promise<Dispatched>) => Promise<Dispatched>
 
@@ -121,7 +124,7 @@ export class Dispatcher {
   ): Promise<Answer> {
     const { signal } = request
     const leave = await this.gate(provider)
-      .enter(signal)
+      .enter(signal, request.spender.realm === GUEST_REALM)
       .catch((error) => {
         throw signal.aborted ? cancelled(signal) : error
       })

@@ -1,6 +1,7 @@
 import type { ErrorBody } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { CallContext } from './context.ts'
+import { isOfGuests } from './guest-share.ts'
 import type { InvokeRequest } from './module.ts'
 import type { Timer } from './ports.ts'
 import type { Registration } from './registry.ts'
@@ -22,6 +23,8 @@ export class Call {
   readonly request: InvokeRequest
   readonly spanId: string
   readonly startedAt: number
+  /** It counts against the bounds of the guests, and against nobody else's. */
+  readonly ofGuests: boolean
   attempt: Attempt
   /** Connection that made it; absent for HTTP, triggers and the engine itself. */
   caller: Connection | undefined
@@ -43,8 +46,9 @@ export class Call {
   waitTimer: Timer | undefined
   /** Until the next attempt. */
   retryTimer: Timer | undefined
-  /** The place whose next free process it waits for; empty where it never waited. */
-  waitsFor = ''
+  /** The place whose next free process it waits for, and its line there; empty where it never waited. */
+  place = ''
+  line = ''
   onCancel: ((error: ErrorBody) => void) | undefined
   /** Its idempotency key is noted on disk. */
   claimed = false
@@ -62,6 +66,7 @@ export class Call {
     this.request = request
     this.spanId = spanId
     this.startedAt = startedAt
+    this.ofGuests = isOfGuests(request.context)
     this.attempt = { number: 1, id, spanId, startedAt }
   }
 

@@ -69,10 +69,10 @@ describe('a call', () => {
   })
 
   it('over the bound of its realm is refused, and what is refused frees no place', () => {
-    const { core, guest } = startCore({ limits: { inFlightPerRealm: 3 } })
-    const server = guest()
+    const { core, owner } = startCore({ limits: { inFlightPerRealm: 3 } })
+    const server = owner()
     server.register('slow')
-    const caller = guest()
+    const caller = owner()
     const codes = Array.from({ length: 10 }, () => caller.code(caller.call('slow')))
     expect(codes.slice(0, 3)).toEqual([undefined, undefined, undefined])
     expect(codes.slice(3)).toEqual(Array(7).fill('overloaded'))
@@ -82,8 +82,8 @@ describe('a call', () => {
   })
 
   it('over a bound is told when to come again', () => {
-    const { guest } = startCore({ limits: { inFlightPerRealm: 0 } })
-    const caller = guest()
+    const { owner } = startCore({ limits: { inFlightPerRealm: 0 } })
+    const caller = owner()
     const { error } = caller.result(caller.call('slow'))!
     expect(error).toMatchObject({ code: 'overloaded', details: { retryAfterMs: expect.any(Number) } })
   })
@@ -123,8 +123,8 @@ describe('a call', () => {
   })
 
   it('over the bound of those that wait is overloaded', () => {
-    const { guest } = startCore({ workers: [installed('w', [{ id: 'w::f' }])], limits: { queuedCalls: 2 } })
-    const caller = guest()
+    const { owner } = startCore({ workers: [installed('w', [{ id: 'w::f' }])], limits: { queuedCalls: 2 } })
+    const caller = owner()
     const codes = [1, 2, 3].map(() => caller.code(caller.call('w::f')))
     expect(codes).toEqual([undefined, undefined, 'overloaded'])
   })

@@ -16,6 +16,7 @@ import type { CallContext } from './context.ts'
 import { type FunctionFacts, factsOf, isRepeatable, reachesOutside } from './function-facts.ts'
 import { Gate } from './gate.ts'
 import type { GuestLaw } from './guest-powers.ts'
+import { type GuestShare, isOfGuests } from './guest-share.ts'
 import { Handovers } from './handovers.ts'
 import type { Limits } from './limits.ts'
 import { culpritOf, isItem } from './losses.ts'
@@ -31,7 +32,7 @@ import type {
   KeyKeeper,
 } from './module.ts'
 import { overloaded } from './overload.ts'
-import { placeFor, placeIn } from './place.ts'
+import { placeIn } from './place.ts'
 import type { Ports } from './ports.ts'
 import { Realms } from './realms.ts'
 import type { Registration, Registry } from './registry.ts'
@@ -65,9 +66,11 @@ export class Calls {
   private readonly spans: SpanFeed
   private readonly supervision: Supervision
   private readonly realms: Realms
+  private readonly guestShare: GuestShare
   readonly gate: Gate
   private readonly secrets: KnownSecrets
   private readonly table = new Map<string, Call>()
+  /** Of everybody but guests, whose calls are counted together. */
   private readonly perRealm = new Map<string, number>()
   private readonly waiting = new WaitingCalls()
   private readonly handovers: Handovers
@@ -81,6 +84,7 @@ export class Calls {
   constructor(parts: {
     ports: Ports
     limits: Limits
+    guestShare: GuestShare
     catalogue: Catalogue
     registry: Registry
     authority: Authority
@@ -92,6 +96,7 @@ export class Calls {
     this.secrets = parts.secrets
     this.ports = parts.ports
     this.limits = parts.limits
+    this.guestShare = parts.guestShare
     this.catalogue = parts.catalogue
     this.registry = parts.registry
     this.authority = parts.authority
@@ -165,10 +170,11 @@ export class Calls {
   /** Everything on a dead connection: what it executed fails with a typed error, what it had asked for is cancelled. */
   connectionLost(connection: Connection): void {
     this.loseAll([...connection.serving.values()])
-    for (const call of [...connection.calling.values()]) {
-      // Under an idempotency key it is finished for whoever asks again.
-      if (!this.isKept(call)) this.cancel(call, 'The caller left')
-    }
+    // Under an idempotency key it is finished for whoever asks again.
+    const left = [...connection.calling.values()].filter((call) => !this.isKept(call))
+    // Those that wait go first: else each that runs would make room for one of them, only to be cancelled in its turn.
+    for (const call of left) if (!call.running) this.cancel(call, 'The caller left')
+    for (const call of left) this.cancel(call, 'The caller left')
   }
 
   private loseAll(open: Call[]): void {
@@ -188,29 +194,35 @@ export class Calls {
   }
 
   /** Something was registered or became free: hand over what waits for these functions of it, realms in turn. */
-  drain(connection: Connection, functionIds: Iterable<string> = connection.functions): void {
+  drain(connection: Connection, functionIds: ReadonlySet<string> = connection.functions): void {
     if (this.waiting.size === 0) return
-    const open = new Set<string>()
-    for (const functionId of functionIds) {
-      const place = placeFor(connection.grant, functionId)
-      if (this.waiting.has(place)) open.add(place)
-    }
+    const open = this.waiting.linesFor(connection.grant, functionIds)
     for (let call = this.waiting.next(open); call; call = this.waiting.next(open)) {
-      const registration = this.registry.pick(call.waitsFor, this.limits.inFlightPerWorker)
+      const registration = this.pick(call, call.place)
       if (registration) {
         this.waiting.serve(call)
         this.handOver(call, registration)
-      } else open.delete(call.waitsFor)
+      } else open.delete(call.line)
     }
+  }
+
+  /**
+   * The process that takes it next. Guests have half of the places of a process that is none of theirs, so that nobody
+   * else waits behind them.
+   */
+  private pick({ ofGuests }: Call, place: string): Registration | undefined {
+    const limit = this.limits.inFlightPerWorker
+    const share = Math.ceil(limit / 2)
+    return this.registry.pick(
+      place,
+      ({ serving, guestsServed, grant }) =>
+        serving.size < limit && (!ofGuests || guestsServed < share || isOfGuests(grant)),
+    )
   }
 
   private admit(call: Call): void {
     const { context } = call
-    const inRealm = this.perRealm.get(context.realm) ?? 0
-    if (inRealm >= this.limits.inFlightPerRealm) {
-      throw overloaded(`Realm ${context.realm} has ${inRealm} calls in flight; try again shortly`)
-    }
-    this.perRealm.set(context.realm, inRealm + 1)
+    this.joinRealm(call)
     this.table.set(call.id, call)
     const isChild = context.parent !== undefined && !call.request.outlives
     const parent = isChild ? this.table.get(context.parent!) : undefined
@@ -334,7 +346,7 @@ export class Calls {
     const { realm } = call.context
     const place = this.registry.placeOf(functionId, realm)
     // Nobody passes those that wait.
-    const registration = this.waiting.has(place) ? undefined : this.registry.pick(place, this.limits.inFlightPerWorker)
+    const registration = this.waiting.has(call, place) ? undefined : this.pick(call, place)
     if (registration) {
       this.handOver(call, registration)
       return
@@ -384,7 +396,7 @@ export class Calls {
   }
 
   private wait(call: Call, place: string): void {
-    if (this.waiting.size >= this.limits.queuedCalls) this.makeRoom(call.context.realm)
+    if (!call.ofGuests && this.waiting.sizeOfOthers >= this.limits.queuedCalls) this.makeRoom(call)
     this.waiting.add(call, place)
     call.waitTimer = this.ports.timers.set(this.limits.workerWaitMs, () => {
       this.end(call, { ok: false, error: this.waitError(call) }, 'unsent')
@@ -392,9 +404,9 @@ export class Calls {
   }
 
   /** A realm with many waiting calls does not keep the others out. Throws where this realm is that one. */
-  private makeRoom(realm: string): void {
-    const full = overloaded(`${this.waiting.size} calls wait for a worker; try again shortly`)
-    const displaced = this.waiting.toDisplace(realm)
+  private makeRoom(call: Call): void {
+    const full = overloaded(`${this.waiting.sizeOfOthers} calls wait for a worker; try again shortly`)
+    const displaced = this.waiting.toDisplace(call)
     if (!displaced) throw full
     this.end(displaced, { ok: false, error: full.toBody() }, 'unsent')
   }
@@ -426,7 +438,7 @@ export class Calls {
   private takeTurn(call: Call): void {
     const { request, context } = call
     const place = this.registry.placeOf(request.functionId, context.realm)
-    const registration = this.registry.pick(place, this.limits.inFlightPerWorker)
+    const registration = this.pick(call, place)
     if (registration) this.send(call, registration)
     else this.reenter(call)
   }
@@ -435,7 +447,7 @@ export class Calls {
     const { connection } = registration
     if (connection.link.buffered() > this.limits.bufferedBytes) {
       const message = `The worker of ${call.request.functionId} does not read its socket`
-      this.end(call, { ok: false, error: overloaded(message, UNREAD_RETRY_MS).toBody() }, 'unsent')
+      this.end(call, { ok: false, error: overloaded(message, { retryAfterMs: UNREAD_RETRY_MS }).toBody() }, 'unsent')
       return
     }
     this.clearTimers(call)
@@ -443,6 +455,7 @@ export class Calls {
     call.running = true
     if (isItem(call)) call.handedOverAt = this.ports.clock.monotonic()
     connection.serving.set(call.attempt.id, call)
+    if (call.ofGuests) connection.guestsServed += 1
     const { payload, caller } = call.request
     // Requests over HTTP come on a socket each, many in one turn of the event loop: they reach their worker together.
     const urgent = call.caller !== undefined
@@ -576,7 +589,7 @@ export class Calls {
     call.running = false
     const connection = call.executor?.connection
     if (!connection) return
-    connection.serving.delete(call.attempt.id)
+    if (connection.serving.delete(call.attempt.id) && call.ofGuests) connection.guestsServed -= 1
     if (call.detachMs > 0 && connection.open) this.keepDetached(connection, call)
     call.detachMs = 0
   }
@@ -643,7 +656,7 @@ export class Calls {
     call.ended = true
     call.settled = true
     // A call that was refused for lack of room was never counted.
-    if (this.table.delete(call.id)) this.leaveRealm(call.context.realm)
+    if (this.table.delete(call.id)) this.leaveRealm(call)
     if (call.deadlineTimer) this.ports.timers.clear(call.deadlineTimer)
     call.parent?.children?.delete(call)
     // What was called on behalf of an answered call goes on, under a deadline of its own.
@@ -659,7 +672,17 @@ export class Calls {
     call.request.onResult(result.ok ? result : { ...result, error: this.secrets.value(result.error) })
   }
 
-  private leaveRealm(realm: string): void {
+  private joinRealm({ ofGuests, context: { realm } }: Call): void {
+    if (ofGuests) return this.guestShare.take('in_flight')
+    const inRealm = this.perRealm.get(realm) ?? 0
+    if (inRealm >= this.limits.inFlightPerRealm) {
+      throw overloaded(`Realm ${realm} has ${inRealm} calls in flight; try again shortly`)
+    }
+    this.perRealm.set(realm, inRealm + 1)
+  }
+
+  private leaveRealm({ ofGuests, context: { realm } }: Call): void {
+    if (ofGuests) return this.guestShare.give('in_flight')
     const left = (this.perRealm.get(realm) ?? 1) - 1
     if (left <= 0) this.perRealm.delete(realm)
     else this.perRealm.set(realm, left)

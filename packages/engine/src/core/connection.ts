@@ -28,6 +28,8 @@ export interface WorkerMetadata {
   telemetry?: unknown
 }
 
+export type RegistrationKind = 'function' | 'trigger' | 'type'
+
 /** One socket of a worker or client. Everything on it dies with it; a reconnect is a new connection. */
 export class Connection {
   readonly id: string
@@ -49,6 +51,8 @@ export class Connection {
   readonly triggerTypes = new Set<string>()
   /** Calls that it executes, by the id that it was given. */
   readonly serving = new Map<string, Call>()
+  /** How many of those are guests'. */
+  guestsServed = 0
   /** Calls that it made and waits for, by the id that it chose. */
   readonly calling = new Map<string, Call>()
   /** Steps that it waits for, by the id that it chose: how to cancel each. They outlive it. */
@@ -86,8 +90,13 @@ export class Connection {
     this.reattachToken = init.reattachToken
   }
 
+  /** Bytes of a registration that stands. */
+  bytesOf(kind: RegistrationKind, id: string): number | undefined {
+    return this.registered.get(`${kind} ${id}`)
+  }
+
   /** A registration stands with these bytes, or is gone with 0. */
-  account(kind: 'function' | 'trigger' | 'type', id: string, bytes: number): void {
+  account(kind: RegistrationKind, id: string, bytes: number): void {
     const key = `${kind} ${id}`
     this.registeredBytes += bytes - (this.registered.get(key) ?? 0)
     if (bytes === 0) this.registered.delete(key)

@@ -4,6 +4,7 @@ import {
   type DecodedFrame,
   decodeFrame,
   EngineError,
+  type ErrorBody,
   encodeResult,
   type InvokeHead,
   KnownSecrets,
@@ -16,12 +17,13 @@ import {
 import { Authority, isWider } from './authority.ts'
 import { Calls } from './calls.ts'
 import { Catalogue } from './catalogue.ts'
-import { Connection, type Grant } from './connection.ts'
+import { Connection, type Grant, type RegistrationKind } from './connection.ts'
 import type { CallContext } from './context.ts'
 import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
 import { GuestLaw, type GuestRules, isGuests } from './guest-powers.ts'
+import { type GuestLimits, GuestShare, isOfGuests } from './guest-share.ts'
 import { assertKey } from './keys.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import type {
@@ -56,6 +58,7 @@ export interface CoreOptions {
   ports: Ports
   catalogue?: Catalogue
   limits?: Partial<Limits>
+  guestLimits?: Partial<GuestLimits>
   /** `config:` of a worker's entry in config.yaml. */
   workerConfig?: (worker: string) => unknown
   /** What guests may do, where that is not everything that they can. */
@@ -66,7 +69,8 @@ export interface CoreOptions {
 
 export type CoreEvent =
   | { type: 'worker_connected' | 'worker_disconnected' | 'worker_metadata_updated'; connection: Connection }
-  | { type: 'functions_changed' }
+  /** In one realm, or in all. */
+  | { type: 'functions_changed'; realm?: string }
 
 /**
  * The engine without any I/O: frames and events go in, frames and effects come out through the ports. Registration
@@ -77,6 +81,7 @@ export class Core implements ModuleHost {
   readonly spans = new SpanFeed()
   readonly catalogue: Catalogue
   readonly limits: Limits
+  readonly guestShare: GuestShare
   readonly registry: Registry
   readonly triggers = new Triggers()
   readonly supervision = new Supervision()
@@ -98,6 +103,7 @@ export class Core implements ModuleHost {
     this.ports = options.ports
     this.catalogue = options.catalogue ?? new Catalogue([])
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.guestShare = new GuestShare(options.guestLimits)
     this.workerConfig = options.workerConfig ?? (() => undefined)
     this.secrets = options.secrets ?? new KnownSecrets()
     this.registry = new Registry(this.catalogue)
@@ -120,6 +126,12 @@ export class Core implements ModuleHost {
 
   onEvent(listener: (event: CoreEvent) => void): void {
     this.listeners.push(listener)
+  }
+
+  onConnectionEnd(run: (workerId: string) => void): void {
+    this.onEvent((event) => {
+      if (event.type === 'worker_disconnected') run(event.connection.id)
+    })
   }
 
   // Connections
@@ -164,11 +176,13 @@ export class Core implements ModuleHost {
     if (!connection.open) return
     connection.open = false
     this.connections.delete(connection.id)
+    const hadFunctions = connection.functions.size > 0
     for (const id of [...connection.functions]) this.registry.unregister(connection, id)
     for (const id of [...connection.triggers]) this.unbind(connection, id)
     for (const id of [...connection.triggerTypes]) {
       for (const trigger of this.triggers.removeProvided(connection, id)) this.declared.waits(trigger)
     }
+    this.countRegistrations()
     this.declared.forget(connection.id)
     for (const { timer } of connection.detached.values()) this.ports.timers.clear(timer)
     connection.detached.clear()
@@ -176,7 +190,7 @@ export class Core implements ModuleHost {
     const pid = this.absentProcess(connection)
     if (pid !== undefined) this.supervision.gone(pid)
     this.emit({ type: 'worker_disconnected', connection })
-    this.emit({ type: 'functions_changed' })
+    if (hadFunctions) this.functionsChanged(connection)
   }
 
   /**
@@ -249,7 +263,8 @@ export class Core implements ModuleHost {
       case 'unregisterfunction':
         if (this.registry.unregister(connection, frame.id)) {
           connection.account('function', frame.id, 0)
-          this.emit({ type: 'functions_changed' })
+          this.countRegistrations()
+          this.functionsChanged(connection)
         }
         return
       case 'registertrigger':
@@ -309,6 +324,7 @@ export class Core implements ModuleHost {
     try {
       assertKey(frame.idempotency_key)
       context = this.authority.contextOfFrame(connection, frame)
+      this.limitTime(connection, frame, context)
       if (frame.step !== undefined && this.takeStep) {
         const { step, function_id: functionId, action, metadata, retry } = frame
         const cancel = this.takeStep({
@@ -349,6 +365,12 @@ export class Core implements ModuleHost {
     if (!wantsResult) return
     const call = this.calls.get(handle.id)
     if (call) connection.calling.set(callerId, call)
+  }
+
+  /** No call that a guest makes hangs for good. A step and a job of a queue wait as long as they have to. */
+  private limitTime({ grant }: Connection, { step, action }: InvokeHead, context: CallContext): void {
+    if (context.deadline !== undefined || step !== undefined || action?.type === 'enqueue' || !isOfGuests(grant)) return
+    context.deadline = this.ports.clock.monotonic() + this.guestShare.limits.call_ms
   }
 
   /** What may not be called now may not be put off either. */
@@ -413,32 +435,39 @@ export class Core implements ModuleHost {
   }
 
   private registerFunctionFrame(connection: Connection, frame: RegisterFunctionFrame): void {
-    if (this.full(connection)) return
-    const outcome = this.refusedToGuest(connection) ?? this.registry.register(connection, frame)
+    const refusal = this.noRoom(connection, 'function', frame.id)
+    const outcome =
+      this.refusedToGuest(connection) ??
+      (refusal ? { ok: false as const, ...refusal } : this.registry.register(connection, frame))
     if (!outcome.ok) {
-      this.ports.log.warn(
-        { function_id: frame.id, code: outcome.code, connection: connection.id, address: connection.address },
-        outcome.message,
-      )
-      const error = { code: outcome.code, message: outcome.message }
+      const { code, message } = outcome
+      if (!refusal) {
+        this.ports.log.warn(
+          { function_id: frame.id, code, connection: connection.id, address: connection.address },
+          message,
+        )
+      }
+      const error = { code, message }
       this.tell(connection, JSON.stringify({ type: 'functionregistrationresult', id: frame.id, error }))
       return
     }
     connection.account('function', frame.id, this.frameBytes)
+    this.countRegistrations()
     for (const replaced of outcome.replaced) {
       this.ports.log.info({ function_id: frame.id, from: replaced.connection.id, to: connection.id }, 'Function moved')
     }
-    this.calls.drain(connection, [frame.id])
-    this.emit({ type: 'functions_changed' })
+    this.calls.drain(connection, new Set([frame.id]))
+    this.functionsChanged(connection)
   }
 
   private registerTriggerFrame(connection: Connection, frame: RegisterTriggerFrame): void {
-    if (this.full(connection)) return
     const refused = this.refusedToGuest(connection)
     if (refused) return this.refuseTrigger(connection, frame, refused.message, refused.code)
     const { worker } = connection.grant
     // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
     if (worker !== undefined && isContractRoute(frame)) return
+    const refusal = this.noRoom(connection, 'trigger', frame.id)
+    if (refusal) return this.refuseTrigger(connection, frame, refusal.message, refusal.code)
     const existing = this.triggers.get(connection, frame.id)
     // Among equals the newest wins, as after a reconnect; nobody takes what somebody of more authority bound.
     if (existing && (existing.worker !== worker || isWider(existing.grant.principal, connection.grant.principal))) {
@@ -465,9 +494,14 @@ export class Core implements ModuleHost {
     }
     const unknown = this.declared.unknownKey(trigger)
     if (unknown && worker !== undefined) return this.refuseTrigger(connection, frame, unknown.message)
-    if (existing?.workerId !== undefined) this.connections.get(existing.workerId)?.triggers.delete(frame.id)
+    if (existing?.workerId !== undefined) {
+      const before = this.connections.get(existing.workerId)
+      before?.triggers.delete(frame.id)
+      before?.account('trigger', frame.id, 0)
+    }
     connection.triggers.add(frame.id)
     connection.account('trigger', frame.id, this.frameBytes)
+    this.countRegistrations()
     const outcome = this.triggers.bind(trigger)
     this.declared.settle(frame.id)
     if (outcome.state === 'forward') this.forwardTrigger(outcome.provider, trigger)
@@ -476,7 +510,8 @@ export class Core implements ModuleHost {
     if (outcome.state === 'failed') {
       connection.triggers.delete(frame.id)
       connection.account('trigger', frame.id, 0)
-      this.refuseTrigger(connection, frame, outcome.message)
+      this.countRegistrations()
+      this.refuseTrigger(connection, frame, outcome.message, outcome.code)
     }
   }
 
@@ -524,9 +559,10 @@ export class Core implements ModuleHost {
   }
 
   private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
-    if (this.full(connection)) return
     const refused = this.refusedToGuest(connection)
     if (refused) return this.ports.log.warn({ trigger_type: frame.id }, refused.message)
+    // The protocol has no answer to this frame: the log says why.
+    if (this.noRoom(connection, 'type', frame.id)) return
     try {
       const bindings = this.triggers.addProvided({
         id: frame.id,
@@ -537,6 +573,7 @@ export class Core implements ModuleHost {
       })
       connection.triggerTypes.add(frame.id)
       connection.account('type', frame.id, this.frameBytes)
+      this.countRegistrations()
       for (const trigger of bindings) {
         this.declared.settle(trigger.id)
         this.forwardTrigger(connection, trigger)
@@ -569,6 +606,7 @@ export class Core implements ModuleHost {
     if (!connection.open && trigger.workerId !== connection.id) return
     connection.triggers.delete(id)
     connection.account('trigger', id, 0)
+    if (connection.open) this.countRegistrations()
     this.declared.settle(id)
     const provider = this.triggers.unbind(trigger, !connection.open)
     if (!provider) return
@@ -583,11 +621,59 @@ export class Core implements ModuleHost {
     this.disconnect(previous)
   }
 
-  private full(connection: Connection): boolean {
-    const room = connection.registeredBytes + this.frameBytes <= this.limits.registrationBytes
-    if (room && connection.registrations() < this.limits.registrationsPerConnection) return false
-    this.dropped(connection, {}, 'Dropped a registration: the connection has too many')
-    return true
+  /** Why this registration is one too many; nothing where there is room. */
+  private noRoom(connection: Connection, kind: RegistrationKind, id: string): ErrorBody | undefined {
+    const before = connection.bytesOf(kind, id)
+    const more = this.frameBytes - (before ?? 0)
+    const refusal =
+      this.tooManyOf(connection, before === undefined, more) ??
+      this.tooManyOfGuests(connection, before === undefined, more)
+    if (!refusal) return undefined
+    const body = refusal.toBody()
+    this.dropped(connection, { code: body.code, id }, `Refused a registration: ${body.message}`)
+    return body
+  }
+
+  private tooManyOf(connection: Connection, isNew: boolean, bytes: number): EngineError | undefined {
+    const { registrationsPerConnection, registrationBytes } = this.limits
+    const setting = (name: string, limit: number) =>
+      new EngineError('quota_exceeded', `A connection may have ${limit} (agentos.limits.${name} in config.yaml)`)
+    if (isNew && connection.registrations() >= registrationsPerConnection) {
+      return setting('registrations_per_connection', registrationsPerConnection)
+    }
+    return connection.registeredBytes + bytes > registrationBytes
+      ? setting('registration_bytes', registrationBytes)
+      : undefined
+  }
+
+  private tooManyOfGuests({ grant }: Connection, isNew: boolean, bytes: number): EngineError | undefined {
+    if (!isOfGuests(grant)) return undefined
+    const { guestShare } = this
+    const { registration_bytes: most, registrations, described_bytes: described } = guestShare.limits
+    if (this.frameBytes > most) {
+      const message = `A registration of a guest may have ${most} bytes, this one has ${this.frameBytes} (agentos.guests.limits.registration_bytes in config.yaml): describe less`
+      return new EngineError('payload_too_large', message)
+    }
+    if (isNew && guestShare.heldOf('registrations') >= registrations) return guestShare.refusal('registrations')
+    if (guestShare.heldOf('described_bytes') + bytes > described) return guestShare.refusal('described_bytes')
+    return undefined
+  }
+
+  /** Of all guests that are connected: few, and nothing that has to be kept in step. */
+  private countRegistrations(): void {
+    let count = 0
+    let bytes = 0
+    for (const connection of this.connections.values()) {
+      if (!isOfGuests(connection.grant)) continue
+      count += connection.registrations()
+      bytes += connection.registeredBytes
+    }
+    this.guestShare.set('registrations', count)
+    this.guestShare.set('described_bytes', bytes)
+  }
+
+  private functionsChanged({ grant: { worker, realm } }: Connection): void {
+    this.emit({ type: 'functions_changed', ...(worker === undefined ? { realm } : {}) })
   }
 
   /** Told a few times for each connection: who floods the engine does not flood its log. */

@@ -74,7 +74,7 @@ export class GuestLaw {
 const EVERYTHING = Object.fromEntries(POWER_NAMES.map((power) => [power, true])) as Record<GuestPower, boolean>
 
 /** Without an installed worker in between: what a guest, or an agent that it names, does in the guests' realm. */
-export function isGuests({ realm, principal }: CallContext): boolean {
+export function isGuests({ realm, principal }: Pick<CallContext, 'realm' | 'principal'>): boolean {
   return realm === GUEST_REALM && principal.kind !== 'owner' && principal.kind !== 'system'
 }
 

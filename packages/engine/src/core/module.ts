@@ -2,6 +2,7 @@ import type { Action, ChannelRef, ErrorBody, FunctionDescriptor, Payload, Princi
 import type { CallContext } from './context.ts'
 import type { FunctionFacts } from './function-facts.ts'
 import type { Fate } from './gate.ts'
+import type { GuestShare } from './guest-share.ts'
 import type { Loss } from './losses.ts'
 import type { Ports } from './ports.ts'
 import type { Ending, RetryPolicy } from './retries.ts'
@@ -183,6 +184,10 @@ export interface TriggerOptions {
 /** What a module is given: the four things beyond an ordinary worker's, and the ports. */
 export interface ModuleHost {
   readonly ports: Ports
+  /** What all guests together hold, and may. */
+  readonly guestShare: GuestShare
+  /** Runs when a connection has ended, with its id (`worker_id` of the protocol). */
+  onConnectionEnd(run: (workerId: string) => void): void
   registerFunction(fn: BuiltinFunction): void
   registerTriggerType(type: BuiltinTriggerType): void
   /** Invokes a function as a stored context. */

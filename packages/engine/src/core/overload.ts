@@ -4,6 +4,9 @@ import { EngineError } from '@agentos/protocol'
 const RETRY_AFTER_MS = 1_000
 
 /** A bound is reached; the details say when it is worth trying again. */
-export function overloaded(message: string, retryAfterMs: number = RETRY_AFTER_MS): EngineError {
-  return new EngineError('overloaded', message, { details: { retryAfterMs } })
+export function overloaded(
+  message: string,
+  details: { retryAfterMs?: number; [more: string]: unknown } = {},
+): EngineError {
+  return new EngineError('overloaded', message, { details: { retryAfterMs: RETRY_AFTER_MS, ...details } })
 }

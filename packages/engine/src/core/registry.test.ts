@@ -218,7 +218,7 @@ describe('the registrations of one connection', () => {
     for (const id of ['a', 'b', 'c']) peer.register(id, big)
     expect(core.registry.registrations('b', GUEST_REALM)).toHaveLength(1)
     expect(core.registry.registrations('c', GUEST_REALM)).toEqual([])
-    expect(warnings.some((text) => text.includes('too many'))).toBe(true)
+    expect(warnings.some((text) => text.includes('agentos.limits.registration_bytes'))).toBe(true)
     peer.register('b', big)
     peer.tell({ type: 'unregisterfunction', id: 'a' })
     peer.register('c', big)

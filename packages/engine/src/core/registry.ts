@@ -110,6 +110,7 @@ export class Registry {
     this.served.set(place, [entry, ...keep])
     this.unsupported.delete(place)
     for (const other of replaced) other.connection.functions.delete(id)
+    for (const other of replaced) other.connection.account('function', id, 0)
     connection.functions.add(id)
     return { ok: true, replaced }
   }
@@ -144,14 +145,15 @@ export class Registry {
     return true
   }
 
-  /** The process of a place with the fewest calls in flight below `limit`, or nothing. */
-  pick(place: string, limit: number): Registration | undefined {
+  /** The process of a place with the fewest calls in flight of those that may take one more, or nothing. */
+  pick(place: string, mayTake: (connection: Connection) => boolean): Registration | undefined {
     const registrations = this.served.get(place)
     if (!registrations) return undefined
     let best: Registration | undefined
     for (const registration of registrations) {
       const load = registration.connection.serving.size
-      if (load < limit && (!best || load < best.connection.serving.size)) best = registration
+      if (best && load >= best.connection.serving.size) continue
+      if (mayTake(registration.connection)) best = registration
     }
     return best
   }

@@ -29,7 +29,7 @@ export type BindOutcome =
   | { state: 'forward'; provider: Connection }
   /** Its type is not there yet; it is bound when the type comes. */
   | { state: 'parked' }
-  | { state: 'failed'; message: string }
+  | { state: 'failed'; message: string; code?: string }
 
 /**
  * Trigger types and the instances bound to them; guarded by id, so that a stale removal never hits a newer binding.
@@ -39,6 +39,8 @@ export class Triggers {
   /** By place. */
   private readonly types = new Map<string, TriggerType>()
   private readonly instances = new Map<string, TriggerBinding>()
+  /** By the id of their type: a type that comes or goes looks at these alone. */
+  private readonly byType = new Map<string, Set<TriggerBinding>>()
   private readonly bound = new Set<TriggerBinding>()
 
   addBuiltin(type: BuiltinTriggerType): void {
@@ -78,12 +80,15 @@ export class Triggers {
     const older = this.instances.get(place)
     if (older) this.unbind(older)
     this.instances.set(place, trigger)
+    const alike = this.byType.get(trigger.type)
+    if (alike) alike.add(trigger)
+    else this.byType.set(trigger.type, new Set([trigger]))
     return this.activate(trigger)
   }
 
   /** Removes a trigger that is there; says which provider has to be told. */
   unbind(trigger: TriggerBinding, left = false): Connection | undefined {
-    this.instances.delete(placeOfTrigger(trigger))
+    this.drop(trigger)
     const type = this.typeOf(trigger)
     if (type && 'provided' in type) return type.provided.provider
     if (type && this.bound.delete(trigger)) type.builtin.unbind(trigger, left)
@@ -137,7 +142,16 @@ export class Triggers {
 
   private ofType(place: string): TriggerBinding[] {
     const type = this.types.get(place)
-    return [...this.instances.values()].filter((trigger) => this.typeOf(trigger) === type)
+    if (!type) return []
+    const { id } = 'builtin' in type ? type.builtin : type.provided
+    return [...(this.byType.get(id) ?? [])].filter((trigger) => this.typeOf(trigger) === type)
+  }
+
+  private drop(trigger: TriggerBinding): void {
+    this.instances.delete(placeOfTrigger(trigger))
+    const alike = this.byType.get(trigger.type)
+    alike?.delete(trigger)
+    if (alike?.size === 0) this.byType.delete(trigger.type)
   }
 
   private activate(trigger: TriggerBinding): BindOutcome {
@@ -149,8 +163,11 @@ export class Triggers {
       this.bound.add(trigger)
       return { state: 'bound' }
     } catch (error) {
-      this.instances.delete(placeOfTrigger(trigger))
-      return { state: 'failed', message: error instanceof Error ? error.message : String(error) }
+      this.drop(trigger)
+      const message = error instanceof Error ? error.message : String(error)
+      // The protocol has one code for what cannot be served as it is configured.
+      const isFull = error instanceof EngineError && error.code === 'quota_exceeded'
+      return { state: 'failed', message, ...(isFull ? { code: error.code } : {}) }
     }
   }
 }

@@ -1,4 +1,15 @@
 import type { Call } from './call.ts'
+import type { Grant } from './connection.ts'
+import { placeFor } from './place.ts'
+
+/** All guests wait as one, in whatever realm; no realm has a space in its name. */
+const GUESTS = ' guests'
+
+interface Line {
+  place: string
+  /** In the order of their turns. */
+  realms: Map<string, Set<Call>>
+}
 
 interface WaitingRealm {
   calls: Set<Call>
@@ -10,57 +21,84 @@ interface WaitingRealm {
 
 /**
  * Calls that wait for a free or starting worker: in order within a realm, realms in turn. However many calls one realm
- * has waiting, another is served after at most one call of each.
+ * has waiting, another is served after at most one call of each. Guests, who have a part of each worker only, wait in a
+ * line of their own.
  */
 export class WaitingCalls {
-  /** By place, then by realm in the order of their turns. */
-  private readonly lines = new Map<string, Map<string, Set<Call>>>()
+  /** Those for one place, and the guests' for it beside them. */
+  private readonly lines = new Map<string, Line>()
   private readonly realms = new Map<string, WaitingRealm>()
   private turns = 0
   size = 0
 
-  has(place: string): boolean {
-    return this.size > 0 && this.lines.has(place)
+  /** Without the guests', which have a bound of their own. */
+  get sizeOfOthers(): number {
+    return this.size - (this.realms.get(GUESTS)?.calls.size ?? 0)
+  }
+
+  /** Does somebody wait for this place whom the call may not pass? */
+  has(call: Call, place: string): boolean {
+    return this.size > 0 && this.lines.has(lineOf(place, call.ofGuests))
+  }
+
+  /** The lines for these functions of whoever has this grant; a look at the fewer of both. */
+  linesFor(grant: Grant, functionIds: ReadonlySet<string>): Set<string> {
+    const open = new Set<string>()
+    if (this.lines.size < functionIds.size) {
+      for (const [name, { place }] of this.lines) {
+        const id = place.slice(place.indexOf(' ') + 1)
+        if (functionIds.has(id) && placeFor(grant, id) === place) open.add(name)
+      }
+      return open
+    }
+    for (const id of functionIds) {
+      for (const ofGuests of [false, true]) {
+        const name = lineOf(placeFor(grant, id), ofGuests)
+        if (this.lines.has(name)) open.add(name)
+      }
+    }
+    return open
   }
 
   /** It waits for whoever serves this place. */
   add(call: Call, place: string): void {
-    const { context } = call.request
-    call.waitsFor = place
-    const realm = this.join(context.realm)
+    call.place = place
+    call.line = lineOf(place, call.ofGuests)
+    const name = realmOf(call)
+    const realm = this.join(name)
     realm.calls.add(call)
     realm.arrivals.push(call)
     if (realm.arrivals.length > 2 * realm.calls.size + 16) realm.arrivals = [...realm.calls]
-    let line = this.lines.get(place)
+    let line = this.lines.get(call.line)
     if (!line) {
-      line = new Map()
-      this.lines.set(place, line)
+      line = { place, realms: new Map() }
+      this.lines.set(call.line, line)
     }
-    const calls = line.get(context.realm)
+    const calls = line.realms.get(name)
     if (calls) calls.add(call)
-    else line.set(context.realm, new Set([call]))
+    else line.realms.set(name, new Set([call]))
     this.size += 1
   }
 
   remove(call: Call): void {
     if (this.size === 0) return
-    const { context } = call.request
-    const line = this.lines.get(call.waitsFor)
-    const calls = line?.get(context.realm)
+    const name = realmOf(call)
+    const line = this.lines.get(call.line)
+    const calls = line?.realms.get(name)
     if (!line || !calls?.delete(call)) return
     this.size -= 1
-    if (calls.size === 0) line.delete(context.realm)
-    if (line.size === 0) this.lines.delete(call.waitsFor)
-    const realm = this.realms.get(context.realm)!
+    if (calls.size === 0) line.realms.delete(name)
+    if (line.realms.size === 0) this.lines.delete(call.line)
+    const realm = this.realms.get(name)!
     realm.calls.delete(call)
-    if (realm.calls.size === 0) this.realms.delete(context.realm)
+    if (realm.calls.size === 0) this.realms.delete(name)
   }
 
-  /** The call for one of these places whose turn it is. */
-  next(places: Iterable<string>): Call | undefined {
+  /** The call in one of these lines whose turn it is. */
+  next(lines: Iterable<string>): Call | undefined {
     let best: { call: Call; turn: number } | undefined
-    for (const place of places) {
-      const first = this.lines.get(place)?.entries().next().value
+    for (const name of lines) {
+      const first = this.lines.get(name)?.realms.entries().next().value
       if (!first) continue
       const [realm, calls] = first
       const { turn } = this.realms.get(realm)!
@@ -71,24 +109,25 @@ export class WaitingCalls {
 
   /** Takes a call out because it is served: its realm has had its turn. */
   serve(call: Call): void {
-    const { context } = call.request
+    const name = realmOf(call)
     this.remove(call)
-    const realm = this.realms.get(context.realm)
+    const realm = this.realms.get(name)
     if (realm) realm.turn = ++this.turns
-    const line = this.lines.get(call.waitsFor)
-    const rest = line?.get(context.realm)
+    const line = this.lines.get(call.line)
+    const rest = line?.realms.get(name)
     if (!line || !rest) return
-    line.delete(context.realm)
-    line.set(context.realm, rest)
+    line.realms.delete(name)
+    line.realms.set(name, rest)
   }
 
-  /** The newest call of the realm that has most waiting, where it gives way to one more of `realm`; else nothing. */
-  toDisplace(realm: string): Call | undefined {
+  /** The newest call of the realm that has most waiting, where it gives way to this one; else nothing. */
+  toDisplace(call: Call): Call | undefined {
     let largest: WaitingRealm | undefined
-    for (const other of this.realms.values()) {
+    for (const [name, other] of this.realms) {
+      if (name === GUESTS) continue
       if (!largest || other.calls.size > largest.calls.size) largest = other
     }
-    const own = this.realms.get(realm)?.calls.size ?? 0
+    const own = this.realms.get(realmOf(call))?.calls.size ?? 0
     if (!largest || largest.calls.size <= own + 1) return undefined
     let newest = largest.arrivals.at(-1)
     while (newest && !largest.calls.has(newest)) {
@@ -107,4 +146,13 @@ export class WaitingCalls {
     }
     return realm
   }
+}
+
+function realmOf({ ofGuests, context }: Call): string {
+  return ofGuests ? GUESTS : context.realm
+}
+
+/** A place has one space in it, before an id without one. */
+function lineOf(place: string, ofGuests: boolean): string {
+  return ofGuests ? `${place}${GUESTS}` : place
 }

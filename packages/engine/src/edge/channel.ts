@@ -4,6 +4,14 @@ export interface ChannelItem {
   binary: boolean
 }
 
+/** Who makes a channel. */
+export interface ChannelMaker {
+  realm: string
+  ofGuests: boolean
+  /** Connection over which it was made: unless both ends are taken, the channel ends with it. */
+  workerId?: string | undefined
+}
+
 /** Bytes that may wait in one channel, however few items they are. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
@@ -21,6 +29,8 @@ export class Channel {
   readonly shared: boolean
   /** Kept until its creator removes it, whatever its age. */
   readonly pinned: boolean
+  /** Who made it, where it counts towards a bound. */
+  readonly maker: ChannelMaker | undefined
   readerTaken = false
   writerTaken = false
   /** Writers that are attached now. */
@@ -42,6 +52,7 @@ export class Channel {
     createdAt: number
     shared: boolean
     pinned: boolean
+    maker: ChannelMaker | undefined
   }) {
     this.id = init.id
     this.key = init.key
@@ -49,6 +60,7 @@ export class Channel {
     this.createdAt = init.createdAt
     this.shared = init.shared
     this.pinned = init.pinned
+    this.maker = init.maker
   }
 
   get full(): boolean {

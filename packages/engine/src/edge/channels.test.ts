@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
+import { GuestShare } from '../core/guest-share.ts'
 import type { ChannelRef } from '../core/module.ts'
 import type { Timer } from '../core/ports.ts'
 import { systemIds } from '../system-ports.ts'
@@ -42,7 +43,13 @@ let base: string
 
 beforeEach(async () => {
   time = new ManualTime()
-  table = new ChannelTable({ clock: time.clock, timers: time.timers, ids: systemIds }, { limit: 3 })
+  table = new ChannelTable(
+    { clock: time.clock, timers: time.timers, ids: systemIds },
+    new GuestShare({ channels: 2 }),
+    {
+      limit: 3,
+    },
+  )
   const sockets = new WebSocketServer({ noServer: true })
   server = createServer()
   server.on('upgrade', (request, socket, head) => {
@@ -228,14 +235,45 @@ describe('the table', () => {
   })
 
   it('is bounded; what the engine makes for itself does not count', () => {
-    for (let i = 0; i < 3; i += 1) table.create()
-    expect(() => table.create()).toThrow('channels already')
+    const maker = { realm: 'acme', ofGuests: false }
+    for (let i = 0; i < 3; i += 1) table.create({ maker })
+    expect(() => table.create({ maker })).toThrow('channels already')
     const pinned = table.create({ pinned: true })
     time.pass(10 * 60_000)
     expect(table.size).toBe(1)
     table.remove(pinned.reader)
     expect(table.size).toBe(0)
-    table.create()
+    table.create({ maker })
+  })
+
+  it('has so many of all guests, and others beside them', () => {
+    const guest = { realm: 'realm-guest', ofGuests: true }
+    const made = [1, 2].map(() => table.create({ maker: guest }))
+    expect(() => table.create({ maker: guest })).toThrow('agentos.guests.limits.channels')
+    for (const realm of ['acme', 'other']) {
+      for (let i = 0; i < 3; i += 1) table.create({ maker: { realm, ofGuests: false } })
+    }
+    table.remove(made[0]!.reader)
+    table.create({ maker: guest })
+  })
+
+  it('ends with a connection what was made over it, unless both ends are in use', () => {
+    const maker = { realm: 'realm-guest', ofGuests: true, workerId: 'one' }
+    const half = table.create({ maker })
+    const used = table.create({ maker })
+    const reader = table.openReader(half.reader)
+    const other = table.openReader(used.reader)
+    const writer = table.openWriter(used.writer)
+    table.left('one')
+    expect(reader.drained).toBe(true)
+    writer.write('still here')
+    expect(other.next()?.data.toString()).toBe('still here')
+    table.create({ maker: { ...maker, workerId: 'two' } })
+    writer.end()
+    table.create({ maker: { ...maker, workerId: 'two' } })
+    expect(() => table.create({ maker })).toThrow('channels')
+    table.left('two')
+    expect(table.size).toBe(0)
   })
 })
 

@@ -1,17 +1,18 @@
 import { timingSafeEqual } from 'node:crypto'
 import { EngineError } from '@agentos/protocol'
 import type { WebSocket } from 'ws'
+import { type GuestShare, isOfGuests } from '../core/guest-share.ts'
 import type { BuiltinCall, ChannelRef, EngineModule } from '../core/module.ts'
 import { overloaded } from '../core/overload.ts'
 import type { Ports, Timer } from '../core/ports.ts'
-import { Channel, type ChannelItem } from './channel.ts'
+import { Channel, type ChannelItem, type ChannelMaker } from './channel.ts'
 import { attachReader, attachWriter } from './channel-socket.ts'
 
 const DEFAULT_BUFFER = 64
 const MAX_BUFFER = 1024
 const SWEEP_MS = 60_000
 const UNUSED_MS = 5 * 60_000
-/** Channels made over the bus; those of the HTTP edge are bounded by the requests in service. */
+/** Channels that one realm made over the bus; those of the HTTP edge are bounded by the requests in service. */
 const MAX_CHANNELS = 10_000
 
 export interface ChannelPair {
@@ -24,8 +25,10 @@ export interface CreateChannelOptions {
   bufferSize?: number
   /** Several writers may attach, in turn or at once; the creator ends the channel. */
   shared?: boolean
-  /** Stays until `remove`, and does not count towards the bound. */
+  /** Stays until `remove`. */
   pinned?: boolean
+  /** Whose bound it counts towards; without one it counts towards none. */
+  maker?: ChannelMaker
 }
 
 /** The reading end inside the engine's process. */
@@ -60,11 +63,16 @@ export class ChannelTable {
   private readonly ports: Pick<Ports, 'clock' | 'timers' | 'ids'>
   private readonly limit: number
   private readonly channels = new Map<string, Channel>()
-  private unpinned = 0
+  /** Channels by realm that count there. */
+  private readonly perRealm = new Map<string, number>()
+  /** Those made over each connection that is open. */
+  private readonly made = new Map<string, Set<Channel>>()
+  private readonly guests: GuestShare
   private sweeper: Timer | undefined
 
-  constructor(ports: Pick<Ports, 'clock' | 'timers' | 'ids'>, options: { limit?: number } = {}) {
+  constructor(ports: Pick<Ports, 'clock' | 'timers' | 'ids'>, guests: GuestShare, options: { limit?: number } = {}) {
     this.ports = ports
+    this.guests = guests
     this.limit = options.limit ?? MAX_CHANNELS
   }
 
@@ -74,10 +82,8 @@ export class ChannelTable {
 
   /** Makes a channel. Throws `overloaded` where there are too many. */
   create(options: CreateChannelOptions = {}): ChannelPair {
-    const pinned = options.pinned ?? false
-    if (!pinned && this.unpinned >= this.limit) {
-      throw overloaded(`There are ${this.unpinned} channels already; close some and try again`)
-    }
+    const { maker, pinned = false } = options
+    if (maker) this.count(maker)
     const size = Math.trunc(options.bufferSize ?? DEFAULT_BUFFER)
     const channel = new Channel({
       id: this.ports.ids.uuid(),
@@ -86,12 +92,11 @@ export class ChannelTable {
       createdAt: this.ports.clock.monotonic(),
       shared: options.shared ?? false,
       pinned,
+      maker,
     })
     this.channels.set(channel.id, channel)
-    if (!pinned) {
-      this.unpinned += 1
-      this.sweeper ??= this.ports.timers.set(SWEEP_MS, () => this.sweep())
-    }
+    if (maker?.workerId !== undefined) this.madeOver(maker.workerId).add(channel)
+    if (!pinned) this.sweeper ??= this.ports.timers.set(SWEEP_MS, () => this.sweep())
     const ref = { channel_id: channel.id, access_key: channel.key }
     return { writer: { ...ref, direction: 'write' }, reader: { ...ref, direction: 'read' } }
   }
@@ -100,6 +105,18 @@ export class ChannelTable {
   check(id: string, key: string | null, dir: string | null): 101 | 400 | 404 {
     if (!key || (dir !== 'read' && dir !== 'write')) return 400
     return this.find(id, key) ? 101 : 404
+  }
+
+  /** Does this channel, and a socket of it, count against the bounds of the guests? */
+  isOfGuests(id: string): boolean {
+    return this.channels.get(id)?.maker?.ofGuests === true
+  }
+
+  /** A connection has ended: with it what it made that is not in use at both ends. */
+  left(workerId: string): void {
+    const made = this.made.get(workerId)
+    this.made.delete(workerId)
+    for (const channel of made ?? []) if (!channel.readerTaken || !channel.writerTaken) this.drop(channel)
   }
 
   /** Connects an accepted socket to one end. An end is taken once: the second socket is closed at once. */
@@ -207,9 +224,33 @@ export class ChannelTable {
 
   private drop(channel: Channel): void {
     if (!this.channels.delete(channel.id)) return
-    if (!channel.pinned) this.unpinned -= 1
+    if (channel.maker) this.uncount(channel.maker)
+    if (channel.maker?.workerId !== undefined) this.made.get(channel.maker.workerId)?.delete(channel)
     channel.end()
     if (!channel.readerTaken) channel.abort()
+  }
+
+  private count({ realm, ofGuests }: ChannelMaker): void {
+    if (ofGuests) return this.guests.take('channels')
+    const count = this.perRealm.get(realm) ?? 0
+    if (count >= this.limit) throw overloaded(`Realm ${realm} has ${count} channels already; close some and try again`)
+    this.perRealm.set(realm, count + 1)
+  }
+
+  private uncount({ realm, ofGuests }: ChannelMaker): void {
+    if (ofGuests) return this.guests.give('channels')
+    const left = (this.perRealm.get(realm) ?? 1) - 1
+    if (left > 0) this.perRealm.set(realm, left)
+    else this.perRealm.delete(realm)
+  }
+
+  private madeOver(workerId: string): Set<Channel> {
+    let made = this.made.get(workerId)
+    if (!made) {
+      made = new Set()
+      this.made.set(workerId, made)
+    }
+    return made
   }
 
   private sweep(): void {
@@ -219,7 +260,7 @@ export class ChannelTable {
       if (channel.pinned || channel.createdAt > oldest) continue
       if (!channel.readerTaken || !channel.writerTaken) this.drop(channel)
     }
-    if (this.unpinned > 0) this.sweeper = this.ports.timers.set(SWEEP_MS, () => this.sweep())
+    if (this.channels.size > 0) this.sweeper = this.ports.timers.set(SWEEP_MS, () => this.sweep())
   }
 }
 
@@ -228,6 +269,7 @@ export function createChannelsModule(table: ChannelTable): EngineModule {
   return {
     name: 'channels',
     start(host) {
+      host.onConnectionEnd((workerId) => table.left(workerId))
       host.registerFunction({
         id: 'engine::channels::create',
         summary: 'Make a one-way pipe between two workers; whoever holds a reference may take its end',
@@ -249,10 +291,12 @@ export function createChannelsModule(table: ChannelTable): EngineModule {
           if (bufferSize === null) return
           try {
             const shared = inputOf(call).shared === true
-            call.reply(table.create({ shared, ...(bufferSize === undefined ? {} : { bufferSize }) }))
+            const { context, caller } = call
+            const maker = { realm: context.realm, ofGuests: isOfGuests(context), workerId: caller.workerId }
+            call.reply(table.create({ shared, maker, ...(bufferSize === undefined ? {} : { bufferSize }) }))
           } catch (error) {
             if (!(error instanceof EngineError)) throw error
-            call.fail(error.code, error.message)
+            call.fail(error.code, error.message, error.details)
           }
         },
       })

@@ -1,7 +1,7 @@
 import type { Principal } from '@agentos/protocol'
 import type { Grant } from '../core/connection.ts'
 import { DEFAULT_REALM, realmNamed } from '../core/context.ts'
-import type { Quota } from './quota.ts'
+import type { SharedQuota } from './quota.ts'
 import { type Sessions, sessionTokens } from './session.ts'
 import { bearer, GUEST } from './tokens.ts'
 
@@ -29,6 +29,8 @@ export interface Credentials {
   authorization?: string | undefined
   cookie?: string | undefined
   realm?: string | undefined
+  /** Whose requests count together: an address, or on this machine a connection. */
+  source: string
 }
 
 export interface IdentityOptions {
@@ -36,7 +38,7 @@ export interface IdentityOptions {
   sessions: Sessions
   guests: boolean
   /** Shared by all guests. */
-  quota: Quota
+  quota: SharedQuota
 }
 
 const REALM_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/
@@ -59,10 +61,10 @@ export class Identities {
     const grant = this.grantOf(credentials, foreignTokens)
     if (!grant.ok) return grant
     if (grant.identity.principal.kind === 'guest') {
-      const taken = this.options.quota.take()
+      const taken = this.options.quota.take(credentials.source)
       if (!taken.ok) {
         const message =
-          'The guests of this system have used up their requests of this minute; the owner token has no such limit'
+          'The guests of this system have used up their requests of this minute, or this one its part of them (agentos.guest_requests_per_minute in config.yaml); the owner token has no such limit'
         return { ok: false, code: 'rate_limited', message, retryAfterMs: taken.retryAfterMs }
       }
     }

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startCore } from '../../test/peers.ts'
 import type { Grant } from '../core/connection.ts'
-import { GUEST_REALM } from '../core/context.ts'
+import { DEFAULT_REALM, GUEST_REALM } from '../core/context.ts'
+import type { GuestLimits } from '../core/guest-share.ts'
 import { type Entered, enterRealm } from './identity.ts'
 import { GUEST } from './tokens.ts'
 import { WorkerSocketServer } from './worker-socket.ts'
@@ -22,12 +25,13 @@ afterEach(async () => {
 /** The port of an engine whose clock stands still, so that nobody is ever silent for too long. */
 async function listening(
   bufferedBytes = 4 * MIB,
-  identify: () => Entered<Grant> = () => ({ ok: true, identity: GUEST }),
+  identify: (request: IncomingMessage) => Entered<Grant> = () => ({ ok: true, identity: GUEST }),
+  guestLimits: Partial<GuestLimits> = {},
 ) {
-  const { core, warnings } = startCore({ limits: { bufferedBytes } })
+  const { core, warnings } = startCore({ limits: { bufferedBytes }, guestLimits })
   const server = new WorkerSocketServer({
     core,
-    channels: { check: () => 404, attach: () => undefined },
+    channels: { check: () => 404, attach: () => undefined, isOfGuests: () => false },
     host: '127.0.0.1',
     port: 0,
     identify,
@@ -40,8 +44,8 @@ async function listening(
 }
 
 /** A client after its greeting. */
-async function connected(port: number) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false })
+async function connected(port: number, headers: Record<string, string> = {}) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false, headers })
   cleanUps.push(() => socket.terminate())
   const frames: Frame[] = []
   let serve: ((frame: Frame) => void) | undefined
@@ -70,6 +74,42 @@ async function connected(port: number) {
     },
   }
 }
+
+describe('the sockets of guests', () => {
+  const owner = { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM } as const
+  const identify = ({ headers }: IncomingMessage): Entered<Grant> => ({
+    ok: true,
+    identity: headers.authorization ? owner : GUEST,
+  })
+
+  it('are so many; one more hears so, and the owner connects beside them', async () => {
+    const { port, core } = await listening(4 * MIB, identify, { connections: 2 })
+    const [first] = [await connected(port), await connected(port)]
+    const refused = new WebSocket(`ws://127.0.0.1:${port}`)
+    cleanUps.push(() => refused.terminate())
+    const [[said], [code, reason]] = await Promise.all([once(refused, 'message'), once(refused, 'close')])
+    expect(JSON.parse(String(said))).toMatchObject({
+      type: 'error',
+      error: { code: 'overloaded', message: expect.stringContaining('agentos.guests.limits.connections') },
+    })
+    expect([code, String(reason)]).toEqual([1013, expect.stringContaining('overloaded: ')])
+    for (let n = 0; n < 3; n += 1) await connected(port, { authorization: 'owner' })
+    first!.socket.close()
+    await vi.waitFor(() => expect(core.guestShare.heldOf('connections')).toBe(1), WAIT)
+    await connected(port)
+  })
+
+  it('that say nothing keep nobody out: the oldest go', async () => {
+    const { port } = await listening(4 * MIB, identify, { connections: 3 })
+    const silent = Array.from({ length: 3 }, () => connect(port, '127.0.0.1'))
+    await Promise.all(silent.map((socket) => once(socket, 'connect')))
+    const closed = once(silent[0]!, 'close')
+    cleanUps.push(() => silent.forEach((socket) => void socket.destroy()))
+    await connected(port, { authorization: 'owner' })
+    await closed
+    expect(silent.slice(1).every((socket) => !socket.destroyed)).toBe(true)
+  })
+})
 
 describe('a client that is refused', () => {
   it('is told that the realm which it names is empty', () => {

@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex, Writable } from 'node:stream'
-import { Heartbeat, isTooDeep, TOO_DEEP } from '@agentos/protocol'
+import { EngineError, Heartbeat, isTooDeep, TOO_DEEP } from '@agentos/protocol'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
 import type { Core } from '../core/core.ts'
+import { isOfGuests } from '../core/guest-share.ts'
 import type { Entered } from './identity.ts'
 import { SocketLink } from './socket-link.ts'
 
@@ -13,6 +14,8 @@ export interface ChannelAttachment {
   /** 404 where there is no such channel or the key is wrong, 400 for a malformed request, else 101. */
   check(id: string, key: string | null, dir: string | null): 101 | 400 | 404
   attach(socket: WebSocket, id: string, key: string, dir: 'read' | 'write'): void
+  /** Does a socket of this channel count against the bounds of the guests? */
+  isOfGuests(id: string): boolean
 }
 
 export interface WorkerSocketOptions {
@@ -42,6 +45,10 @@ const FENCED_MS = 120_000
 const MISSED_HEARTBEAT = 4001
 /** Closes the connection of a client that is not let in; its reason may have 123 bytes. */
 const POLICY_VIOLATION = 1008
+/** Bytes of the reason of a close frame. */
+const MAX_REASON = 123
+/** Closes the connection of a guest that is one too many. */
+const TRY_AGAIN_LATER = 1013
 /** How long whoever broke the protocol may take to read why the connection ends; what it still sends is thrown away. */
 const LAST_WORD_MS = 1_000
 
@@ -60,6 +67,8 @@ export class WorkerSocketServer {
   private readonly servers: Server[] = []
   private readonly sockets: WebSocketServer
   private readonly known = new WeakMap<WebSocket, Socket>()
+  /** Sockets that have not said yet what they are, the oldest first. */
+  private readonly unknown = new Set<Duplex>()
   private beating: NodeJS.Timeout | undefined
 
   constructor(options: WorkerSocketOptions) {
@@ -94,6 +103,7 @@ export class WorkerSocketServer {
     server.on('request', (_request, response) => {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('This port speaks WebSocket only\n')
     })
+    server.on('connection', (socket) => this.meet(socket))
     server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -105,7 +115,16 @@ export class WorkerSocketServer {
     })
   }
 
+  /** Nobody is kept out by those who connect and say nothing: of too many of them the oldest go. */
+  private meet(socket: Duplex): void {
+    this.unknown.add(socket)
+    socket.once('close', () => this.unknown.delete(socket))
+    const [oldest] = this.unknown
+    if (this.unknown.size > this.options.core.guestShare.limits.connections) oldest?.destroy()
+  }
+
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.unknown.delete(socket)
     // Node has taken its own listener off: without one, a client that resets its connection would end the process.
     socket.on('error', () => socket.destroy())
     if (!this.options.welcome(request)) return refuse(socket, 403, 'Host or Origin is not welcome here')
@@ -119,7 +138,9 @@ export class WorkerSocketServer {
       const status = this.options.channels.check(id, key, dir)
       if (status !== 101) return refuse(socket, status, status === 404 ? 'Channel not found' : 'Bad channel request')
       this.accept(request, socket, head, (ws) => {
-        this.options.channels.attach(ws, id, key!, dir as 'read' | 'write')
+        if (!this.options.channels.isOfGuests(id) || this.countGuest(ws)) {
+          this.options.channels.attach(ws, id, key!, dir as 'read' | 'write')
+        }
       })
       return
     }
@@ -152,12 +173,28 @@ export class WorkerSocketServer {
   /** Who this is; whoever is nobody hears why, and is let go. */
   private admit(ws: WebSocket, request: IncomingMessage): Grant | undefined {
     const entered = this.options.identify(request)
-    if (entered.ok) return entered.identity
+    if (entered.ok) return !isOfGuests(entered.identity) || this.countGuest(ws) ? entered.identity : undefined
     const { message } = entered
     this.options.core.ports.log.warn({ address: request.socket.remoteAddress, reason: message }, 'A client was refused')
     ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message } }))
     ws.close(POLICY_VIOLATION, message)
     return undefined
+  }
+
+  /** Counts a socket of a guest for as long as it is open; one too many hears so, and is let go. */
+  private countGuest(ws: WebSocket): boolean {
+    const { guestShare } = this.options.core
+    try {
+      guestShare.take('connections')
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error
+      ws.send(JSON.stringify({ type: 'error', error: error.toBody() }))
+      ws.close(TRY_AGAIN_LATER, `${error.code}: ${error.message}`.slice(0, MAX_REASON))
+      setTimeout(() => ws.terminate(), LAST_WORD_MS).unref()
+      return false
+    }
+    ws.on('close', () => guestShare.give('connections'))
+    return true
   }
 
   private serveWorker(ws: WebSocket, request: IncomingMessage): void {

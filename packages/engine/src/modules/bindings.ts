@@ -14,22 +14,23 @@ export interface Bound<C> {
  */
 export class Bindings<C> {
   private readonly byIdentity = new Map<string, Bound<C>[]>()
+  private readonly identities = new Map<TriggerBinding, string>()
 
   add(trigger: TriggerBinding, config: C): void {
     const identity = identityOf(trigger, config)
+    this.identities.set(trigger, identity)
     const list = this.byIdentity.get(identity)
     if (list) list.push({ trigger, config })
     else this.byIdentity.set(identity, [{ trigger, config }])
   }
 
   remove(trigger: TriggerBinding): void {
-    for (const [identity, list] of this.byIdentity) {
-      const left = list.filter((bound) => bound.trigger !== trigger)
-      if (left.length === list.length) continue
-      if (left.length === 0) this.byIdentity.delete(identity)
-      else this.byIdentity.set(identity, left)
-      return
-    }
+    const identity = this.identities.get(trigger)
+    if (identity === undefined) return
+    this.identities.delete(trigger)
+    const left = this.byIdentity.get(identity)!.filter((bound) => bound.trigger !== trigger)
+    if (left.length === 0) this.byIdentity.delete(identity)
+    else this.byIdentity.set(identity, left)
   }
 
   /** One of each, in the order in which they were bound. */

@@ -58,10 +58,10 @@ describe('who is calling', () => {
 
   it('shares one quota with all guests; the owner has none', async () => {
     await system.close()
-    system = await startEdge({ settings: { guestRequestsPerMinute: 3 } })
+    system = await startEdge({ settings: { guestRequestsPerMinute: 1 } })
     const statuses: number[] = []
-    for (let i = 0; i < 4; i += 1) statuses.push((await me()).status)
-    expect(statuses).toEqual([200, 200, 200, 429])
+    for (let i = 0; i < 2; i += 1) statuses.push((await me()).status)
+    expect(statuses).toEqual([200, 429])
     const limited = await system.fetch('/v1/auth/me')
     expect(Number(limited.headers.get('retry-after'))).toBeGreaterThan(0)
     expect((await me({ token: OWNER_TOKEN })).status).toBe(200)

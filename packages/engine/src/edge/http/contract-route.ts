@@ -14,6 +14,8 @@ export interface EdgeParts {
   core: HttpCore
   channels: ChannelTable
   settings: HttpSettings
+  /** Deadline of a call of a guest that has none, in milliseconds. */
+  guestCallMs: number
   /** Takes one of the streams' places; `undefined` where all are taken, else gives it back. */
   openStream(exchange: Exchange): (() => void) | undefined
 }

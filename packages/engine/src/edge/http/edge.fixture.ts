@@ -3,6 +3,7 @@ import type { ErrorBody, FunctionDescriptor, WorkerDescriptor } from '@agentos/p
 import { Catalogue } from '../../core/catalogue.ts'
 import type { Connection, Grant } from '../../core/connection.ts'
 import { Core } from '../../core/core.ts'
+import type { GuestLimits } from '../../core/guest-share.ts'
 import type { BuiltinFunction, ChannelRef } from '../../core/module.ts'
 import type { Log } from '../../core/ports.ts'
 import type { Span } from '../../core/spans.ts'
@@ -99,6 +100,7 @@ export async function startEdge(
     consoleDir?: string
     disk?: MemoryDisk
     runs?: RunCounts
+    guestLimits?: Partial<GuestLimits>
   } = {},
 ): Promise<TestEdge> {
   const store = new MemoryStore({
@@ -109,10 +111,15 @@ export async function startEdge(
   const warnings: string[] = []
   const log: Log = { debug() {}, info() {}, warn: (_, text) => void warnings.push(text), error() {} }
   const ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
-  const core = new Core({ ports, catalogue: new Catalogue(options.descriptors ?? []), limits: { workerWaitMs: 100 } })
+  const core = new Core({
+    ports,
+    catalogue: new Catalogue(options.descriptors ?? []),
+    limits: { workerWaitMs: 100 },
+    guestLimits: { ...options.guestLimits },
+  })
   const spans: Span[] = []
   core.spans.subscribe((span) => spans.push(span))
-  const channels = new ChannelTable(ports)
+  const channels = new ChannelTable(ports, core.guestShare)
   const edge = createHttpEdge({
     core: coreView(core),
     facts: { runs: () => options.runs ?? { open: [], ended: new Map() }, jobs: () => ({ depth: 3, dead: 1 }) },

@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { EngineError } from '@agentos/protocol'
 import type { Grant } from '../../core/connection.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { ChannelTable } from '../channels.ts'
 import { type Credentials, Identities } from '../identity.ts'
 import { OriginGuard } from '../origin.ts'
-import { Quota } from '../quota.ts'
+import { SharedQuota } from '../quota.ts'
 import { Sessions, sessionCookie } from '../session.ts'
 import { GUEST } from '../tokens.ts'
 import { type EdgeParts, serveContract } from './contract-route.ts'
@@ -92,10 +93,13 @@ class HttpServer {
   private readonly metrics: EdgeMetrics
   private readonly listeners: Listeners
   private readonly inService = new Set<Exchange>()
+  /** Of guests, who have a bound of their own; their streams too. */
+  private readonly guestsInService = new Set<Exchange>()
   /** Declared paths: there are only so many. */
   private readonly labels = new Set<string>()
   private guard: OriginGuard
   private streams = 0
+  private guestStreams = 0
   private url = ''
   private contractsAdded = false
   private draining = false
@@ -110,6 +114,7 @@ class HttpServer {
       core: options.core,
       channels: options.channels,
       settings: this.settings,
+      guestCallMs: host.guestShare.limits.call_ms,
       openStream: (exchange) => this.openStream(exchange),
     }
     this.files = new StaticFiles(options.consoleDir)
@@ -117,7 +122,7 @@ class HttpServer {
       tokens: options.tokens,
       sessions: this.sessions,
       guests: this.settings.guests,
-      quota: new Quota(this.settings.guestRequestsPerMinute, () => host.ports.clock.monotonic()),
+      quota: new SharedQuota(this.settings.guestRequestsPerMinute, () => host.ports.clock.monotonic()),
     })
     this.own = ownRoutes({
       edge: this.parts,
@@ -138,15 +143,19 @@ class HttpServer {
       })),
       { method: 'GET', covers: (path) => this.files.covers(path) },
     ])
-    this.listeners = new Listeners(this.settings, (request, response) => void this.handle(request, response))
+    this.listeners = new Listeners(
+      this.settings,
+      host.guestShare.limits.connections,
+      (request, response) => void this.handle(request, response),
+    )
     this.guard = this.guardOf(this.settings.port)
     const gauges = {
-      inFlight: () => this.inService.size,
-      streams: () => this.streams,
+      inFlight: () => this.inService.size + this.guestsInService.size - this.guestStreams,
+      streams: () => this.streams + this.guestStreams,
       connections: () => this.listeners.connections,
       channels: () => options.channels.size,
     }
-    this.metrics = new EdgeMetrics(options.core, gauges, options.facts)
+    this.metrics = new EdgeMetrics(options.core, gauges, options.facts, () => host.guestShare.use())
     host.spans.subscribe((span) => this.metrics.span(span))
     host.registerTriggerType({
       id: 'http',
@@ -182,7 +191,7 @@ class HttpServer {
   async close(drainMs: number): Promise<void> {
     this.draining = true
     const { timers } = this.host.ports
-    if (this.inService.size + this.streams > 0) {
+    if (this.isBusy()) {
       await new Promise<void>((resolve) => {
         const timer = timers.set(drainMs, resolve)
         this.onIdle = () => {
@@ -343,33 +352,45 @@ class HttpServer {
         'This needs the owner token: send `Authorization: Bearer <token>` with the content of data/owner-token',
       )
     }
+    // Its client has left meanwhile: nothing would give the place back.
+    if (exchange.response.closed) return false
     exchange.identity = identified.identity
-    if (this.inService.size >= this.settings.concurrency) {
-      throw overloaded(`${this.inService.size} requests are in service; try again shortly`)
+    if (isOfGuests(identified.identity)) {
+      this.host.guestShare.take('requests')
+      this.guestsInService.add(exchange)
+    } else {
+      this.listeners.knows(exchange.request.socket)
+      if (this.inService.size >= this.settings.concurrency) {
+        throw overloaded(`${this.inService.size} requests are in service; try again shortly`)
+      }
+      this.inService.add(exchange)
     }
-    this.inService.add(exchange)
     return true
   }
 
-  /** A stream leaves the places of requests and takes one of the streams'. */
+  /** A stream leaves the places of requests and takes one of the streams'; a guest's keeps its own. */
   private openStream(exchange: Exchange): (() => void) | undefined {
-    if (this.streams >= this.settings.streams) {
+    const ofGuests = this.guestsInService.has(exchange)
+    if (!ofGuests && this.streams >= this.settings.streams) {
       exchange.problem(overloaded(`${this.streams} streams are open; try again shortly`).toBody())
       return undefined
     }
-    this.streams += 1
+    if (ofGuests) this.guestStreams += 1
+    else this.streams += 1
     this.inService.delete(exchange)
     let open = true
     return () => {
       if (!open) return
       open = false
-      this.streams -= 1
+      if (ofGuests) this.guestStreams -= 1
+      else this.streams -= 1
       this.idle()
     }
   }
 
   private finished(exchange: Exchange): void {
     this.inService.delete(exchange)
+    if (this.guestsInService.delete(exchange)) this.host.guestShare.give('requests')
     const { method, response, durationMs } = exchange
     const known = (METHODS as readonly string[]).includes(method) ? method : 'other'
     this.metrics.request(known, this.routeLabel(exchange), response.statusCode, durationMs)
@@ -383,8 +404,12 @@ class HttpServer {
     return this.labels.has(exchange.route) ? exchange.route : '(trigger)'
   }
 
+  private isBusy(): boolean {
+    return this.inService.size + this.guestsInService.size + this.streams > 0
+  }
+
   private idle(): void {
-    if (this.draining && this.inService.size + this.streams === 0) this.onIdle?.()
+    if (this.draining && !this.isBusy()) this.onIdle?.()
   }
 
   private methodsOf(exchange: Exchange, path: string): string[] {
@@ -443,7 +468,14 @@ function credentialsOf(exchange: Exchange): Credentials {
     authorization: exchange.header('authorization'),
     cookie: exchange.header('cookie'),
     realm: exchange.header('x-agentos-realm'),
+    source: sourceOf(exchange),
   }
+}
+
+/** Everybody on this machine has one address: there it is the connection that tells them apart. */
+function sourceOf({ request: { socket } }: Exchange): string {
+  const { remoteAddress = '', remotePort } = socket
+  return isLoopback(remoteAddress) ? `${remoteAddress} ${remotePort}` : remoteAddress
 }
 
 /** Routes whose callers bring tokens of others: those of foreign workers, and webhooks. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { binding, descriptorOf, OWNER_TOKEN, rawRequest, startEdge, type TestEdge } from './edge.fixture.ts'
@@ -55,16 +56,56 @@ describe('a request', () => {
 
   it('over the bound gets 503 and a time to wait', async () => {
     const { release } = await hanging({ concurrency: 2 })
-    const waiting = [system.post('/v1/wait', {}), system.post('/v1/wait', {})]
+    const waiting = [
+      system.post('/v1/wait', {}, { token: OWNER_TOKEN }),
+      system.post('/v1/wait', {}, { token: OWNER_TOKEN }),
+    ]
     await expect.poll(() => system.core.calls.counts().inFlight).toBe(2)
-    const refused = await system.post('/v1/wait', {})
+    const refused = await system.post('/v1/wait', {}, { token: OWNER_TOKEN })
     expect(refused.status).toBe(503)
     expect(refused.headers.get('retry-after')).toBe('1')
     expect(await refused.json()).toMatchObject({ code: 'overloaded', retryable: true })
     expect((await system.fetch('/health')).status).toBe(200)
     release()
     for (const response of await Promise.all(waiting)) expect(await response.json()).toBe('done')
+    expect((await system.post('/v1/wait', {}, { token: OWNER_TOKEN })).status).toBe(200)
+  })
+
+  it('of a guest over the bound of all guests gets 503, a time to wait and the setting; the owner is served', async () => {
+    system = await startEdge({ descriptors, settings: { concurrency: 2 }, guestLimits: { requests: 2 } })
+    const { promise, resolve } = Promise.withResolvers<string>()
+    system.installed().serve('notes::wait', () => promise)
+    const guests = [1, 2].map(() => system.post('/v1/wait', {}))
+    await expect.poll(() => system.core.calls.counts().inFlight).toBe(2)
+    const refused = await system.post('/v1/wait', {})
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    const problem = (await refused.json()) as { code: string; detail: string }
+    expect(problem).toMatchObject({ code: 'overloaded', retryable: true })
+    expect(JSON.stringify(problem)).toContain('agentos.guests.limits.requests')
+    const mine = [1, 2].map(() => system.post('/v1/wait', {}, { token: OWNER_TOKEN }))
+    await expect.poll(() => system.core.calls.counts().inFlight).toBe(4)
+    const metrics = await (await system.fetch('/metrics', { token: OWNER_TOKEN })).text()
+    expect(metrics).toContain('agentos_guests_held{bound="requests"} 2')
+    expect(metrics).toContain('agentos_guests_limit{bound="requests"} 2')
+    resolve('done')
+    for (const response of await Promise.all([...guests, ...mine])) expect(response.status).toBe(200)
     expect((await system.post('/v1/wait', {})).status).toBe(200)
+  })
+
+  it('finds a connection however many are open and idle: of those that no owner uses the oldest goes', async () => {
+    system = await startEdge({ descriptors, guestLimits: { connections: 3 } })
+    const owner = connect(system.port, '127.0.0.1')
+    owner.write(
+      `GET /v1/auth/me HTTP/1.1\r\nhost: 127.0.0.1:${system.port}\r\nauthorization: Bearer ${OWNER_TOKEN}\r\n\r\n`,
+    )
+    await once(owner, 'data')
+    const idle = Array.from({ length: 3 }, () => connect(system.port, '127.0.0.1'))
+    await Promise.all(idle.map((socket) => once(socket, 'connect')))
+    const closed = once(idle[0]!, 'close')
+    expect((await system.fetch('/v1/auth/me', { token: OWNER_TOKEN })).status).toBe(200)
+    await closed
+    expect(owner.destroyed).toBe(false)
+    for (const socket of [owner, ...idle]) socket.destroy()
   })
 
   it('whose head or body does not come is cut off', async () => {

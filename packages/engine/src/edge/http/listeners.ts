@@ -11,13 +11,41 @@ const KEEP_ALIVE_MS = 30_000
 /** The sockets of the HTTP edge: one server for each address, all on one port. */
 export class Listeners {
   private readonly settings: HttpSettings
+  private readonly strangersMost: number
   private readonly onRequest: RequestListener
   private readonly servers: Server[] = []
   private open = 0
+  /** Sockets of which nobody but guests has made a request, the oldest first. */
+  private readonly strangers = new Set<Socket>()
+  private readonly busy = new Set<Socket>()
 
-  constructor(settings: HttpSettings, onRequest: RequestListener) {
+  /** `strangersMost`: connections of guests, and of those who have said nothing yet. */
+  constructor(settings: HttpSettings, strangersMost: number, onRequest: RequestListener) {
     this.settings = settings
-    this.onRequest = onRequest
+    this.strangersMost = strangersMost
+    this.onRequest = (request, response) => {
+      const { socket } = request
+      this.busy.add(socket)
+      response.once('close', () => this.busy.delete(socket))
+      onRequest(request, response)
+    }
+  }
+
+  /** Somebody other than a guest uses this connection: it is not ended to make room. */
+  knows(socket: Socket): void {
+    this.strangers.delete(socket)
+  }
+
+  /** Nobody is kept out by the connections of guests: of too many the oldest that is idle goes. */
+  private meet(socket: Socket): void {
+    this.strangers.add(socket)
+    if (this.strangers.size <= this.strangersMost) return
+    for (const other of this.strangers) {
+      if (this.busy.has(other)) continue
+      this.strangers.delete(other)
+      other.destroy()
+      return
+    }
   }
 
   get connections(): number {
@@ -78,8 +106,10 @@ export class Listeners {
     })
     server.on('connection', (socket: Socket) => {
       this.open += 1
+      this.meet(socket)
       socket.once('close', () => {
         this.open -= 1
+        this.strangers.delete(socket)
       })
     })
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {

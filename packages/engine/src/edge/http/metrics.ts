@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { GuestShare } from '../../core/guest-share.ts'
 import type { Span } from '../../core/spans.ts'
 import type { HttpCore } from './core-view.ts'
 import { type SystemFacts, SystemFigures } from './system-figures.ts'
@@ -26,7 +27,7 @@ export class EdgeMetrics {
   private readonly requests: Counter<'method' | 'route' | 'status'>
   private readonly requestSeconds: Histogram<'route'>
 
-  constructor(core: HttpCore, edge: EdgeGauges, facts: SystemFacts) {
+  constructor(core: HttpCore, edge: EdgeGauges, facts: SystemFacts, guests: GuestShare['use']) {
     const registers = [this.registry]
     this.system = new SystemFigures(this.registry, core, facts)
     collectDefaultMetrics({ register: this.registry })
@@ -81,6 +82,27 @@ export class EdgeMetrics {
     gauge('agentos_http_in_flight', 'HTTP requests in service, streams apart', edge.inFlight)
     gauge('agentos_http_streams', 'HTTP streams that are open', edge.streams)
     gauge('agentos_http_connections', 'HTTP connections that are open', edge.connections)
+    const ofGuests = (
+      name: string,
+      help: string,
+      read: (use: ReturnType<GuestShare['use']>[number]) => number,
+    ): void => {
+      new Gauge({
+        name,
+        help,
+        labelNames: ['bound'],
+        registers,
+        collect() {
+          for (const use of guests()) this.set({ bound: use.bound }, read(use))
+        },
+      })
+    }
+    ofGuests(
+      'agentos_guests_held',
+      'What all guests together hold, by the bound that it counts against',
+      (use) => use.held,
+    )
+    ofGuests('agentos_guests_limit', 'Bounds of all guests together, as config.yaml sets them', (use) => use.limit)
     gauge('agentos_channels', 'Channels in the table', edge.channels)
   }
 

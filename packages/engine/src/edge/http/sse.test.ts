@@ -5,6 +5,7 @@ import {
   descriptorOf,
   eventsOf,
   type FakeWorker,
+  OWNER_TOKEN,
   startEdge,
   type TestEdge,
   writeFrames,
@@ -184,10 +185,11 @@ it('bounds the streams, and a stream takes no place of a request', async () => {
     return stream ? new Promise(() => {}) : 'ok'
   })
   const controller = new AbortController()
-  for (let i = 0; i < 2; i += 1) await system.post('/v1/tell', { stream: true }, { signal: controller.signal })
-  const third = await system.post('/v1/tell', { stream: true })
+  for (let i = 0; i < 2; i += 1)
+    await system.post('/v1/tell', { stream: true }, { signal: controller.signal, token: OWNER_TOKEN })
+  const third = await system.post('/v1/tell', { stream: true }, { token: OWNER_TOKEN })
   expect(third.status).toBe(503)
   expect(third.headers.get('retry-after')).toBe('1')
-  expect((await system.post('/v1/tell', {})).status).toBe(200)
+  expect((await system.post('/v1/tell', {}, { token: OWNER_TOKEN })).status).toBe(200)
   controller.abort()
 })

@@ -272,6 +272,17 @@ describe('what goes wrong in a trigger', () => {
     })
   })
 
+  it('is 504 where a guest’s handler takes longer than a call of a guest may, and the handler hears so', async () => {
+    await system.close()
+    system = await startEdge({ guestLimits: { call_ms: 50 } })
+    client = system.worker()
+    client.serve('shop::hang', () => new Promise(() => {}))
+    client.bind('hang', 'shop::hang', { api_path: 'hang', http_method: 'GET' })
+    const response = await system.fetch('/hang')
+    expect([response.status, (await response.json()) as object]).toMatchObject([504, { code: 'deadline_exceeded' }])
+    expect(client.cancelled).toHaveLength(1)
+  })
+
   it('is 504 where neither a result nor a byte comes in time', async () => {
     await reopenImpatient()
     answerWith(undefined, { api_path: 'never' })

@@ -1,4 +1,5 @@
 import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, isTooDeep, payloadValue } from '@agentos/protocol'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
 import { SESSION_COOKIE, sessionTokens } from '../session.ts'
@@ -52,11 +53,11 @@ export async function serveTrigger(exchange: Exchange, match: RouteMatch, parts:
     // A trigger's handler may run on after the head was due; a contract's call has a deadline as any other.
     const deadline = route.kind === 'raw' ? settings.callTimeoutMs : undefined
     const signal = new Signal()
-    const pending = startCall(
-      parts.core,
-      { ...request, functionId: route.functionId, context: contextOf(exchange, route, deadline) },
-      signal.raise,
-    )
+    const context = contextOf(exchange, route, deadline)
+    if (deadline === undefined && isOfGuests(context)) {
+      context.deadline = exchange.ports.clock.monotonic() + parts.guestCallMs
+    }
+    const pending = startCall(parts.core, { ...request, functionId: route.functionId, context }, signal.raise)
     if (route.kind === 'raw') cancelWhenAbandoned(exchange, pending, settings.abandonedMs)
     await respond(exchange, match, parts, { reader, pending, signal })
   } finally {

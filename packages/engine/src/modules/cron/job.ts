@@ -6,6 +6,7 @@ import { fire } from '../firing.ts'
 import { NOTICED_MS } from './clock-watch.ts'
 import type { Schedule } from './schedule.ts'
 import { ServedTimes, type StoredTimes } from './served-times.ts'
+import type { Turns } from './turns.ts'
 
 const RETRY_MS = { first: 1_000, last: 60_000 }
 /** What is kept of a trigger that nobody declares any more. */
@@ -57,6 +58,7 @@ export class Job {
   private boundAt: number
   private served: ServedTimes
   private readonly disk: DiskWait
+  private readonly turns: Turns
   private timer: Timer | undefined
   private retryMs = RETRY_MS.first
   private stopped = false
@@ -68,6 +70,7 @@ export class Job {
     config: JobConfig
     schedule: Schedule
     deadlineMs: number
+    turns: Turns
   }) {
     this.host = parts.host
     this.identity = parts.identity
@@ -75,6 +78,7 @@ export class Job {
     this.bindings = [parts.trigger]
     this.schedule = parts.schedule
     this.deadlineMs = parts.deadlineMs
+    this.turns = parts.turns
     this.partition = `cron/${parts.identity}`
     this.disk = new DiskWait(parts.host.ports, 'A schedule waits for the disk', { trigger_id: parts.trigger.id })
     this.boundAt = this.now()
@@ -171,6 +175,8 @@ export class Job {
   }
 
   private ran(due: number, result: CallResult | undefined): void {
+    // Nobody counts what falls due for a schedule that is gone.
+    if (this.stopped) return this.conclude(due)
     if (result && !result.ok && UNDELIVERED.has(result.error.code)) return this.runLater(due)
     this.retryMs = RETRY_MS.first
     this.follow(this.now())
@@ -219,7 +225,11 @@ export class Job {
   private wake(delayMs: number, run: () => void): void {
     if (this.stopped) return
     if (this.timer) this.host.ports.timers.clear(this.timer)
-    this.timer = this.host.ports.timers.set(delayMs, run)
+    this.timer = this.host.ports.timers.set(delayMs, () =>
+      this.turns.take(() => {
+        if (!this.stopped) run()
+      }),
+    )
   }
 
   private scheduleWrite(): StoreWrite {

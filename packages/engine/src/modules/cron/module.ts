@@ -1,3 +1,4 @@
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { BuiltinTriggerType, EngineModule, ModuleHost, TriggerBinding } from '../../core/module.ts'
 import { ANSWER_BYTES, allWithin } from '../answer-size.ts'
 import { identityOf, readConfig } from '../bindings.ts'
@@ -7,6 +8,7 @@ import { serve } from '../serve.ts'
 import { ClockWatch } from './clock-watch.ts'
 import { Job, type JobConfig } from './job.ts'
 import { Schedule } from './schedule.ts'
+import { Turns } from './turns.ts'
 
 export interface CronModuleOptions {
   /** How long a run may take before its call is given up. @default 1 hour */
@@ -26,15 +28,29 @@ class CronJobs implements BuiltinTriggerType {
   private readonly host: ModuleHost
   private readonly deadlineMs: number
   private readonly jobs = new Map<string, Job>()
+  private readonly byTrigger = new Map<TriggerBinding, Job>()
+  private readonly turns: Turns
   private readonly clock: ClockWatch
 
   constructor(host: ModuleHost, deadlineMs: number) {
     this.host = host
     this.clock = new ClockWatch(host.ports)
+    this.turns = new Turns(host.ports.timers)
     this.deadlineMs = deadlineMs
   }
 
   bind(trigger: TriggerBinding): void {
+    const ofGuests = isGuests(trigger)
+    if (ofGuests) this.host.guestShare.take('schedules')
+    try {
+      this.byTrigger.set(trigger, this.jobOf(trigger))
+    } catch (error) {
+      if (ofGuests) this.host.guestShare.give('schedules')
+      throw error
+    }
+  }
+
+  private jobOf(trigger: TriggerBinding): Job {
     const config = readConfig(() => readJobConfig(trigger.config))
     const schedule = new Schedule(config.expression, config.timezone)
     const identity = identityOf(trigger, config)
@@ -42,22 +58,24 @@ class CronJobs implements BuiltinTriggerType {
     if (existing) {
       // An installed worker's manifest and each of its processes may name the same schedule: it fires once.
       existing.bindings.push(trigger)
-      return
+      return existing
     }
-    const job = new Job({ host: this.host, identity, trigger, config, schedule, deadlineMs: this.deadlineMs })
+    const { host, deadlineMs, turns } = this
+    const job = new Job({ host, identity, trigger, config, schedule, deadlineMs, turns })
     job.start((byMs) => this.clock.tell(byMs))
     this.jobs.set(identity, job)
+    return job
   }
 
   unbind(trigger: TriggerBinding): void {
-    for (const [identity, job] of this.jobs) {
-      const index = job.bindings.indexOf(trigger)
-      if (index < 0) continue
-      job.bindings.splice(index, 1)
-      if (job.bindings.length > 0) return
-      job.stop()
-      this.jobs.delete(identity)
-    }
+    const job = this.byTrigger.get(trigger)
+    if (!job) return
+    this.byTrigger.delete(trigger)
+    if (isGuests(trigger)) this.host.guestShare.give('schedules')
+    job.bindings.splice(job.bindings.indexOf(trigger), 1)
+    if (job.bindings.length > 0) return
+    job.stop()
+    this.jobs.delete(job.identity)
   }
 
   stop(): void {
@@ -120,6 +138,10 @@ export function createCronModule(options: CronModuleOptions = {}): EngineModule 
       jobs?.stop()
     },
   }
+}
+
+function isGuests({ worker, grant }: TriggerBinding): boolean {
+  return worker === undefined && isOfGuests(grant)
 }
 
 function readJobConfig(raw: unknown): JobConfig {

@@ -1,4 +1,4 @@
-import type { WorkerMetadata } from '../../core/connection.ts'
+import type { Connection, WorkerMetadata } from '../../core/connection.ts'
 import type { Core } from '../../core/core.ts'
 import { type ConnectionView, Directory, type FunctionView } from '../../core/directory.ts'
 import type { BuiltinCall, EngineModule, TriggerBinding } from '../../core/module.ts'
@@ -47,12 +47,18 @@ export function createEngineModule(core: Core, maxAnswerBytes = ANSWER_BYTES): E
       // A version says all that the list depends on, and is no other engine's or realm's.
       const era = host.ports.ids.hex(8)
       let changes = 0
-      core.onEvent(() => {
-        changes += 1
+      // A realm's own: what somebody changes in one has nobody read the list of another anew.
+      const inRealm = new Map<string, number>()
+      core.onEvent((event) => {
+        const realm = event.type === 'functions_changed' ? event.realm : realmOf(event.connection)
+        if (realm === undefined) changes += 1
+        else if (event.type === 'functions_changed' || event.connection.functions.size > 0) {
+          inRealm.set(realm, (inRealm.get(realm) ?? 0) + 1)
+        }
       })
       const listFilters = { ...filters, since: { type: 'string' } }
       read('engine::functions::list', 'List the functions that can be called', listFilters, (input, call) => {
-        const version = `${era}.${changes}.${call.context.realm}`
+        const version = `${era}.${changes}.${inRealm.get(call.context.realm) ?? 0}.${call.context.realm}`
         if (input.since === version) return { version, unchanged: true }
         const functions = directory
           .functions(call.context.realm)
@@ -255,6 +261,11 @@ export function createEngineModule(core: Core, maxAnswerBytes = ANSWER_BYTES): E
   }
 }
 
+/** The realm that alone reaches what this connection has; nothing where all do. */
+function realmOf({ grant: { worker, realm } }: Connection): string | undefined {
+  return worker === undefined ? realm : undefined
+}
+
 const WORKER_FILTERS = {
   worker_id: { type: 'string' },
   status: {
@@ -271,10 +282,15 @@ const FUNCTIONS_POLL_MS = 5_000
 function registerAvailability(core: Core, directory: Directory): void {
   const bindings = { functions: new Set<TriggerBinding>(), workers: new Set<TriggerBinding>() }
   const fire = (triggers: ReadonlySet<TriggerBinding>, valueIn: (realm: string) => unknown): void => {
+    // Written once for each realm: a list may have megabytes, and many wait for it.
+    const written = new Map<string, Buffer>()
     for (const trigger of triggers) {
+      const { realm } = trigger.grant
+      const json = written.get(realm) ?? Buffer.from(JSON.stringify(valueIn(realm)))
+      written.set(realm, json)
       core.invoke({
         functionId: trigger.functionId,
-        payload: { value: valueIn(trigger.grant.realm) },
+        payload: { json },
         context: core.contextFor(trigger),
         trigger: trigger.type,
         ...(trigger.metadata === undefined ? {} : { metadata: trigger.metadata }),

@@ -20,6 +20,7 @@ class Subscriptions implements BuiltinTriggerType {
   private readonly host: ModuleHost
   private readonly deadlineMs: number
   private readonly byTopic = new Map<string, Bindings<{ topic: string }>>()
+  private readonly topics = new Map<TriggerBinding, string>()
 
   constructor(host: ModuleHost, deadlineMs: number) {
     this.host = host
@@ -33,13 +34,16 @@ class Subscriptions implements BuiltinTriggerType {
     const bindings = this.byTopic.get(topic) ?? new Bindings()
     this.byTopic.set(topic, bindings)
     bindings.add(trigger, { topic })
+    this.topics.set(trigger, topic)
   }
 
   unbind(trigger: TriggerBinding): void {
-    for (const [topic, bindings] of this.byTopic) {
-      bindings.remove(trigger)
-      if (bindings.all().next().done) this.byTopic.delete(topic)
-    }
+    const topic = this.topics.get(trigger)
+    const bindings = topic === undefined ? undefined : this.byTopic.get(topic)
+    if (topic === undefined || !bindings) return
+    this.topics.delete(trigger)
+    bindings.remove(trigger)
+    if (bindings.all().next().done) this.byTopic.delete(topic)
   }
 
   publish(topic: string, data: unknown, cause: CallContext): void {

@@ -5,6 +5,7 @@ import { Input } from '../input.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { guarded } from '../serve.ts'
 import type { StateEvent, StateEvents } from './events.ts'
+import { GuestState } from './guest-state.ts'
 import type { Scopes } from './scopes.ts'
 import { applyOps } from './update.ts'
 import { readOps } from './update-op.ts'
@@ -47,6 +48,7 @@ export class StateWrites {
   private readonly events: StateEvents
   private readonly maxValueBytes: number
   private readonly keys: KeyRecords
+  private readonly guestState: GuestState
 
   constructor(parts: { host: ModuleHost; scopes: Scopes; events: StateEvents; maxValueBytes: number }) {
     this.host = parts.host
@@ -54,6 +56,7 @@ export class StateWrites {
     this.events = parts.events
     this.maxValueBytes = parts.maxValueBytes
     this.keys = new KeyRecords(parts.host.ports)
+    this.guestState = new GuestState(parts.host)
   }
 
   set(input: Input, call: BuiltinCall): void {
@@ -165,6 +168,14 @@ export class StateWrites {
       const told = versionFor(part, becomes).version ?? null
       return { ...change, target, old: this.latest(target), becomes, told }
     })
+    const ended: ((ok: boolean) => void)[] = []
+    const endAll = (ok: boolean): void => ended.forEach((end) => void end(ok))
+    try {
+      for (const change of changes) ended.push(this.begin(call, change.target, change.old, change))
+    } catch (error) {
+      endAll(false)
+      throw error
+    }
     const result = { versions: changes.map(({ told }) => told) }
     const batch = changes.map(({ write, target: { partition, key }, becomes }) => ({
       ...write,
@@ -174,6 +185,7 @@ export class StateWrites {
     }))
     store.write([...batch, ...this.keys.recordOf(work, result)], (outcome) =>
       guarded(this.host, call, () => {
+        endAll(outcome.ok)
         if (!outcome.ok) return failWith(call, outcome.error)
         call.reply(result)
         for (const { target, old, event } of changes) this.events.publish(eventOf(target, old, { event }), call.context)
@@ -199,10 +211,12 @@ export class StateWrites {
     const attempt = (left: number): void => {
       const old = this.latest(target)
       const change = changeOf(old)
+      const ended = this.begin(call, target, old, change)
       store.write(
         this.batchOf(call, target, change),
         (outcome) =>
           guarded(this.host, call, () => {
+            ended(outcome.ok)
             if (outcome.ok) {
               call.reply(change.result(outcome.records[0]!.version))
               return this.events.publish(eventOf(target, old, change), call.context)
@@ -233,6 +247,15 @@ export class StateWrites {
     const version = this.host.ports.store.nextVersion(partition, key)
     const record = this.keys.recordOf(workOf(call, target), result(version))
     return placed.op === 'put' ? [{ ...placed, becomes: version }, ...record] : [placed, ...record]
+  }
+
+  private begin(
+    call: BuiltinCall,
+    { partition, key }: Target,
+    old: StoreRecord | undefined,
+    { write }: Pick<Change, 'write'>,
+  ): (ok: boolean) => void {
+    return this.guestState.begin(call, partition, key, old, write.op === 'put' ? write.value : undefined)
   }
 
   private target(input: Input, call: BuiltinCall): Target {
