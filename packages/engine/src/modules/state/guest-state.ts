@@ -5,9 +5,8 @@ import type { StoreRecord } from '../../core/ports.ts'
 import { statePartition } from '../../core/realms.ts'
 
 const GUESTS = statePartition(GUEST_REALM, '')
-/** Records that are read at once while they are counted: many small ones, or few large ones. */
-const PAGE = { small: 1_000, large: 10 }
-const SMALL_BYTES = 4_096
+/** Records that are read at once while they are counted, and their bytes. */
+const PAGE = { limit: 1_000, maxBytes: 1024 * 1024 }
 /** What expired is noticed by counting anew, which a refusal asks for at most so often. */
 const RECOUNT_MS = 60_000
 
@@ -64,23 +63,29 @@ export class GuestState {
     if (now - this.countedAt < RECOUNT_MS) return
     this.countedAt = now
     this.meanwhile = 0
-    store.partitions(GUESTS, (partitions, error) => {
-      if (!error) this.count(partitions, undefined, 0, PAGE.large)
+    this.countAll(undefined, 0)
+  }
+
+  private countAll(after: string | undefined, sum: number): void {
+    const options = after === undefined ? {} : { after }
+    this.host.ports.store.partitions(GUESTS, options, (partitions, error, next) => {
+      if (error) return
+      this.count(partitions, undefined, sum, (all) => {
+        if (next !== undefined) return this.countAll(next, all)
+        this.host.guestShare.set('state_bytes', Math.max(0, all + this.meanwhile))
+      })
     })
   }
 
-  private count(partitions: string[], after: string | undefined, sum: number, limit: number): void {
-    const [partition] = partitions
-    if (partition === undefined) return this.host.guestShare.set('state_bytes', Math.max(0, sum + this.meanwhile))
-    const options = { limit, ...(after === undefined ? {} : { after }) }
-    this.host.ports.store.range(partition, options, (records, error) => {
+  private count(partitions: string[], after: string | undefined, sum: number, done: (sum: number) => void): void {
+    const [partition, ...others] = partitions
+    if (partition === undefined) return done(sum)
+    const options = { ...PAGE, ...(after === undefined ? {} : { after }) }
+    this.host.ports.store.range(partition, options, (records, error, next) => {
       if (error) return
-      const bytes = records.reduce((total, { key, value }) => total + sizeOf(key, value), 0)
-      const next = bytes / Math.max(1, records.length) < SMALL_BYTES ? PAGE.small : PAGE.large
-      const last = records.at(-1)?.key
-      if (records.length < limit || last === undefined)
-        this.count(partitions.slice(1), undefined, sum + bytes, PAGE.large)
-      else this.count(partitions, last, sum + bytes, next)
+      const all = records.reduce((total, { key, value }) => total + sizeOf(key, value), sum)
+      if (next === undefined) this.count(others, undefined, all, done)
+      else this.count(partitions, next, all, done)
     })
   }
 }
