@@ -58,7 +58,7 @@ export class GuestState {
   }
 
   private recount(): void {
-    const { clock, store } = this.host.ports
+    const { clock } = this.host.ports
     const now = clock.monotonic()
     if (now - this.countedAt < RECOUNT_MS) return
     this.countedAt = now
