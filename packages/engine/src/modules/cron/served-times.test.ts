@@ -19,6 +19,16 @@ describe('due times under a clock that is set back', () => {
     expect(times.next()).toBe(13 * HOUR)
   })
 
+  it('are counted once where several clocks served the same', () => {
+    const times = new ServedTimes(hourly, undefined, 10.5 * HOUR)
+    for (const due of [11, 12, 13, 14]) times.serve(due * HOUR)
+    times.follow(12.5 * HOUR)
+    times.serve(15 * HOUR)
+    times.follow(9.5 * HOUR)
+    // 10, and 16 to 19.
+    expect(times.due(20.5 * HOUR)).toEqual({ due: 20 * HOUR, skipped: 5 })
+  })
+
   it('are known for a day back from where the clock was, when it is set back by more: no schedule stands still for long', () => {
     const times = new ServedTimes(hourly, { last: 40 * DAY, from: 0 }, 40 * DAY)
     times.follow(10 * DAY)

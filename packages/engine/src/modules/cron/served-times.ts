@@ -70,7 +70,13 @@ export class ServedTimes {
     if (!found) return undefined
     const { due } = found
     const between = this.spans.filter(({ to }) => to > this.latestServed && to < due)
-    const done = between.reduce((sum, { from, to }) => sum + this.count(Math.max(from - 1, this.latestServed), to), 0)
+    let done = 0
+    // Spans of several clocks may overlap.
+    let behind = this.latestServed
+    for (const { from, to } of between.toSorted((a, b) => a.from - b.from)) {
+      done += this.count(Math.max(from - 1, behind), to)
+      behind = Math.max(behind, to)
+    }
     return { due, skipped: Math.max(0, found.skipped - done) }
   }
 
