@@ -41,7 +41,7 @@ describe('due times under a clock that is set back', () => {
   /** What is fired while the clock runs from one time to another. */
   function run(times: ServedTimes, from: number, to: number): number[] {
     const fired: number[] = []
-    for (let now = from; now <= to; now += HOUR / 2) {
+    for (let now = from; now <= to; now += HOUR) {
       const due = times.due(now)?.due
       if (due === undefined) continue
       times.serve(due)
