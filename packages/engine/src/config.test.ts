@@ -44,6 +44,15 @@ describe('config.yaml', () => {
     expect(config.agentos.traces).toMatchObject({ record_payloads: false, sampling: 1 })
   })
 
+  it('lets guests in with all that they can, with a part of it, or not at all', () => {
+    const guests = (text: string) => parseConfig(`{ agentos: { ${text} } }`, {}).agentos.guests
+    for (const text of ['', 'guests: true', 'guests: {}']) {
+      expect(guests(text)).toMatchObject({ allow: { chat: true, register: true, state: true } })
+    }
+    expect(guests('guests: { allow: { state: false } }')).toMatchObject({ allow: { chat: true, state: false } })
+    expect(guests('guests: false')).toBe(false)
+  })
+
   it('names queues, and one is always there', () => {
     const queues = parseConfig(queueFile('mail: { type: fifo, message_group_field: to, max_retries: 0 }'), {}).queues!
     expect([...queues.keys()]).toEqual(['default', 'mail'])
@@ -74,6 +83,12 @@ describe('config.yaml', () => {
     ['a variable that is not set', III, /MODEL/],
     ['no YAML', 'workers: [', /not valid YAML/],
     ['a key that nobody knows', 'agentos: { gests: false }', /gests/],
+    [
+      'a power of guests that nobody knows',
+      'agentos: { guests: { allow: { chatt: true } } }',
+      /agentos\.guests\.allow.*chatt/,
+    ],
+    ['guests that are no table', 'agentos: { guests: some }', /agentos\.guests/],
     ['a wrong value', 'agentos: { limits: { frame_bytes: 3 } }', /agentos\.limits\.frame_bytes/],
     ['a port that is none', 'workers: [{ name: iii-worker-manager, config: { port: 99999 } }]', /iii-worker-manager/],
     ['a wrong setting of HTTP', 'workers: [{ name: iii-http, config: { prot: 1 } }]', /iii-http/],

@@ -267,8 +267,9 @@ describe('a trigger', () => {
   const bind = { type: 'registertrigger', id: 't', trigger_type: 'x', function_id: 'f', config: {} }
 
   it('is not taken over or removed by somebody of less authority', () => {
-    const { core, guest, owner } = system()
-    const [theirs, intruder] = [owner(), guest()]
+    const { core, guest } = system()
+    const intruder = guest()
+    const theirs = new Peer(core, { kind: 'owner', id: 'owner' }, undefined, 'realm-guest')
     theirs.tell(bind)
     intruder.tell({ ...bind, function_id: 'mine' })
     intruder.tell({ type: 'unregistertrigger', id: 't' })
