@@ -32,7 +32,11 @@ describe('budgets on a running engine', () => {
             name: 'llm-router',
             config: {
               providers: { bank: { baseUrl: provider.url, keyEnv: 'OPENAI_API_KEY' } },
-              prices: { [MODEL]: PRICE, 'bank/dear': { input: 1, output: 10 } },
+              prices: {
+                [MODEL]: PRICE,
+                'bank/dear': { input: 1, output: 10 },
+                'bank/gold': { input: 400, output: 400 },
+              },
               concurrency: { perProvider: 20 },
               retries: { max: 0 },
             },
@@ -231,6 +235,52 @@ describe('budgets on a running engine', () => {
     expect(provider.requests.length).toBe(asked)
     await system.workers.ledger!.start()
     await expect(ask(system.client({ owner: true }))).resolves.toBeDefined()
+  })
+
+  it('cuts off what guests’ models cost at five dollars a day, until the owner says something else', async () => {
+    const there = { owner: true, realm: 'guest' }
+    const budgets = async () =>
+      (await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets', undefined, there)).body.budgets
+    const complete = (options: object, model = 'bank/gold') =>
+      system.api<{ code?: string; detail?: string }>(
+        'POST',
+        '/v1/models/complete',
+        { messages: [{ role: 'user', content: CONTEXT }], model, maxTokens: OUTPUT },
+        options,
+      )
+    let answered = 0
+    let refused = await complete({})
+    for (; refused.status === 200 && answered < 10; refused = await complete({})) answered += 1
+    expect(answered).toBeGreaterThan(1)
+    expect(refused).toMatchObject({ status: 402, body: { code: 'budget_exceeded' } })
+    expect(refused.body.detail).toContain('The default budget of the realm realm-guest ($5.00 per day)')
+    await expect(ask(system.client(), { model: 'bank/gold' })).rejects.toMatchObject({ code: 'budget_exceeded' })
+
+    const [before] = await budgets()
+    expect(before).toMatchObject({ isDefault: true, period: 'day', limitMicroUsd: 5_000_000, overdraft: false })
+    expect(before!.spentMicroUsd).toBeGreaterThan(2_000_000)
+    expect((await complete({ owner: true })).status).toBe(200)
+    expect((await complete({ owner: true }, 'bank/unpriced')).status).toBe(200)
+    const unpriced = await complete({}, 'bank/unpriced')
+    expect(unpriced.body).toMatchObject({ code: 'price_unknown', detail: expect.stringContaining('unlimited: true') })
+
+    for (const process of [system.workers.ledger!, system.engine]) {
+      await process.kill()
+      await process.start()
+      await system.ready()
+    }
+    expect(await budgets()).toMatchObject([{ isDefault: true, spentMicroUsd: before!.spentMicroUsd }])
+
+    expect((await system.api('POST', '/v1/budgets', { unlimited: true })).status).toBe(401)
+    expect((await system.api('DELETE', `/v1/budgets/${before!.id}`)).status).toBe(401)
+    expect((await system.api('DELETE', `/v1/budgets/${before!.id}`, undefined, there)).status).toBe(409)
+    const { body: own } = await system.api<ledger.Budget>('POST', '/v1/budgets', { unlimited: true }, there)
+    expect(await budgets()).toMatchObject([{ id: own.id, isDefault: false }])
+    expect((await complete({})).status).toBe(200)
+    expect((await complete({}, 'bank/unpriced')).status).toBe(200)
+    await system.api('DELETE', `/v1/budgets/${own.id}`, undefined, there)
+    expect(await budgets()).toMatchObject([{ isDefault: true, spentMicroUsd: before!.spentMicroUsd }])
+    expect((await complete({})).body.code).toBe('budget_exceeded')
   })
 
   it('lets the owner alone set budgets and move money, and keeps realms apart', async () => {
