@@ -84,7 +84,7 @@ describe('the budget that guests have by default', () => {
   })
 
   it('is not removed, but replaced', async () => {
-    const [{ id }] = (await listed()) as [{ id: string }]
+    const { id } = (await listed())[0]!
     await expect(remove(id)).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('unlimited') })
     await own()
     await expect(remove(id)).rejects.toMatchObject({ code: 'not_found' })
