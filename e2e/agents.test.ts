@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 interface Sent {
   messages: { role: string; content: unknown }[]
@@ -32,6 +32,7 @@ beforeAll(async () => {
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         {
           name: 'llm-router',
           config: { providers: { sim: { baseUrl: simulator.url, format: 'openai-chat', keyEnv: 'OPENAI_API_KEY' } } },

@@ -23,7 +23,7 @@ import {
 } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import * as z from 'zod'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const CLI = join(import.meta.dirname, '../dist/agentos.mjs')
 /** In the realm of guests, where what plain clients serve is. */
@@ -53,6 +53,7 @@ beforeAll(async () => {
     },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         { name: 'llm-router', config: { providers } },
         { name: 'toolbox', config: { allow_private: ['127.0.0.0/8'] } },
         { name: 'iii-queue', config: { queue_configs: { jobs: { max_retries: 2, backoff_ms: 50 } } } },

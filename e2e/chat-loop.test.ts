@@ -11,7 +11,7 @@ import {
   startSystem,
 } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const FORMATS = [
   { format: 'openai-chat', start: startOpenAiSimulator },
@@ -35,7 +35,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
-    config: { workers: [{ name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }] },
+    config: { workers: [NO_GUEST_BUDGET, { name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }] },
   })
 })
 afterAll(async () => {

@@ -1,6 +1,6 @@
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const LONG = Array.from({ length: 100 }, (_, n) => `word${n}`).join(' ')
 const FIRST = 'Let me look into it first.'
@@ -18,7 +18,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
-    config: { workers: [{ name: 'llm-router', config: { providers } }] },
+    config: { workers: [NO_GUEST_BUDGET, { name: 'llm-router', config: { providers } }] },
   })
   const owner = { owner: true, realm: 'guest' } as const
   const capabilities = { functions: ['slow::work', 'memory::*'] }

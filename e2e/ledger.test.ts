@@ -32,7 +32,11 @@ describe('budgets on a running engine', () => {
             name: 'llm-router',
             config: {
               providers: { bank: { baseUrl: provider.url, keyEnv: 'OPENAI_API_KEY' } },
-              prices: { [MODEL]: PRICE, 'bank/dear': { input: 1, output: 10 } },
+              prices: {
+                [MODEL]: PRICE,
+                'bank/dear': { input: 1, output: 10 },
+                'bank/gold': { input: 400, output: 400 },
+              },
               concurrency: { perProvider: 20 },
               retries: { max: 0 },
             },
@@ -231,6 +235,52 @@ describe('budgets on a running engine', () => {
     expect(provider.requests.length).toBe(asked)
     await system.workers.ledger!.start()
     await expect(ask(system.client({ owner: true }))).resolves.toBeDefined()
+  })
+
+  it('cuts off what guests’ models cost at five dollars a day, until the owner says something else', async () => {
+    const there = { owner: true, realm: 'guest' }
+    const budgets = async () =>
+      (await system.api<{ budgets: ledger.Budget[] }>('GET', '/v1/budgets', undefined, there)).body.budgets
+    const guest = system.client()
+    const complete = (client: IIIClient, model = 'bank/gold') =>
+      ask(client, { model }).then(
+        () => 'answered',
+        (error: InvocationError) => `${error.code}: ${error.reason}`,
+      )
+    const outcomes: string[] = []
+    do outcomes.push(await complete(guest))
+    while (outcomes.at(-1) === 'answered' && outcomes.length < 10)
+    expect(outcomes.length).toBeGreaterThan(2)
+    const refusal = expect.stringMatching(
+      /^budget_exceeded: The default budget of the realm realm-guest \(\$5\.00 per day\)/,
+    )
+    expect(outcomes.at(-1)).toEqual(refusal)
+    expect(await complete(system.client())).toEqual(refusal)
+
+    const [before] = await budgets()
+    expect(before).toMatchObject({ isDefault: true, period: 'day', limitMicroUsd: 5_000_000, overdraft: false })
+    expect(before!.spentMicroUsd).toBeGreaterThan(2_000_000)
+    expect(await complete(owner)).toBe('answered')
+    expect(await complete(owner, 'bank/unpriced')).toBe('answered')
+    expect(await complete(guest, 'bank/unpriced')).toMatch(/^price_unknown: .*owner token.*unlimited: true/)
+
+    for (const process of [system.workers.ledger!, system.engine]) {
+      await process.kill()
+      await process.start()
+      await system.ready()
+    }
+    expect(await budgets()).toMatchObject([{ isDefault: true, spentMicroUsd: before!.spentMicroUsd }])
+
+    expect((await system.api('POST', '/v1/budgets', { unlimited: true })).status).toBe(403)
+    expect((await system.api('DELETE', `/v1/budgets/${before!.id}`)).status).toBe(403)
+    expect((await system.api('DELETE', `/v1/budgets/${before!.id}`, undefined, there)).status).toBe(409)
+    const { body: own } = await system.api<ledger.Budget>('POST', '/v1/budgets', { unlimited: true }, there)
+    expect(await budgets()).toMatchObject([{ id: own.id, isDefault: false }])
+    expect(await complete(guest)).toBe('answered')
+    expect(await complete(guest, 'bank/unpriced')).toBe('answered')
+    await system.api('DELETE', `/v1/budgets/${own.id}`, undefined, there)
+    expect(await budgets()).toMatchObject([{ isDefault: true, spentMicroUsd: before!.spentMicroUsd }])
+    expect(await complete(guest)).toEqual(refusal)
   })
 
   it('lets the owner alone set budgets and move money, and keeps realms apart', async () => {

@@ -1,7 +1,7 @@
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 type Params = OpenAI.ChatCompletionCreateParamsNonStreaming
 interface Sent {
@@ -26,6 +26,7 @@ beforeAll(async () => {
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         {
           name: 'llm-router',
           config: {

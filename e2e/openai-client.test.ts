@@ -9,7 +9,7 @@ import {
 } from '@agentos/testing'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 /** A simulated provider of each wire format, and a model name that its API knows. */
 const PROVIDERS = {
@@ -36,6 +36,7 @@ beforeAll(async () => {
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         {
           name: 'llm-router',
           config: { providers, retries: { max: 0 }, prices: { 'sim-openai-chat/test-model': { input: 1, output: 2 } } },

@@ -7,7 +7,7 @@ import {
 } from '@agentos/testing'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 type Params = OpenAI.ChatCompletionCreateParamsNonStreaming
 type Field = Exclude<keyof Params, 'model' | 'messages' | 'stream'>
@@ -115,7 +115,7 @@ beforeAll(async () => {
     workers: ALL_WORKERS,
     env: NO_LOCAL_MODELS,
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
-    config: { workers: [{ name: 'llm-router', config: { providers, retries: { max: 0 } } }] },
+    config: { workers: [NO_GUEST_BUDGET, { name: 'llm-router', config: { providers, retries: { max: 0 } } }] },
   })
   client = new OpenAI({ baseURL: `${system.httpUrl}/v1`, apiKey: 'guest', maxRetries: 0 })
 })

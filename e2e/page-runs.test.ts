@@ -260,6 +260,18 @@ describe.skipIf(chromiumPath === undefined)('the runs in a browser', () => {
     expectClean(browser)
   })
 
+  it('shows the budget that guests have by default, which nobody removes', async () => {
+    await using browser = await openBrowser()
+    const { page } = browser
+    await page.goto(`${system.httpUrl}/`)
+    await view(page, 'Budgets')
+    const card = page.getByRole('listitem', { name: 'Budget of This realm' })
+    await card.getByText('of $5.00').waitFor()
+    await card.getByText('default', { exact: true }).waitFor()
+    expect(await card.getByRole('button', { name: 'Remove' }).count()).toBe(0)
+    expectClean(browser)
+  })
+
   it('sets a budget, whose meter moves with what is spent, and removes it', async () => {
     await using browser = await openAsOwner()
     const { page } = browser

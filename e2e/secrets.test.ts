@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Supervised, type System, startSystem } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const IN_ENVIRONMENT = 'sk-canary-from-the-environment-0123456789'
 const PASTED = 'sk-canary-pasted-on-the-page-9876543210'
@@ -81,7 +81,7 @@ beforeAll(async () => {
     env: { ...NO_LOCAL_MODELS, OPENAI_API_KEY: IN_ENVIRONMENT, SMTP_URL: MAIL_URL },
     workerEnv: { 'llm-router': { MY_OWN_SETTING: OWN_SETTING } },
     config: {
-      workers: [{ name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }],
+      workers: [NO_GUEST_BUDGET, { name: 'llm-router', config: { providers, retries: { baseMs: 10 } } }],
       agentos: { traces: { record_payloads: true } },
     },
     logLevel: 'trace',

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Simulator, type System, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 const model = 'sim/test-model'
 const LONG = Array.from({ length: 100 }, (_, n) => `word${n}`).join(' ')
@@ -19,6 +19,7 @@ beforeAll(async () => {
     workerEnv: { 'llm-router': { OPENAI_API_KEY: 'test-key' } },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         {
           name: 'llm-router',
           config: {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type System, startEngine, startOpenAiSimulator, startSystem } from '@agentos/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { ALL_WORKERS, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 let system: System
 afterEach(() => system?.stop())
@@ -74,7 +74,7 @@ describe('figures', () => {
       workers: ALL_WORKERS,
       env: NO_LOCAL_MODELS,
       workerEnv: { 'llm-router': { OPENAI_API_KEY: provider.key } },
-      config: { workers: [{ name: 'llm-router', config: router }] },
+      config: { workers: [NO_GUEST_BUDGET, { name: 'llm-router', config: router }] },
     })
     const { status } = await system.api('POST', '/v1/chat', { message: 'hi', model: 'bank/counted' })
     expect(status).toBe(200)

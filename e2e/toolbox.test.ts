@@ -11,7 +11,7 @@ import {
   startSystem,
 } from '@agentos/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_WORKERS, type ChatReply, NO_LOCAL_MODELS } from './support/all-workers.ts'
+import { ALL_WORKERS, type ChatReply, NO_GUEST_BUDGET, NO_LOCAL_MODELS } from './support/all-workers.ts'
 
 /** In the realm of those who chat here. */
 const owner = { owner: true, realm: 'guest' } as const
@@ -40,6 +40,7 @@ beforeAll(async () => {
     },
     config: {
       workers: [
+        NO_GUEST_BUDGET,
         { name: 'llm-router', config: { providers } },
         // The ports of the engine fall into this range, and are refused all the same.
         { name: 'toolbox', config: { allow_private: ['0.0.0.0/0', `127.0.0.1:${port}`] } },

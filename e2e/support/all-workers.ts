@@ -14,6 +14,9 @@ export const ALL_WORKERS = [
 /** No model server of this host is looked for: tests must not depend on what listens here. */
 export const NO_LOCAL_MODELS = { AGENTOS_LOCAL_MODELS: 'off' }
 
+/** For tests whose guests ask simulated models, which have no price: the default budget would refuse them. */
+export const NO_GUEST_BUDGET = { name: 'ledger', config: { guestBudgetCentsPerDay: null } }
+
 export interface ChatReply {
   content: string
   model: string

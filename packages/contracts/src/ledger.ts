@@ -39,6 +39,11 @@ export const Budget = () =>
     reservedMicroUsd: z.number().int(),
     /** Counts and alerts, refuses nothing. */
     unlimited: z.boolean(),
+    /**
+     * Nobody set it: all guests together have it until the owner sets one of their realm, and again when that is removed.
+     * It cannot be removed itself.
+     */
+    isDefault: z.boolean(),
     /** More than the limit was spent: costs that were reported afterwards, or a limit that was lowered. */
     overdraft: z.boolean(),
     currency: z.literal('USD'),
@@ -47,9 +52,9 @@ export const Budget = () =>
     /** False: calls go on over the limit. */
     hardLimit: z.boolean(),
     billingCode: z.string().nullable(),
-    /** Counts the changes of this budget, from 1. */
+    /** Counts the changes of this budget, from 1; 0 for a default one. */
     version: z.number().int(),
-    /** RFC 3339, when the budget was first set. */
+    /** RFC 3339, when the budget was first set; for a default one, when the ledger read its settings. */
     periodStart: z.string(),
     /** RFC 3339. */
     updatedAt: z.string(),
@@ -356,6 +361,8 @@ export const reserve = defineFunction({
       heldMicroUsd: z.number().int(),
       /** At least `heldMicroUsd`: what could be held for this call now, up to `wantedMicroUsd`. */
       affordableMicroUsd: z.number().int(),
+      /** False where no budget that applies has a limit. */
+      limited: z.boolean(),
       /** The budget that keeps this below `wantedMicroUsd`; null where none does. */
       exhausted: Exhausted().nullable(),
       /** To be renewed by `extend` within this time; else the call counts as charged. */

@@ -18,7 +18,7 @@ export interface Before {
 /** At the crossing only: since what is spent in a window grows, that is once a window for each level. */
 export function alertsOf(book: Book, before: readonly Before[]): Alert[] {
   return before.flatMap(({ line, spent }) => {
-    const budget = book.budgets.get(line.budget)
+    const budget = book.budget(line.budget)
     if (!budget || budget.unlimited || line.spent <= 0) return []
     const after = book.balance(line).spent
     const levels = [

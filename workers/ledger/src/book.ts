@@ -59,6 +59,7 @@ const NOTHING: Balance = { reserved: 0, spent: 0 }
 /** All balances, derived from the entries and from nothing else. The same entries give the same book. */
 export class Book {
   sequence = 0
+  /** Those that the owner set. */
   readonly budgets = new Map<string, BudgetRecord>()
   readonly balances = new Map<string, Balance>()
   /** In the order of their last entries. */
@@ -68,9 +69,15 @@ export class Book {
   readonly spendKeys = new Map<string, string | Booked>()
   /** Sums by JSON of [realm, day, agent, model, provider, billing code, mission]. */
   readonly daily = new Map<string, Count>()
+  private readonly fallback: BudgetRecord | undefined
 
-  static restore(snapshot: BookSnapshot): Book {
-    const book = new Book()
+  /** `fallback` is the budget of a realm for which the owner set none. */
+  constructor(fallback?: BudgetRecord) {
+    this.fallback = fallback
+  }
+
+  static restore(snapshot: BookSnapshot, fallback?: BudgetRecord): Book {
+    const book = new Book(fallback)
     book.sequence = snapshot.sequence
     for (const budget of snapshot.budgets) book.budgets.set(budget.id, budget)
     for (const [key, balance] of snapshot.balances) book.balances.set(key, balance)
@@ -91,11 +98,25 @@ export class Book {
     }
   }
 
+  /** The budgets of a realm that are in force. */
+  budgetsOf(realm: string): BudgetRecord[] {
+    const found = [...this.budgets.values()].filter((budget) => budget.realm === realm)
+    const { fallback } = this
+    return fallback?.realm === realm && !found.some(isOfRealm) ? [fallback, ...found] : found
+  }
+
+  /** Undefined where it is not in force. */
+  budget(id: string): BudgetRecord | undefined {
+    const { fallback } = this
+    if (id !== fallback?.id) return this.budgets.get(id)
+    return this.budgetsOf(fallback.realm).find((budget) => budget.id === id)
+  }
+
   /** The budgets that a call of this subject has to fit, in their windows of `now`. */
   accounts(subject: Subject, now: number): Account[] {
-    const found: Account[] = []
-    for (const budget of this.budgets.values()) if (applies(budget, subject)) found.push(this.account(budget, now))
-    return found
+    return this.budgetsOf(subject.realm).flatMap((budget) =>
+      applies(budget, subject) ? [this.account(budget, now)] : [],
+    )
   }
 
   account(budget: BudgetRecord, now: number): Account {
@@ -161,7 +182,8 @@ export class Book {
   prune(now: number): void {
     foldOld(this.daily, dayOf(now))
     const live = new Set<string>()
-    for (const budget of this.budgets.values())
+    // Also what was spent of the fallback before the owner set another: it may be in force again today.
+    for (const budget of [...this.budgets.values(), ...(this.fallback ? [this.fallback] : [])])
       live.add(accountKey({ budget: budget.id, window: windowOf(budget, now) }))
     for (const { accounts } of this.reservations.values()) for (const account of accounts) live.add(accountKey(account))
     for (const key of this.balances.keys()) if (!live.has(key)) this.balances.delete(key)
@@ -223,8 +245,12 @@ function windowOf({ period, timeZone }: BudgetRecord, now: number): string {
   return periodKey(period, timeZone, now)
 }
 
+function isOfRealm({ agent, session, run }: BudgetRecord): boolean {
+  return agent === undefined && session === undefined && run === undefined
+}
+
+/** Of a budget in the subject's realm. */
 function applies(budget: BudgetRecord, subject: Subject): boolean {
-  if (budget.realm !== subject.realm) return false
   if (budget.agent !== undefined) return budget.agent === subject.agent
   if (budget.session !== undefined) return budget.session === subject.session
   return budget.run === undefined || budget.run === subject.run

@@ -2,6 +2,7 @@ import type { setBudget } from '@agentos/contracts/ledger'
 import { AgentError, newId, type ParsedInputOf } from '@agentos/sdk'
 import type { Book } from './book.ts'
 import type { BudgetRecord, Draft, Subject } from './entry.ts'
+import { isGuestDefault } from './guest-budget.ts'
 import { assertTimeZone } from './period.ts'
 
 type Input = ParsedInputOf<typeof setBudget>
@@ -38,8 +39,14 @@ export function changedBudget(book: Book, input: Input, subject: Subject, now: n
 }
 
 export function deletedBudget(book: Book, id: string, realm: string): Draft & { kind: 'budget_deleted' } {
-  if (book.budgets.get(id)?.realm !== realm) {
+  const budget = book.budget(id)
+  if (budget?.realm !== realm) {
     throw new AgentError('not_found', `There is no budget ${id} in this realm; ledger::budgets lists them`)
+  }
+  if (isGuestDefault(budget)) {
+    const message =
+      'The default budget of guests is not removed but replaced: set one of their realm, or unlimited: true'
+    throw new AgentError('conflict', message)
   }
   return { kind: 'budget_deleted', budget: id, lines: [] }
 }

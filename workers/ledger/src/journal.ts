@@ -2,7 +2,7 @@ import { AgentError, type StateClient } from '@agentos/sdk'
 import { type Alert, alertsOf } from './alerts.ts'
 import { Book } from './book.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { type Draft, type Entry, entryKey } from './entry.ts'
+import { type BudgetRecord, type Draft, type Entry, entryKey } from './entry.ts'
 
 const ENTRIES = 'ledger-entries'
 const PAGE = 500
@@ -16,6 +16,8 @@ const CHECKPOINT_AGAIN = 50
 export interface JournalParts {
   state: StateClient
   now: () => number
+  /** The budget of a realm for which the owner set none. */
+  fallback?: BudgetRecord | undefined
   /** Hears why a checkpoint could not be written, each time; nothing when one could be again. */
   onCheckpoint: (error: unknown) => void
   /** Hears of levels that an entry crosses, when it is on disk; again where it is read anew. */
@@ -116,7 +118,8 @@ export class Journal {
 
   private async open(): Promise<void> {
     const snapshot = await this.checkpoints.read()
-    const book = snapshot ? Book.restore(snapshot) : new Book()
+    const { fallback } = this.parts
+    const book = snapshot ? Book.restore(snapshot, fallback) : new Book(fallback)
     if (!this.current) this.due = book.sequence + CHECKPOINT_EVERY
     this.covered = book.sequence
     for await (const entry of this.entries(book.sequence)) this.raise(entry.sequence, applied(book, entry))

@@ -3,6 +3,7 @@ import { StateDouble } from '@agentos/testing'
 import { Alarms } from './alarms.ts'
 import type { Alert } from './alerts.ts'
 import type { Subject } from './entry.ts'
+import { guestBudget } from './guest-budget.ts'
 import { Journal } from './journal.ts'
 import { Ledger, type ReserveRequest } from './ledger.ts'
 
@@ -21,6 +22,8 @@ export class Bench {
   now = Date.parse('2026-11-22T12:00:00Z')
   ledger: Ledger
   private readonly waitMs: number
+  /** What guests may spend a day by default; null lifts it. */
+  guestCents: number | null = 500
   private keys = 0
 
   constructor(waitMs = 60_000) {
@@ -111,6 +114,7 @@ export class Bench {
     const journal = new Journal({
       state,
       now,
+      fallback: guestBudget(this.guestCents, this.now),
       onCheckpoint: (error) => this.problems.push(error),
       onAlerts: (alerts, sequence) => alarms.raise(alerts, sequence),
     })

@@ -4,6 +4,7 @@ import type { Alert } from './alerts.ts'
 import { type Account, Book, type Reservation } from './book.ts'
 import { accountKey, type BudgetRecord, type Draft, type Entry, type Purpose, type Subject } from './entry.ts'
 import { type Demand, fit, isHard, leftIn, linesOf, roomFor, tightest } from './fitting.ts'
+import { isGuestDefault } from './guest-budget.ts'
 import type { Journal } from './journal.ts'
 import { Leases } from './leases.ts'
 import { Queue } from './queue.ts'
@@ -32,6 +33,8 @@ export interface Held {
   reservation: string | null
   held: number
   affordable: number
+  /** Whether one of the budgets that apply has a limit. */
+  limited: boolean
   /** Why `affordable` is less than was wanted. */
   exhausted: Exhausted | null
 }
@@ -314,12 +317,15 @@ export class Ledger {
       if (known.state !== 'open') throw over(known)
       this.leases.renew(known.id)
       const affordable = Math.max(known.amount, known.affordable)
-      const exhausted = affordable < request.wanted ? exhaustedOf(this.accountsOf(book, known)) : null
-      return { reservation: known.id, held: known.amount, affordable, exhausted }
+      const accounts = this.accountsOf(book, known)
+      const exhausted = affordable < request.wanted ? exhaustedOf(accounts) : null
+      return { reservation: known.id, held: known.amount, affordable, limited: isLimited(accounts), exhausted }
     }
     this.bookLost(book, request)
     const accounts = book.accounts(request.subject, this.options.now())
-    if (accounts.length === 0) return { reservation: null, held: 0, affordable: request.wanted, exhausted: null }
+    if (accounts.length === 0) {
+      return { reservation: null, held: 0, affordable: request.wanted, limited: false, exhausted: null }
+    }
     const fitting = fit(accounts, request, patient)
     const places = accounts.map(({ budget, window }) => ({ budget: budget.id, window }))
     const behind = places.some((place) => blocked.has(accountKey(place)))
@@ -356,7 +362,7 @@ export class Ledger {
       lines: linesOf(places, { reserved: held, spent: 0 }),
     })
     this.leases.renew(id)
-    return { reservation: id, held, affordable, exhausted }
+    return { reservation: id, held, affordable, limited: isLimited(accounts), exhausted }
   }
 
   /** The call is made again, so whoever held money for it before is gone, and what the provider charges is not known. */
@@ -383,7 +389,7 @@ export class Ledger {
   /** In the windows in which the money was held, also where a new one has begun; budgets that are gone left out. */
   private accountsOf(book: Book, { accounts }: Reservation) {
     return accounts.flatMap(({ budget: id, window }) => {
-      const budget = book.budgets.get(id)
+      const budget = book.budget(id)
       return budget ? [{ budget, window, balance: book.balance({ budget: id, window }) }] : []
     })
   }
@@ -395,6 +401,10 @@ function outcomeOf<T>(work: () => T): Decided<T> {
   } catch (error) {
     return { error }
   }
+}
+
+function isLimited(accounts: readonly Account[]): boolean {
+  return accounts.some(({ budget }) => !budget.unlimited)
 }
 
 /** Whether a hard limit is passed, with so much more spent. */
@@ -417,7 +427,9 @@ function exhaustedOf(accounts: readonly Account[]): Exhausted | null {
 }
 
 function refusal(budget: BudgetRecord, left: number, minimum: number): string {
-  return `${nameOf(budget)} has ${dollars(Math.max(0, left))} left; this call needs at least ${dollars(minimum)}`
+  const said = `${nameOf(budget)} has ${dollars(Math.max(0, left))} left; this call needs at least ${dollars(minimum)}`
+  if (!isGuestDefault(budget)) return said
+  return `${said}. A call with the owner token is not under it; the owner sets another with ledger::set_budget in the realm guest`
 }
 
 function nameOf(budget: BudgetRecord): string {
@@ -431,7 +443,7 @@ function nameOf(budget: BudgetRecord): string {
           ? `the run ${run}`
           : `the realm ${budget.realm}`
   const per = budget.period === 'total' ? 'in all' : `per ${budget.period}`
-  return `The budget of ${owner} (${dollars(budget.limit)} ${per})`
+  return `The ${isGuestDefault(budget) ? 'default ' : ''}budget of ${owner} (${dollars(budget.limit)} ${per})`
 }
 
 function dollars(microUsd: number): string {

@@ -3,6 +3,7 @@ import type { OutputOf, ParsedInputOf } from '@agentos/sdk'
 import type { Account, Book, Reservation } from './book.ts'
 import type { Subject } from './entry.ts'
 import { isHard, leftIn } from './fitting.ts'
+import { isGuestDefault } from './guest-budget.ts'
 
 const MAX_SHOWN = 200
 
@@ -26,6 +27,7 @@ export function budgetView({ budget, window, balance }: Account): Budget {
     spentMicroUsd: balance.spent,
     reservedMicroUsd: balance.reserved,
     unlimited: budget.unlimited,
+    isDefault: isGuestDefault(budget),
     overdraft: !budget.unlimited && balance.spent > budget.limit,
     currency: 'USD',
     softThreshold: budget.softThreshold,
@@ -40,11 +42,11 @@ export function budgetView({ budget, window, balance }: Account): Budget {
 /** All of the realm; with an agent, a session or a run named, those that are theirs. */
 export function listBudgets(book: Book, { realm, ...only }: Subject, now: number): OutputOf<typeof budgets> {
   const named = Object.entries(only)
-  const listed = [...book.budgets.values()].filter(
-    (budget) =>
-      budget.realm === realm &&
-      (named.length === 0 || named.some(([kind, id]) => budget[kind as 'agent' | 'session' | 'run'] === id)),
-  )
+  const listed = book
+    .budgetsOf(realm)
+    .filter(
+      (budget) => named.length === 0 || named.some(([kind, id]) => budget[kind as 'agent' | 'session' | 'run'] === id),
+    )
   return { budgets: listed.map((budget) => budgetView(book.account(budget, now))) }
 }
 

@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { Alarms } from './alarms.ts'
 import type { Alert } from './alerts.ts'
 import { changedBudget, deletedBudget } from './budgets.ts'
+import { guestBudget } from './guest-budget.ts'
 import { Journal } from './journal.ts'
 import { Ledger } from './ledger.ts'
 import { spendKey } from './spend-key.ts'
@@ -17,6 +18,8 @@ const Settings = z.strictObject({
   leaseMs: z.number().int().min(500).max(600_000).default(30_000),
   /** How long a call waits for money that others hold. */
   waitMs: z.number().int().min(0).max(600_000).default(60_000),
+  /** What the models of all guests may cost a day where the owner set no budget for their realm; null lifts it. */
+  guestBudgetCentsPerDay: z.number().int().min(0).max(1_000_000_000).nullable().default(500),
 })
 
 /** How long an alert may take to be told. */
@@ -30,11 +33,12 @@ export const worker = defineWorker({
   settings: Settings,
   start: async (self) => {
     const { state, log, config } = self
-    const { leaseMs, waitMs } = config
+    const { leaseMs, waitMs, guestBudgetCentsPerDay } = config
     const alarms = new Alarms({ state, log, publish: (alert) => publish(self, alert) })
     const journal = new Journal({
       state,
       now: Date.now,
+      fallback: guestBudget(guestBudgetCentsPerDay, Date.now()),
       onCheckpoint: (error) => reportCheckpoint(self, error),
       onAlerts: (alerts, sequence) => alarms.raise(alerts, sequence),
     })
@@ -114,14 +118,14 @@ export const worker = defineWorker({
     serve(contract.watched, async ({ realmId }, ctx) => {
       assertWorker(ctx)
       return ledger().decide((book) => {
-        const any = [...book.budgets.values()].some(({ realm }) => realm === realmId)
+        const any = book.budgetsOf(realmId).length > 0
         if (!any) watches.tell(realmId)
         return { any, validMs: WATCH_MS }
       })
     }),
     serve(contract.reserve, async (input, ctx) => {
       assertWorker(ctx)
-      const { reservation, held, affordable, exhausted } = await ledger().reserve(
+      const { reservation, held, affordable, limited, exhausted } = await ledger().reserve(
         {
           key: input.key,
           ...(input.call ? { call: input.call } : {}),
@@ -137,6 +141,7 @@ export const worker = defineWorker({
         reservationId: reservation,
         heldMicroUsd: held,
         affordableMicroUsd: affordable,
+        limited,
         exhausted,
         leaseMs: opened!.leaseMs,
       }

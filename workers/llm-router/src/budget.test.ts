@@ -16,6 +16,7 @@ class FakeLedger {
       reservationId: 'rsv',
       heldMicroUsd: 2_000,
       affordableMicroUsd: 2_000,
+      limited: true,
       exhausted: null,
       leaseMs: 60_000,
     }),
@@ -154,11 +155,25 @@ describe('budgets before a request', () => {
     expect(ledger.asked('ledger::release')).toHaveLength(1)
   })
 
+  it('asks one without a price where no budget has a limit, and holds nothing for it', async () => {
+    const answer = ledger.answers['ledger::reserve']!
+    ledger.answers['ledger::reserve'] = () => ({ ...(answer() as object), limited: false })
+    expect(await hold({ facts: { ...facts, price: undefined } })).toBeUndefined()
+    expect(ledger.asked('ledger::release')).toHaveLength(1)
+  })
+
+  it('tells guests what helps against their budget where a price is not known', async () => {
+    const unpriced = hold({ realm: 'realm-guest', facts: { ...facts, price: undefined } })
+    const message = expect.stringMatching(/prices: .*owner token.*ledger::set_budget.*unlimited: true/)
+    await expect(unpriced).rejects.toMatchObject({ code: 'price_unknown', message })
+  })
+
   it('extends ahead of the edge, and ends the stream there where nothing more can be held', async () => {
     ledger.answers['ledger::reserve'] = () => ({
       reservationId: 'rsv',
       heldMicroUsd: 2_316,
       affordableMicroUsd: 10_316,
+      limited: true,
       leaseMs: 60_000,
     })
     ledger.answers['ledger::extend'] = () => ({ heldMicroUsd: 4_316, exhausted: null })

@@ -20,6 +20,9 @@ const CHUNK = 1_024
 const ABSENT_MS = 1_000
 const SETTLE_ATTEMPTS = 10
 
+/** Of whoever has no credential. */
+export const GUEST_REALM = 'realm-guest'
+
 /** For whom a model is asked. */
 export interface Spender {
   realm: string
@@ -128,11 +131,13 @@ export class Budgets {
       this.self.call(ledger.release, { key: reserve.key }).catch(() => {})
       throw error
     })
-    const { reservationId, heldMicroUsd, affordableMicroUsd, leaseMs, exhausted } = held
+    const { reservationId, heldMicroUsd, affordableMicroUsd, limited, leaseMs, exhausted } = held
     if (reservationId === null) return undefined
     if (!rates) {
       await this.self.call(ledger.release, { reservationId }).catch(() => {})
-      throw unpriced(choice)
+      // Nothing bounds what it may cost, so nothing has to be known of it; it is not counted either.
+      if (!limited) return undefined
+      throw unpriced(choice, realm)
     }
     const tokensFor = (microUsd: number, tokens = inputTokens) =>
       rates.output === 0 ? wanted : Math.max(1, Math.floor((microUsd - tokens * rates.input) / rates.output))
@@ -359,10 +364,15 @@ function isPassing(error: unknown): boolean {
   return error instanceof InvocationError && error.retryable && error.code !== 'overloaded'
 }
 
-function unpriced({ provider, model }: ModelChoice): AgentError {
+function unpriced({ provider, model }: ModelChoice, realm: string): AgentError {
   const example = `{ input: <USD per million tokens>, output: <USD per million tokens>, source: <where it stands> }`
   const message =
     `A budget applies, and no price of ${provider}/${model} is known: add it to config.yaml, in the config of ` +
     `llm-router, as prices: { "${provider}/${model}": ${example} }, or ask a model whose price is known`
-  return new AgentError('price_unknown', message, { details: { provider, model } })
+  const forGuests =
+    '. Guests share a budget: a call with the owner token is not under it, and the owner lifts it with ' +
+    'ledger::set_budget in the realm guest, with unlimited: true'
+  return new AgentError('price_unknown', realm === GUEST_REALM ? message + forGuests : message, {
+    details: { provider, model },
+  })
 }

@@ -3,7 +3,7 @@ import type { CompletionInput, StreamFrame } from '@agentos/contracts/llm-router
 import { AgentError } from '@agentos/sdk'
 import type { Answer } from './answer.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
-import type { Budgets, Hold, Spender } from './budget.ts'
+import { type Budgets, GUEST_REALM, type Hold, type Spender } from './budget.ts'
 import type { Catalogue, ModelChoice, Provider } from './catalogue.ts'
 import { Gate } from './gate.ts'
 import { askProvider, cancelled } from './provider-client.ts'
@@ -37,9 +37,6 @@ export interface DispatchPorts {
   now?: () => number
   random?: () => number
 }
-
-/** Of whoever has no credential. */
-const GUEST_REALM = 'realm-guest'
 
 /** Called around each provider that is tried, so that each becomes a span. */
 export type Observe = (choice: ModelChoice, ask: () => Promise<Dispatched>) => Promise<Dispatched>

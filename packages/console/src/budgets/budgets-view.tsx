@@ -77,6 +77,7 @@ function BudgetCard({ budget, onChange }: { budget: Budget; onChange: () => void
       <header>
         <h3>{targetOf(budget)}</h3>
         <span class="badge">{budget.period === 'total' ? 'in all' : `per ${budget.period}`}</span>
+        {budget.isDefault && <span class="badge">default</span>}
       </header>
       <p class="model-name">
         {formatCost(spent)} <span class="dim">of {unlimited ? 'no limit' : formatCost(limit)}</span>
@@ -88,16 +89,22 @@ function BudgetCard({ budget, onChange }: { budget: Budget; onChange: () => void
       <p class="dim">
         {formatCost(reserved)} held for calls under way{budget.hardLimit ? '' : ' · the limit warns only'}
       </p>
-      <p class="actions">
-        <button
-          type="button"
-          class="link"
-          disabled={!owner || busy !== ''}
-          onClick={() => perform('Removing…', () => request('DELETE', `/v1/budgets/${encodeURIComponent(budget.id)}`))}
-        >
-          Remove
-        </button>
-      </p>
+      {budget.isDefault ? (
+        <p class="dim">All guests together have this one until the owner sets a budget of the whole realm.</p>
+      ) : (
+        <p class="actions">
+          <button
+            type="button"
+            class="link"
+            disabled={!owner || busy !== ''}
+            onClick={() =>
+              perform('Removing…', () => request('DELETE', `/v1/budgets/${encodeURIComponent(budget.id)}`))
+            }
+          >
+            Remove
+          </button>
+        </p>
+      )}
       {problem && <ProblemNote problem={problem} />}
     </li>
   )
