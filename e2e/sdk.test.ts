@@ -76,9 +76,10 @@ describe('a worker and its callers', () => {
       if (contexts.length < 2) await ctx.call(work, {}, { deadlineMs: 60_000 })
       return null
     }
-    await system.client({ owner: true }).call(work, {}, { deadlineMs: 5_000, session: 's-1' })
+    const owner = system.client({ owner: true, headers: { 'X-AgentOS-Realm': 'guest' } })
+    await owner.call(work, {}, { deadlineMs: 5_000, session: 's-1' })
     const [outer, inner] = contexts
-    expect(outer).toMatchObject({ realm: 'realm-default', principal: { kind: 'owner' }, session: 's-1' })
+    expect(outer).toMatchObject({ realm: 'realm-guest', principal: { kind: 'owner' }, session: 's-1' })
     expect(inner?.traceId).toBe(outer?.traceId)
     expect(inner?.session).toBe('s-1')
     // No later than the caller's, whatever the handler asked for.

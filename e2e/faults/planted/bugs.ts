@@ -108,7 +108,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'packages/engine/src/core/calls.ts',
     edits: [
       // A call that has ended stays with its worker, and what comes for it is taken.
-      { find: 'connection.serving.delete(call.attempt.id)\n', replace: '' },
+      {
+        find: 'if (connection.serving.delete(call.attempt.id) && call.ofGuests) connection.guestsServed -= 1\n',
+        replace: '',
+      },
       {
         find: 'return this.sendElsewhere(call)\n    this.end(',
         replace: 'return this.sendElsewhere(call)\n    call.ended = call.settled = false\n    this.end(',
@@ -144,8 +147,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     // Newest first: an intent that comes after its result makes the step look as if it were still to be done.
     edits: [
       {
-        find: 'for (const [n, entry] of entries) {\n        this.last',
-        replace: 'for (const [n, entry] of entries.toReversed()) {\n        this.last',
+        find: 'for (const [n, entry] of entries) {\n          this.last',
+        replace: 'for (const [n, entry] of entries.toReversed()) {\n          this.last',
       },
     ],
   },
