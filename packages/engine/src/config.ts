@@ -35,6 +35,7 @@ const GuestLimits = z.strictObject({
   described_bytes: amount,
   schedules: z.int().nonnegative().optional(),
   call_ms: amount,
+  engine_percent: z.int().min(1).max(100).optional(),
 } satisfies Record<keyof GuestBounds, z.ZodType>)
 
 const Allowed = z.strictObject({

@@ -27,6 +27,8 @@ export interface GuestLimits {
   schedules: number
   /** Deadline of a call that names none, in milliseconds. */
   call_ms: number
+  /** Share of the engine's time that what they send over the bus may take, in percent. */
+  engine_percent: number
 }
 
 export const DEFAULT_GUEST_LIMITS: GuestLimits = {
@@ -41,6 +43,7 @@ export const DEFAULT_GUEST_LIMITS: GuestLimits = {
   described_bytes: 8 * 1024 * 1024,
   schedules: 20,
   call_ms: 60_000,
+  engine_percent: 25,
 }
 
 /**

@@ -172,7 +172,8 @@ describe('a client that reads slowly', () => {
 
 describe('a client that sends much', () => {
   it('takes no more than its turn of the event loop', { timeout: 60_000 }, async () => {
-    const { core, connect } = await listening()
+    const owner = { ...GUEST, principal: { kind: 'owner' as const, id: 'owner' }, realm: DEFAULT_REALM }
+    const { core, connect } = await listening(4 * MIB, () => ({ ok: true, identity: owner }))
     let turn = 0
     let most = 0
     const receive = core.receive.bind(core)

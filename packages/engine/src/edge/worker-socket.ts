@@ -6,6 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { Connection, Grant } from '../core/connection.ts'
 import type { Core } from '../core/core.ts'
 import { isOfGuests } from '../core/guest-share.ts'
+import { GuestPace } from './guest-pace.ts'
 import type { Entered } from './identity.ts'
 import { SocketLink } from './socket-link.ts'
 
@@ -70,9 +71,13 @@ export class WorkerSocketServer {
   /** Sockets that have not said yet what they are, the oldest first. */
   private readonly unknown = new Set<Duplex>()
   private beating: NodeJS.Timeout | undefined
+  private readonly pace: GuestPace
 
   constructor(options: WorkerSocketOptions) {
     this.options = options
+    const share = options.core.guestShare.limits.engine_percent / 100
+    const after = (delayMs: number, run: () => void) => void setTimeout(run, delayMs).unref()
+    this.pace = new GuestPace({ share, now: () => performance.now(), after })
     this.sockets = new WebSocketServer({
       noServer: true,
       clientTracking: true,
@@ -203,20 +208,28 @@ export class WorkerSocketServer {
     const { core } = this.options
     const connection = core.connect(new SocketLink(ws), grant, request.socket.remoteAddress ?? '')
     this.known.get(ws)!.connection = connection
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
+    this.onFrame(ws, grant, (data, isBinary) => {
       if (isBinary && this.telemetry(data, grant)) return
       core.receive(connection, data)
     })
-    takeTurns(ws)
     ws.on('close', () => core.disconnect(connection))
   }
 
   private serveTelemetry(ws: WebSocket, request: IncomingMessage): void {
     const grant = this.admit(ws, request)
     if (!grant) return
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
+    this.onFrame(ws, grant, (data, isBinary) => {
       if (isBinary) this.telemetry(data, grant)
     })
+  }
+
+  private onFrame(ws: WebSocket, grant: Grant, take: (data: Buffer, isBinary: boolean) => void): void {
+    if (!isOfGuests(grant)) {
+      ws.on('message', take)
+      return takeTurns(ws)
+    }
+    ws.on('message', (data: Buffer, isBinary: boolean) => this.pace.work(ws, () => take(data, isBinary)))
+    ws.on('close', () => this.pace.forget(ws))
   }
 
   /** Takes a binary frame that carries telemetry; says whether it was one. */
