@@ -40,6 +40,16 @@ it('a process that stays silent is ended after the limit, the silence before it 
   expect(ended).toEqual([reason])
 })
 
+it('a process that is silent is not waited for anew where its connection ends as well', () => {
+  const { watch, beats } = watched()
+  const { process, ended } = running()
+  watch.silent(process, 10_000)
+  beats(10)
+  watch.expect(process)
+  beats(10)
+  expect(ended).toHaveLength(1)
+})
+
 it('a process that is heard again goes on, and so does one whose engine is gone', () => {
   const { watch, beats } = watched()
   const [one, other] = [running(), running(8)]
