@@ -15,7 +15,7 @@ import { readDescriptors, readKnownContracts } from './descriptors.ts'
 import { ChannelTable, createChannelsModule } from './edge/channels.ts'
 import { coreView } from './edge/http/core-view.ts'
 import { createHttpEdge, type HttpAddress, type HttpEdge } from './edge/http/edge.ts'
-import { type Entered, enterRealm } from './edge/identity.ts'
+import { type Entered, enterRealm, GUESTS_ARE_OFF } from './edge/identity.ts'
 import { OriginGuard } from './edge/origin.ts'
 import { bearer, GUEST, Tokens } from './edge/tokens.ts'
 import { WorkerSocketServer } from './edge/worker-socket.ts'
@@ -147,7 +147,9 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     const token = bearer(headers.authorization)
     const grant = token === undefined ? (agentos.guests ? GUEST : undefined) : tokens.grantOf(token)
     if (grant) return enterRealm(grant, headers['x-agentos-realm']?.toString())
-    return { ok: false, code: 'forbidden', message: 'The token is wrong, or guests are not allowed here' }
+    const unknown =
+      'This token is not known here: send `Authorization: Bearer <token>` with the content of data/owner-token'
+    return { ok: false, code: 'forbidden', message: token === undefined ? GUESTS_ARE_OFF : unknown }
   }
   // Any port: workers may come through a tunnel. It is the name that gives a rebound address away.
   const guard = new OriginGuard({ ports: [], hosts: [...LOOPBACK_NAMES, ...agentos.allowed_hosts], origins: [] })
