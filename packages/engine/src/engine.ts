@@ -51,6 +51,8 @@ export interface RunningEngine {
   readonly core: Core
   readonly workerPort: number
   readonly http: HttpAddress | undefined
+  /** What its owner has to hear of at this start; the log has it too. */
+  readonly notice: string | undefined
   /** Takes no new work, waits for what runs, and stops; everything accepted is on disk then. */
   stop(drainMs: number): Promise<void>
 }
@@ -74,7 +76,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     limits: agentos.store.remembered_deletions === undefined ? {} : { deletions: agentos.store.remembered_deletions },
     traces: { maxBytes: agentos.traces.disk_bytes, maxAgeMs: agentos.traces.retention_days * 24 * 60 * 60 * 1000 },
   })
-  tellOfGuestRealm(dataDir, used, log)
+  const notice = tellOfGuestRealm(dataDir, used, log)
   const ports: Ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
   const descriptors = readDescriptors(`${options.distDir}/workers`)
   const catalogue = new Catalogue(descriptors, readKnownContracts(`${options.distDir}/contracts.json`))
@@ -171,6 +173,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     core,
     workerPort,
     http,
+    notice,
     async stop(drainMs) {
       // Calls under way may end; jobs that wait are delivered after the next start.
       queue?.stop?.()
