@@ -40,8 +40,8 @@ export function startCall(
 const KEY_HEADER = 'idempotency-key'
 
 /**
- * The context of a call that comes in over HTTP. What a client bound runs where it was bound; what a guest's connection bound runs with a guest's authority, whoever
- * calls: its handler is not to act as the owner because the owner asked it something.
+ * The context of a call that comes in over HTTP. What a client bound runs in the realm where it was bound, and what a guest
+ * bound with a guest's authority, whoever calls: its handler is not to act as the owner because the owner asked it something.
  */
 export function contextOf(exchange: Exchange, route: Route | undefined, deadlineMs?: number): CallContext {
   const { caller } = exchange
