@@ -39,7 +39,7 @@ createServer((request, response) => {
   }
   const answer = answers[request.url]
   response.writeHead(answer ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(answer ?? {}))
-}).listen(Number(http), '127.0.0.1', () => process.send({ type: 'up', settings }))
+}).listen(Number(http), '127.0.0.1', () => process.send({ type: 'up', settings, notice: /# notice (.*)/.exec(config)?.[1] }))
 process.on('message', ({ type, states, fingerprints }) => {
   if (type === 'workers') writeFileSync(process.env.AGENTOS_DATA + '/states', JSON.stringify(states))
   else writeFileSync(process.env.AGENTOS_DATA + '/fingerprints', JSON.stringify({ fingerprints, env: process.env }))

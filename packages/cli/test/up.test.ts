@@ -55,6 +55,26 @@ describe('agentos up', { timeout: 90_000 }, () => {
     expect(installation.read('agentos.pid')).toBe('')
   })
 
+  it('prints what the engine has to tell its owner, and status shows it as long as that engine runs', async () => {
+    installation = await FakeInstallation.create({ memory: undefined })
+    const config = readFileSync(join(installation.home, 'config.yaml'), 'utf8')
+    installation.write('config.yaml', `${config}# notice Guests live apart now\n`)
+    const { child, exit } = installation.up()
+    await vi.waitFor(() => expect(installation.output).toContain('Stop'), WAIT)
+    expect(installation.output).toContain('! Guests live apart now')
+    expect((await installation.agentos('status')).text).toContain('! Guests live apart now')
+    installation.write('config.yaml', config)
+    const pid = processOf('engine')?.pid
+    await installation.order('restart', 'engine')
+    await vi.waitFor(() => {
+      expect(processOf('engine')).toMatchObject({ state: 'up' })
+      expect(processOf('engine')?.pid).not.toBe(pid)
+    }, WAIT)
+    expect((await installation.agentos('status')).text).not.toContain('Guests live apart now')
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+  })
+
   it('starts a killed worker again, and says so', async () => {
     const { child, exit } = await started({ memory: undefined })
     const before = processOf('memory')?.pid as number

@@ -54,6 +54,11 @@ const Guests = z
   .default(true)
   .transform((given, context): z.output<typeof GuestTable> | false => {
     if (given === false) return false
+    if (given !== true && (typeof given !== 'object' || given === null)) {
+      const message = `it is \`false\`, which lets no guest in, or a table \`{ allow, limits }\`, not ${JSON.stringify(given)}`
+      context.addIssue({ code: 'custom', message })
+      return z.NEVER
+    }
     const table = GuestTable.safeParse(given === true ? {} : given)
     if (table.success) return table.data
     for (const { path, message } of table.error.issues) context.addIssue({ code: 'custom', path, message })

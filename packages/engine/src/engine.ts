@@ -15,7 +15,7 @@ import { readDescriptors, readKnownContracts } from './descriptors.ts'
 import { ChannelTable, createChannelsModule } from './edge/channels.ts'
 import { coreView } from './edge/http/core-view.ts'
 import { createHttpEdge, type HttpAddress, type HttpEdge } from './edge/http/edge.ts'
-import { type Entered, enterRealm } from './edge/identity.ts'
+import { type Entered, enterRealm, GUESTS_ARE_OFF } from './edge/identity.ts'
 import { OriginGuard } from './edge/origin.ts'
 import { bearer, GUEST, Tokens } from './edge/tokens.ts'
 import { WorkerSocketServer } from './edge/worker-socket.ts'
@@ -51,6 +51,8 @@ export interface RunningEngine {
   readonly core: Core
   readonly workerPort: number
   readonly http: HttpAddress | undefined
+  /** What its owner has to hear of at this start; the log has it too. */
+  readonly notice: string | undefined
   /** Takes no new work, waits for what runs, and stops; everything accepted is on disk then. */
   stop(drainMs: number): Promise<void>
 }
@@ -74,7 +76,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     limits: agentos.store.remembered_deletions === undefined ? {} : { deletions: agentos.store.remembered_deletions },
     traces: { maxBytes: agentos.traces.disk_bytes, maxAgeMs: agentos.traces.retention_days * 24 * 60 * 60 * 1000 },
   })
-  tellOfGuestRealm(dataDir, used, log)
+  const notice = tellOfGuestRealm(dataDir, used, log)
   const ports: Ports = { clock: systemClock, timers: systemTimers, ids: systemIds, store, log }
   const descriptors = readDescriptors(`${options.distDir}/workers`)
   const catalogue = new Catalogue(descriptors, readKnownContracts(`${options.distDir}/contracts.json`))
@@ -147,7 +149,9 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     const token = bearer(headers.authorization)
     const grant = token === undefined ? (agentos.guests ? GUEST : undefined) : tokens.grantOf(token)
     if (grant) return enterRealm(grant, headers['x-agentos-realm']?.toString())
-    return { ok: false, code: 'forbidden', message: 'The token is wrong, or guests are not allowed here' }
+    const unknown =
+      'This token is not known here: send `Authorization: Bearer <token>` with the content of data/owner-token'
+    return { ok: false, code: 'forbidden', message: token === undefined ? GUESTS_ARE_OFF : unknown }
   }
   // Any port: workers may come through a tunnel. It is the name that gives a rebound address away.
   const guard = new OriginGuard({ ports: [], hosts: [...LOOPBACK_NAMES, ...agentos.allowed_hosts], origins: [] })
@@ -169,6 +173,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     core,
     workerPort,
     http,
+    notice,
     async stop(drainMs) {
       // Calls under way may end; jobs that wait are delivered after the next start.
       queue?.stop?.()

@@ -58,8 +58,9 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   })
   log.info({ workers: engine.workerPort, http: engine.http?.url, data: dataDir }, 'The engine is up')
   // Whoever started it as a child with a channel learns the ports, which may have been chosen by the system.
-  const { workerPort, http } = engine
-  supervisor.up(engine.core, { workerPort, http: http?.url, settings: digestsOf(config.workers) })
+  const { workerPort, http, notice } = engine
+  const facts = { workerPort, http: http?.url, settings: digestsOf(config.workers) }
+  supervisor.up(engine.core, notice === undefined ? facts : { ...facts, notice })
 
   let stopping = false
   const stop = (signal: string): void => {

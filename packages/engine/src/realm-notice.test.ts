@@ -13,7 +13,8 @@ afterEach(() => rmSync(folder, { recursive: true }))
 function start(used: boolean): string[] {
   const said: string[] = []
   const note = (_fields: object, message: string): void => void said.push(message)
-  tellOfGuestRealm(folder, used, { debug: note, info: note, warn: note, error: note })
+  const told = tellOfGuestRealm(folder, used, { debug: note, info: note, warn: note, error: note })
+  expect(said).toEqual(told === undefined ? [] : [told])
   return said
 }
 

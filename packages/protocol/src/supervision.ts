@@ -12,8 +12,11 @@ import type { SecretFingerprint } from './known-secrets.ts'
 export type SupervisedState = 'starting' | 'up' | 'restarting' | 'held' | 'asleep' | 'stopped' | 'unbuilt' | 'silent'
 
 export type ToSupervisor =
-  /** The engine listens. `settings`: of each worker that has some in config.yaml, a digest of what it is given. */
-  | { type: 'up'; workerPort: number; http: string | undefined; settings: Record<string, string> }
+  /**
+   * The engine listens. `settings`: of each worker that has some in config.yaml, a digest of what it is given. `notice`: what
+   * its owner has to hear of once.
+   */
+  | { type: 'up'; workerPort: number; http: string | undefined; settings: Record<string, string>; notice?: string }
   /** A process has connected. */
   | { type: 'connected'; pid: number }
   /** A call waits for this worker. */

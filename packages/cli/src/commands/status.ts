@@ -131,6 +131,7 @@ export function addStatus(program: Command): void {
       const setBack = said?.clockSetBack ?? null
       const guestApprovals = said?.guestApprovals ?? 0
       const storeTrouble = said?.trouble ?? null
+      const notice = supervisor?.notice ?? null
       const last = supervisor || process.env.AGENTOS_API_URL ? undefined : readStatus(paths.data)
       // An engine that was started by hand has nobody who restarts, and was meant to.
       const supervisorLost = said && last && !last.stopping && last.address === `${api.base}/` ? last.pid : null
@@ -149,6 +150,7 @@ export function addStatus(program: Command): void {
           storeTrouble,
           clockSetBack: setBack,
           guestApprovals,
+          notice,
         })
         return
       }
@@ -163,6 +165,7 @@ export function addStatus(program: Command): void {
         )
       if (supervisorLost !== null) print(paint('red', `✗ ${lostNote(supervisorLost)}`))
       if (setBack) print(paint('yellow', `! ${clockNote(setBack)}`))
+      if (notice !== null) print(paint('yellow', `! ${visibleLine(notice)}`))
       if (guestApprovals > 0) print(paint('yellow', `! ${guestsNote(guestApprovals)}`))
       print(table([header, ...list.map(row)], '  '))
       for (const { name, problems = [] } of list) {

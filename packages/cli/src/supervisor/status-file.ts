@@ -15,6 +15,8 @@ export interface SupervisorStatus {
   dev: boolean
   stopping: boolean
   processes: ProcessStatus[]
+  /** What the engine had to tell its owner when it started. */
+  notice?: string
 }
 
 export interface ProcessStatus {

@@ -47,6 +47,8 @@ export class Supervisor {
   private engine!: ManagedProcess
   /** What the engine that is up gives workers; they have it from their start on. */
   private settings: Record<string, string> | undefined
+  /** What the engine that is up has to tell its owner. */
+  private notice: string | undefined
   private readonly startedAt = Date.now()
   private stopping = false
   /** The start is over: from now on events are told one by one. */
@@ -270,6 +272,8 @@ export class Supervisor {
       case 'up':
         if (this.settled && this.engine.state === 'starting') this.options.view.event('done', 'engine is up')
         this.engine.markUp()
+        this.notice = message.notice
+        if (this.notice !== undefined) this.options.view.warn(this.notice)
         for (const process of this.connecting()) this.silence.expect(process)
         void this.renewChanged(message.settings)
         return this.publish()
@@ -453,6 +457,7 @@ export class Supervisor {
         dev: context.dev,
         stopping: this.stopping,
         processes: this.statuses(),
+        ...(this.notice === undefined ? {} : { notice: this.notice }),
       })
     } catch (error) {
       this.options.log.warn({ err: error, folder: join(data) }, 'the state of the processes cannot be written')

@@ -17,10 +17,15 @@ export function isFunctionId(id: string): boolean {
   return FUNCTION_ID.test(id) || CUSTOM_STREAM.test(id)
 }
 
-/** `memory` of `memory::kg::add`; an id without one is its own. */
+/** `memory` of `memory::kg::add`, and of `MEMORY::store`; an id without one is its own. */
 function namespaceOf(functionId: string): string {
   const end = functionId.indexOf('::')
-  return end < 0 ? functionId : functionId.slice(0, end)
+  return (end < 0 ? functionId : functionId.slice(0, end)).toLowerCase()
+}
+
+/** What is closed to others where this function is somebody's; nothing for instances of custom streams, which are anybody's. */
+export function closedNamespaceOf(functionId: string): string | undefined {
+  return CUSTOM_STREAM.test(functionId) ? undefined : namespaceOf(functionId)
 }
 
 /**
@@ -81,7 +86,8 @@ export class Catalogue {
   mayRegister(functionId: string, worker: string | undefined): boolean {
     const declared = this.functions.get(functionId)
     if (declared) return declared.worker === worker
-    const owners = CUSTOM_STREAM.test(functionId) ? undefined : this.namespaces.get(namespaceOf(functionId))
+    const namespace = closedNamespaceOf(functionId)
+    const owners = namespace === undefined ? undefined : this.namespaces.get(namespace)
     return owners === undefined || (worker !== undefined && owners.has(worker))
   }
 

@@ -461,7 +461,7 @@ export class Core implements ModuleHost {
   }
 
   private registerTriggerFrame(connection: Connection, frame: RegisterTriggerFrame): void {
-    const refused = this.refusedToGuest(connection)
+    const refused = this.refusedToGuest(connection, () => this.guests.assertMayBind(frame.trigger_type))
     if (refused) return this.refuseTrigger(connection, frame, refused.message, refused.code)
     const { worker } = connection.grant
     // What the manifest declares is bound already; the worker's own registration of the same route adds nothing.
@@ -523,11 +523,14 @@ export class Core implements ModuleHost {
     this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
-  /** Whether this is a guest's connection, and guests register nothing here. */
-  private refusedToGuest({ grant }: Connection): { ok: false; code: 'forbidden'; message: string } | undefined {
+  /** Whether this is a guest's connection, and guests do not register such a thing here. */
+  private refusedToGuest(
+    { grant }: Connection,
+    assertMay = () => this.guests.assertMay('register'),
+  ): { ok: false; code: 'forbidden'; message: string } | undefined {
     if (grant.principal.kind !== 'guest') return undefined
     try {
-      this.guests.assertMay('register')
+      assertMay()
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
       return { ok: false, code: 'forbidden', message: error.message }
@@ -560,9 +563,12 @@ export class Core implements ModuleHost {
 
   private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
     const refused = this.refusedToGuest(connection)
-    if (refused) return this.ports.log.warn({ trigger_type: frame.id }, refused.message)
-    // The protocol has no answer to this frame: the log says why.
-    if (this.noRoom(connection, 'type', frame.id)) return
+    if (refused) {
+      this.ports.log.warn({ trigger_type: frame.id }, refused.message)
+      return this.refuseType(connection, frame.id, refused.code, refused.message)
+    }
+    const tooMany = this.noRoom(connection, 'type', frame.id)
+    if (tooMany) return this.refuseType(connection, frame.id, tooMany.code, tooMany.message)
     try {
       const bindings = this.triggers.addProvided({
         id: frame.id,
@@ -579,8 +585,16 @@ export class Core implements ModuleHost {
         this.forwardTrigger(connection, trigger)
       }
     } catch (error) {
-      this.ports.log.warn({ trigger_type: frame.id }, error instanceof Error ? error.message : String(error))
+      const message = error instanceof Error ? error.message : String(error)
+      this.ports.log.warn({ trigger_type: frame.id }, message)
+      this.refuseType(connection, frame.id, error instanceof EngineError ? error.code : 'internal', message)
     }
+  }
+
+  /** The protocol has no answer to the registration of a type: what is refused is told as an error. */
+  private refuseType(connection: Connection, id: string, code: string, message: string): void {
+    const error = { code, message: `The trigger type ${id.slice(0, 100)} is not registered: ${message}` }
+    this.tell(connection, JSON.stringify({ type: 'error', error }))
   }
 
   private triggerResultFrame(connection: Connection, { id, error }: TriggerRegistrationResultFrame): void {

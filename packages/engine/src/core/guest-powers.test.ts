@@ -79,9 +79,29 @@ describe('what config.yaml keeps from guests', () => {
         error: { code: 'forbidden', message: expect.stringContaining('guests.allow.register') },
       },
     ])
+    expect(guest.received.filter(({ type }) => type === 'error')).toMatchObject([
+      { error: { code: 'forbidden', message: expect.stringMatching(/trigger type mine .*guests\.allow\.register/) } },
+    ])
     expect(core.registry.registrations('shop::price', GUEST_REALM)).toEqual([])
     expect([...core.triggers.all()]).toEqual([])
     expect(warnings.filter((warning) => warning.includes('guests.allow.register'))).toHaveLength(3)
+  })
+
+  it.each([
+    ['state', 'state'],
+    ['queues', 'subscribe'],
+    ['queues', 'durable:subscriber'],
+  ] as const)('%s: no trigger of the type %s either', (power, type) => {
+    const bind = (peer: Peer) => {
+      peer.tell({ type: 'registertrigger', id: 't1', trigger_type: type, function_id: 'shop::price', config: {} })
+      return peer.received.filter((frame) => frame.type === 'triggerregistrationresult')
+    }
+    const { core, guest, owner } = startWithout(power)
+    const message = expect.stringContaining(`guests.allow.${power}`)
+    expect(bind(guest)).toMatchObject([{ error: { code: 'forbidden', message } }])
+    expect([...core.triggers.all()]).toEqual([])
+    expect(bind(owner())).toEqual([])
+    expect(bind(startWithout().guest)).toEqual([])
   })
 
   it('queues: nothing is put off', () => {

@@ -7,6 +7,8 @@ interface Power {
   does: string
   /** Ids that need it, or their beginnings (`state::*`). */
   functions: readonly string[]
+  /** Types of triggers that need it, too. */
+  triggers?: readonly string[]
   /** Needed as well where an installed worker makes the call for a guest; but for what an agent needs to answer. */
   passedOn?: true
 }
@@ -22,11 +24,12 @@ export const GUEST_POWERS = {
   agents: { does: 'create agents, with the default grants', functions: ['agent::create'] },
   memory: { does: 'keep and read memories and sessions', functions: ['memory::*'] },
   register: { does: 'register functions, triggers and trigger types', functions: [] },
-  state: { does: 'use state that no worker owns', functions: ['state::*'] },
+  state: { does: 'use state that no worker owns', functions: ['state::*'], triggers: ['state'] },
   channels: { does: 'open channels', functions: ['engine::channels::create'] },
   queues: {
     does: 'publish, enqueue, and look after what is queued',
     functions: ['publish', 'iii::durable::publish', 'iii::queue::*', 'engine::queue::*'],
+    triggers: ['subscribe', 'durable:subscriber'],
   },
 } as const satisfies Record<string, Power>
 
@@ -58,6 +61,12 @@ export class GuestLaw {
       `Guests may not ${GUEST_POWERS[power].does} here: send the owner token, or set guests.allow.${power} to true under agentos: in config.yaml`,
       { details: { setting: `agentos.guests.allow.${power}` } },
     )
+  }
+
+  /** May a guest register a trigger of this type? */
+  assertMayBind(triggerType: string): void {
+    this.assertMay('register')
+    for (const [power, { triggers }] of POWERS) if (triggers?.includes(triggerType)) this.assertMay(power)
   }
 
   /** May this call be made, as far as it is a guest's? */

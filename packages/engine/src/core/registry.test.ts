@@ -41,6 +41,18 @@ describe('an id', () => {
     expect(core.registry.registrations('engine::functions::list', GUEST_REALM)).toEqual([])
   })
 
+  it.each(['engine::mine', 'ENGINE::functions::list', 'Engine', 'STORE::purge', 'Store::get'])(
+    'cannot be %s, in a namespace of the engine or of a manifest, however it is written',
+    (id) => {
+      const { core, guest, owner } = startCore({ workers: [installed('store', [{ id: 'store::get' }])] })
+      for (const peer of [guest(), owner()]) {
+        peer.register(id)
+        expect(peer.received).toContainEqual(expect.objectContaining({ type: 'functionregistrationresult', id }))
+        expect(core.registry.registrations(id, peer.connection.grant.realm)).toEqual([])
+      }
+    },
+  )
+
   it('that nobody declares goes to the newest, whose predecessor’s end does not remove it', () => {
     const { core, guest } = startCore()
     const [older, newer] = [guest(), guest()]

@@ -1,6 +1,6 @@
 import type { RegisterFunctionFrame } from '@agentos/protocol'
 import { isWider } from './authority.ts'
-import { type Catalogue, isFunctionId } from './catalogue.ts'
+import { type Catalogue, closedNamespaceOf, isFunctionId } from './catalogue.ts'
 import type { Connection } from './connection.ts'
 import type { BuiltinFunction } from './module.ts'
 import { placeFor, placeIn, placeOfAll } from './place.ts'
@@ -26,6 +26,8 @@ export class Registry {
   /** By place. */
   private readonly served = new Map<string, Registration[]>()
   private readonly builtins = new Map<string, BuiltinFunction>()
+  /** Of the engine's own functions: nobody registers beside them what no manifest declares. */
+  private readonly builtinNamespaces = new Set<string | undefined>()
   /** Functions that cannot be served in the way their registrant wants, with the reason that callers hear. */
   private readonly unsupported = new Map<string, { connection: Connection; message: string }>()
   private readonly catalogue: Catalogue
@@ -37,6 +39,7 @@ export class Registry {
   addBuiltin(fn: BuiltinFunction): void {
     if (this.builtins.has(fn.id)) throw new Error(`The engine registers ${fn.id} twice`)
     this.builtins.set(fn.id, fn)
+    this.builtinNamespaces.add(closedNamespaceOf(fn.id))
   }
 
   builtin(id: string): BuiltinFunction | undefined {
@@ -76,6 +79,11 @@ export class Registry {
     }
     if (this.builtins.has(id)) return { ok: false, code: 'id_taken', message: `${id} belongs to the engine` }
     const owner = this.catalogue.declared(id)?.worker
+    const namespace = closedNamespaceOf(id)
+    if (owner === undefined && namespace !== undefined && this.builtinNamespaces.has(namespace)) {
+      const message = `${id} is in the namespace ${namespace}, which belongs to the engine; register it under another`
+      return { ok: false, code: 'id_taken', message }
+    }
     if (!this.catalogue.mayRegister(id, connection.grant.worker)) {
       const whose = owner === undefined ? 'the namespace of an installed worker' : `the installed worker ${owner}`
       return { ok: false, code: 'forbidden', message: `${id} belongs to ${whose}; only its credential may register it` }

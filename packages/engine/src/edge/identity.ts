@@ -24,6 +24,13 @@ export type Identified =
       staleCookie?: true
     }
 
+/**
+ * Who judges the tokens of a route: `ours` only we; `shared`: somebody who may have tokens of their own, so that one which
+ * is not ours is theirs to judge, and the caller is a guest to us; `theirs`: who needs none of ours, so that callers are
+ * guests even where guests are switched off.
+ */
+export type Door = 'ours' | 'shared' | 'theirs'
+
 /** Headers that say who is calling. */
 export interface Credentials {
   authorization?: string | undefined
@@ -45,6 +52,10 @@ const REALM_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/
 /** Said explicitly by clients that cannot leave the header out, such as those that insist on an API key. */
 const GUEST_TOKEN = 'guest'
 
+/** What whoever brings no token hears where config.yaml lets no guests in. */
+export const GUESTS_ARE_OFF =
+  'Guests are switched off here (`guests: false` under `agentos:` in config.yaml): send `Authorization: Bearer <token>` with the content of data/owner-token'
+
 /** Turns tokens and cookies into principals. A wrong token is refused; it never silently counts as a guest's. */
 export class Identities {
   private readonly options: IdentityOptions
@@ -53,12 +64,8 @@ export class Identities {
     this.options = options
   }
 
-  /**
-   * `foreignTokens`: the route belongs to somebody who may have tokens of their own, so that one which is not ours is
-   * theirs to judge, and the caller is a guest to us.
-   */
-  identify(credentials: Credentials, foreignTokens = false): Identified {
-    const grant = this.grantOf(credentials, foreignTokens)
+  identify(credentials: Credentials, door: Door): Identified {
+    const grant = this.grantOf(credentials, door)
     if (!grant.ok) return grant
     if (grant.identity.principal.kind === 'guest') {
       const taken = this.options.quota.take(credentials.source)
@@ -72,19 +79,19 @@ export class Identities {
   }
 
   /** The realm of such a request, which is not counted; nothing for one that is refused. */
-  realmOf(credentials: Credentials, foreignTokens: boolean): string | undefined {
-    const grant = this.grantOf(credentials, foreignTokens)
+  realmOf(credentials: Credentials, door: Door): string | undefined {
+    const grant = this.grantOf(credentials, door)
     const entered = grant.ok ? enterRealm(grant.identity, credentials.realm) : grant
     return entered.ok ? entered.identity.realm : undefined
   }
 
-  private grantOf(credentials: Credentials, foreignTokens: boolean): Identified {
+  private grantOf(credentials: Credentials, door: Door): Identified {
     const { authorization, cookie } = credentials
     if (authorization !== undefined) {
       const token = bearer(authorization)
       const grant = token === undefined ? undefined : this.options.tokens.grantOf(token)
       if (grant) return { ok: true, identity: grant }
-      if (token !== GUEST_TOKEN && !foreignTokens) {
+      if (token !== GUEST_TOKEN && door === 'ours') {
         return {
           ok: false,
           code: 'unauthorized',
@@ -92,10 +99,10 @@ export class Identities {
             'This token is not known here. Send `Authorization: Bearer <token>` with the content of data/owner-token, or leave the header out to be a guest',
         }
       }
-      return this.guest()
+      return this.guest(door)
     }
     const tokens = sessionTokens(cookie)
-    if (tokens.length === 0) return this.guest()
+    if (tokens.length === 0) return this.guest(door)
     if (tokens.some((token) => this.options.sessions.isValid(token))) {
       return { ok: true, identity: { principal: { kind: 'owner', id: 'owner' }, realm: DEFAULT_REALM } }
     }
@@ -107,13 +114,13 @@ export class Identities {
     }
   }
 
-  private guest(): Identified {
-    if (this.options.guests) return { ok: true, identity: { principal: GUEST.principal, realm: GUEST.realm } }
+  private guest(door: Door): Identified {
+    if (this.options.guests || door === 'theirs')
+      return { ok: true, identity: { principal: GUEST.principal, realm: GUEST.realm } }
     return {
       ok: false,
       code: 'unauthorized',
-      message:
-        'Guests are switched off here: send `Authorization: Bearer <token>` with the content of data/owner-token',
+      message: GUESTS_ARE_OFF,
     }
   }
 }

@@ -182,7 +182,7 @@ export class WorkerSocketServer {
     const { message } = entered
     this.options.core.ports.log.warn({ address: request.socket.remoteAddress, reason: message }, 'A client was refused')
     ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message } }))
-    ws.close(POLICY_VIOLATION, message)
+    ws.close(POLICY_VIOLATION, message.slice(0, MAX_REASON))
     return undefined
   }
 

@@ -1,6 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MemoryDisk } from '../../store/memory-store.ts'
-import { OWNER_TOKEN, rawRequest, startEdge, type TestEdge, WORKER_TOKEN } from './edge.fixture.ts'
+import {
+  binding,
+  descriptorOf,
+  OWNER_TOKEN,
+  rawRequest,
+  startEdge,
+  type TestEdge,
+  WORKER_TOKEN,
+} from './edge.fixture.ts'
 
 let system: TestEdge
 
@@ -50,10 +58,41 @@ describe('who is calling', () => {
     system = await startEdge({ settings: { guests: false } })
     const refused = await system.fetch('/v1/auth/me')
     expect(refused.status).toBe(401)
+    expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('`guests: false` under `agentos:`') })
     expect(refused.headers.get('www-authenticate')).toContain('Bearer')
     expect(await me({ token: 'guest' })).toMatchObject({ status: 401 })
     expect(await me({ token: OWNER_TOKEN })).toMatchObject({ body: { guests: false } })
     expect((await system.fetch('/health')).status).toBe(200)
+  })
+
+  it('is judged by the installed worker of a webhook alone, where guests are switched off, too', async () => {
+    await system.close()
+    const http = [binding('POST /webhook/notes', { raw: true })]
+    system = await startEdge({
+      settings: { guests: false },
+      descriptors: [
+        descriptorOf([
+          { id: 'notes::hear', http },
+          { id: 'notes::get', http: [binding('GET /v1/notes')] },
+        ]),
+      ],
+    })
+    const seen: object[] = []
+    const worker = system.installed()
+    worker.serve('notes::hear', (_data, { context }) => {
+      seen.push(context)
+      return { status_code: 202, body: 'judged' }
+    })
+    const owner = system.worker({ principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' })
+    owner.serve('shop::hear', () => ({ status_code: 200, body: 'not judged' }))
+    owner.bind('theirs', 'shop::hear', { api_path: '/webhook/shop', http_method: 'POST' })
+    for (const token of [undefined, 'of another system', 'guest']) {
+      expect((await system.post('/webhook/notes', {}, token === undefined ? {} : { token })).status).toBe(202)
+    }
+    expect(seen).toHaveLength(3)
+    for (const context of seen) expect(context).toMatchObject({ principal: { kind: 'guest' }, realm: 'realm-guest' })
+    expect((await system.post('/webhook/shop', {})).status).toBe(401)
+    expect((await system.fetch('/v1/notes')).status).toBe(401)
   })
 
   it('shares one quota with all guests; the owner has none', async () => {

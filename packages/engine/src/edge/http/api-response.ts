@@ -4,7 +4,8 @@ import { isRecord } from './input.ts'
 
 /**
  * Headers of a connection, not of a message, those that are computed here, and those that change what a browser does with
- * all of our origin (who is let in, what it has stored, which scripts stand between, where it turns to next time).
+ * all of our origin (who is let in, whom it asks for a password, what it has stored, which scripts stand between, where it
+ * turns to next time).
  */
 const NOT_THEIRS = new Set([
   'set-cookie',
@@ -25,6 +26,9 @@ const NOT_THEIRS = new Set([
   'keep-alive',
   'proxy-connection',
   'proxy-authenticate',
+  'www-authenticate',
+  'speculation-rules',
+  'refresh',
   'te',
   'trailer',
   'transfer-encoding',

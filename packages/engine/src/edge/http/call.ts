@@ -40,19 +40,18 @@ export function startCall(
 const KEY_HEADER = 'idempotency-key'
 
 /**
- * The context of a call that comes in over HTTP. What a guest's connection bound runs with a guest's authority, whoever
- * calls: its handler is not to act as the owner because the owner asked it something.
+ * The context of a call that comes in over HTTP. What a client bound runs in the realm where it was bound, and what a guest
+ * bound with a guest's authority, whoever calls: its handler is not to act as the owner because the owner asked it something.
  */
 export function contextOf(exchange: Exchange, route: Route | undefined, deadlineMs?: number): CallContext {
   const { caller } = exchange
-  const grant = route?.trigger?.grant
-  const narrowed = route?.owner === undefined && grant?.principal.kind === 'guest'
+  const grant = route?.owner === undefined ? route?.trigger?.grant : undefined
   const key = exchange.header(KEY_HEADER)
   assertKey(key)
   const baggage = exchange.header('baggage')
   return {
-    realm: narrowed ? grant.realm : caller.realm,
-    principal: narrowed ? GUEST.principal : caller.principal,
+    realm: grant?.realm ?? caller.realm,
+    principal: grant?.principal.kind === 'guest' ? GUEST.principal : caller.principal,
     traceId: exchange.traceId,
     parentSpanId: exchange.spanId,
     ...(deadlineMs === undefined ? {} : { deadline: exchange.ports.clock.monotonic() + deadlineMs }),

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { EngineError } from '@agentos/protocol'
 import type { Grant } from '../../core/connection.ts'
+import { DEFAULT_REALM, GUEST_REALM } from '../../core/context.ts'
 import { isOfGuests } from '../../core/guest-share.ts'
 import type { EngineModule, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
 import type { ChannelTable } from '../channels.ts'
-import { type Credentials, Identities } from '../identity.ts'
+import { type Credentials, type Door, Identities } from '../identity.ts'
 import { OriginGuard } from '../origin.ts'
 import { SharedQuota } from '../quota.ts'
 import { Sessions, sessionCookie } from '../session.ts'
@@ -283,12 +284,12 @@ class HttpServer {
       if (isOpen(own, exchange) || this.admit(exchange, own.access !== 'guest')) await own.handle(exchange)
       return true
     }
-    const match = taken ?? this.match(exchange, path)
+    const match = taken?.match ?? this.match(exchange, path)
     if (!match) return false
     const { route } = match
     exchange.route = route.pattern.source
     exchange.functionId = route.functionId
-    if (!this.admit(exchange, false, match)) return true
+    if (!this.admit(exchange, false, taken?.door ?? doorOf(match))) return true
     if (route.kind === 'contract') await serveContract(exchange, match, this.parts)
     else await serveTrigger(exchange, match, this.parts)
     return true
@@ -304,7 +305,7 @@ class HttpServer {
     if (this.isReserved(method, path)) return undefined
     const somebodys = look((wanted) => this.routes.findAnywhere(wanted, path))
     if (!somebodys) return undefined
-    const realm = this.realmOf(exchange, hasForeignTokens(somebodys))
+    const realm = this.realmOf(exchange, doorOf(somebodys))
     // Whoever is not let in hears so, whosever route it is.
     if (realm === undefined) return somebodys
     return look((wanted) => this.routes.findIn(realm, wanted, path))
@@ -319,18 +320,25 @@ class HttpServer {
     return this.ownByKey.has(`${wanted} ${named}`) || this.routes.find(wanted, named) !== undefined
   }
 
-  private takenOver(exchange: Exchange, { method, path }: OwnRoute): RouteMatch | undefined {
+  /** What the owner put in this route's place, and who is let in there: probes bring no token, wherever they needed none. */
+  private takenOver(exchange: Exchange, own: OwnRoute): { match: RouteMatch; door: Door } | undefined {
+    const { method, path } = own
     if (!this.routes.findAnywhere(method, path)) return undefined
-    const realm = this.realmOf(exchange, true)
-    return realm === undefined ? undefined : this.routes.takenOver(realm, method, path)
+    const door = isOpen(own, exchange) ? 'theirs' : 'shared'
+    const realm = this.realmOf(exchange, door)
+    if (realm === undefined) return undefined
+    const match =
+      this.routes.takenOver(realm, method, path) ??
+      (realm === GUEST_REALM ? this.routes.takenOver(DEFAULT_REALM, method, path) : undefined)
+    return match && { match, door }
   }
 
-  private realmOf(exchange: Exchange, foreignTokens: boolean): string | undefined {
-    return this.identities.realmOf(credentialsOf(exchange), foreignTokens)
+  private realmOf(exchange: Exchange, door: Door): string | undefined {
+    return this.identities.realmOf(credentialsOf(exchange), door)
   }
 
   /** Who is it, may they, and is there room? Answers itself where not. */
-  private admit(exchange: Exchange, ownerOnly: boolean, match?: RouteMatch): boolean {
+  private admit(exchange: Exchange, ownerOnly: boolean, door: Door = 'ours'): boolean {
     if (this.draining) {
       throw new EngineError('shutting_down', 'The system is stopping and takes no new work')
     }
@@ -338,8 +346,7 @@ class HttpServer {
     if ((site === 'cross-site' || site === 'same-site') && exchange.header('origin') === undefined) {
       throw new EngineError('forbidden', 'Another page sent this request; open the address yourself')
     }
-    const foreignTokens = match !== undefined && hasForeignTokens(match)
-    const identified = this.identities.identify(credentialsOf(exchange), foreignTokens)
+    const identified = this.identities.identify(credentialsOf(exchange), door)
     if (!identified.ok) {
       const { code, message, retryAfterMs } = identified
       if (identified.staleCookie) exchange.response.setHeader('set-cookie', sessionCookie('', 0))
@@ -414,7 +421,7 @@ class HttpServer {
 
   private methodsOf(exchange: Exchange, path: string): string[] {
     const own = METHODS.filter((method) => this.ownByKey.has(`${method} ${path}`))
-    const realm = this.realmOf(exchange, true) ?? GUEST.realm
+    const realm = this.realmOf(exchange, 'shared') ?? GUEST.realm
     const routed = this.routes
       .methodsOf(path, realm)
       .filter((method) => this.routes.find(method, path) !== undefined || !this.isReserved(method, path))
@@ -478,10 +485,11 @@ function sourceOf({ request: { socket } }: Exchange): string {
   return isLoopback(remoteAddress) ? `${remoteAddress} ${remotePort}` : remoteAddress
 }
 
-/** Routes whose callers bring tokens of others: those of foreign workers, and webhooks. */
-function hasForeignTokens({ route }: RouteMatch): boolean {
-  if (route.kind === 'trigger' && route.owner === undefined) return true
-  return /^\/?webhook\//.test(route.pattern.source)
+/** Callers of foreign workers bring tokens of others; those of a webhook are judged by its installed worker alone. */
+function doorOf({ route }: RouteMatch): Door {
+  const isWebhook = /^\/?webhook\//.test(route.pattern.source)
+  if (isWebhook && route.owner !== undefined) return 'theirs'
+  return isWebhook || (route.kind === 'trigger' && route.owner === undefined) ? 'shared' : 'ours'
 }
 
 const CONFIG_FORMAT = {

@@ -23,7 +23,7 @@ export interface OwnRoute {
   contentType?: string
   /** Leaves no span: asked every few seconds by probes. */
   quiet?: boolean
-  /** A trigger that nobody's manifest declares may take this path over; else nobody can. */
+  /** A client of the owner may take this path over; else nobody can. */
   yields?: boolean
   handle(exchange: Exchange): void | Promise<void>
 }

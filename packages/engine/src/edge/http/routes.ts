@@ -48,7 +48,7 @@ export function byCatalogue(path: string): string | undefined {
 /** Words by which clients of the protocol recognize a refusal. */
 const CONFLICTS = 'conflicts with already-registered route'
 
-/** A path of the engine's own. One that `yields` is left to the triggers that nobody's manifest declares. */
+/** A path of the engine's own. One that `yields` is left to the triggers of the owner's clients. */
 export interface ReservedPath {
   method: Method
   covers: (path: string) => boolean
@@ -210,10 +210,11 @@ class RouteTable {
     const reserved = this.reserved.find(
       (entry) => entry.method === method && (entry.covers(path) || entry.covers(named)),
     )
-    if (reserved && !(reserved.yields && route.owner === undefined)) {
-      throw new EngineError('route_taken', `${method} ${path} ${CONFLICTS} ${path}, which belongs to the engine`)
-    }
     const [theirOwn, own] = [existing?.trigger?.grant.principal, route.trigger?.grant.principal]
+    if (reserved && !(reserved.yields && own?.kind === 'owner')) {
+      const who = reserved.yields ? '; only clients with the owner token may take it over' : ''
+      throw new EngineError('route_taken', `${method} ${path} ${CONFLICTS} ${path}, which belongs to the engine${who}`)
+    }
     if (theirOwn && own && isWider(theirOwn, own)) {
       throw new EngineError('route_taken', `${method} ${cut(path)} belongs to somebody with more authority`)
     }

@@ -231,6 +231,10 @@ describe('the answer of a handler', () => {
     ['Service-Worker-Allowed', '/'],
     ['Alt-Svc', 'h2="elsewhere:443"'],
     ['Strict-Transport-Security', 'max-age=9'],
+    ['WWW-Authenticate', 'Basic realm="the owner token"'],
+    ['Proxy-Authenticate', 'Basic realm="the owner token"'],
+    ['Speculation-Rules', '"/rules.json"'],
+    ['Refresh', '0; url=https://elsewhere.example'],
   ])('does not send %s, which is about all of our origin', async (name, value) => {
     answerWith({ headers: { [name]: value, 'x-theirs': 'yes' }, body: {} })
     const response = await system.post('/items/1', {})
@@ -448,18 +452,50 @@ describe('routes that come and go', () => {
   })
 
   it('may take the paths of probes over from the engine, which has them back when the trigger goes', async () => {
-    client.serve('mine', () => ({ status_code: 200, body: 'mine' }))
+    client.bind('any', 'f', { api_path: '/:any' })
+    const owner = system.worker({ principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' })
+    const contexts: object[] = []
+    owner.serve('mine', (_data, { context }) => {
+      contexts.push(context)
+      return { status_code: 200, body: 'mine' }
+    })
     for (const path of ['health', 'ready', 'metrics']) {
-      client.bind(path, 'mine', { api_path: `/${path}` })
-      expect(await (await system.fetch(`/${path}`)).json()).toBe('mine')
+      owner.bind(path, 'mine', { api_path: `/${path}` })
+      expect(await (await system.fetch(`/${path}`, { token: OWNER_TOKEN })).json()).toBe('mine')
+      // A probe brings no token, or one that is not ours.
+      for (const token of [undefined, 'of another system']) {
+        expect(await (await system.fetch(`/${path}`, token === undefined ? {} : { token })).json()).toBe('mine')
+        expect(contexts.at(-1)).toMatchObject({ principal: { kind: 'guest' }, realm: 'realm-default' })
+      }
       expect((await system.fetch(`/${path}`, { method: 'HEAD' })).status).toBe(200)
     }
-    client.bind('any', 'mine', { api_path: '/:any' })
-    client.unbind('health')
+    owner.unbind('health')
     expect(await (await system.fetch('/health')).json()).toEqual({ status: 'ok' })
     expect(await (await system.fetch('/v1/engine/ready')).json()).toMatchObject({ status: 'ready' })
     expect(client.refused).toEqual([])
+    expect(owner.refused).toEqual([])
     expect(system.warnings).toContain('GET /health is now served by mine')
+  })
+
+  it('take no path of a probe over where a guest bound them, who hears who may', async () => {
+    client.serve('mine', () => ({ status_code: 200, body: 'mine' }))
+    for (const path of ['health', 'ready', 'metrics']) client.bind(path, 'mine', { api_path: `/${path}` })
+    expect(client.refused).toHaveLength(3)
+    for (const { message } of client.refused) {
+      expect(message).toMatch(/conflicts with already-registered route.*only clients with the owner token/)
+    }
+    expect(await (await system.fetch('/health')).json()).toEqual({ status: 'ok' })
+  })
+
+  it('answer probes in the place of the engine where guests are switched off, too', async () => {
+    await system.close()
+    system = await startEdge({ settings: { guests: false } })
+    const owner = system.worker({ principal: { kind: 'owner', id: 'owner' }, realm: 'realm-default' })
+    owner.serve('mine', () => ({ status_code: 200, body: 'mine' }))
+    owner.bind('health', 'mine', { api_path: '/health' })
+    owner.bind('other', 'mine', { api_path: '/other' })
+    expect(await (await system.fetch('/health')).json()).toBe('mine')
+    expect((await system.fetch('/other')).status).toBe(401)
   })
 
   it('run with no more authority than whoever bound them, in their realm', async () => {
