@@ -19,7 +19,6 @@ const FRAMES: Record<string, (n: number) => object> = {
   'triggers of no type': (n) => trigger(`${n}${LONG}`),
   'triggers that are refused': (n) => ({ ...trigger(`${n}${LONG}`), function_id: 'engine::kill', trigger_type: LONG }),
   'functions of others': (n) => ({ type: 'registerfunction', id: `engine::${n}${LONG}` }),
-  'types of triggers': (n) => ({ type: 'registertriggertype', id: `http${n}${LONG}`, description: '' }),
   'malformed frames': (n) => ({ type: `${n}${LONG}` }),
 }
 
