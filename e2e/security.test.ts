@@ -69,7 +69,7 @@ describe('the audit chain', () => {
 
   it('stays whole under concurrent writers, by call and by topic, over a kill of the worker', async () => {
     const { entries: before } = (await verify()).body
-    const clients = Array.from({ length: 4 }, () => system.client())
+    const clients = Array.from({ length: 4 }, () => system.client({ owner: true }))
     const append = (i: number) =>
       clients[i % 4]!.trigger({
         function_id: 'security::audit',

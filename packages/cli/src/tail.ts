@@ -4,10 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { LineSplitter } from './supervisor/log-file.ts'
 
 const POLL_MS = 200
+/** Longer than any line that the supervisor writes. */
+const MAX_LINE = 2 * 1024 * 1024
 
 /** Gives the lines that are added to a file from now on, over rotations, until the signal is aborted. */
 export async function follow(path: string, onLine: (line: string) => void, signal?: AbortSignal): Promise<void> {
-  const lines = new LineSplitter(onLine)
+  const lines = new LineSplitter(onLine, MAX_LINE)
   const decoder = new StringDecoder('utf8')
   let fd = openSync(path, 'r')
   let position = fstatSync(fd).size

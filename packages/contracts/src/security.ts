@@ -139,7 +139,8 @@ export const AUDIT_TYPES: Readonly<Record<string, 'security' | 'approval' | 'rea
  * Actor, realm and worker come from the call, never from the input; over the topic `audit` the actor is the topic itself. The
  * types of `AUDIT_TYPES` are taken from the worker that owns them alone (`forbidden`), in whatever spelling. The entry of a
  * guest, an agent or the topic has a type that says so: `guest:<type>`. `agentId` is believed from the owner, from installed
- * workers, and from that agent; what anybody else says stands in the entry as `claimed`.
+ * workers, and from that agent; what anybody else says stands in the entry as `claimed`. All guests together write 60 entries
+ * a minute, over the topic too; then it is `rate_limited`.
  */
 export const audit = defineFunction({
   id: 'security::audit',

@@ -33,7 +33,9 @@ const GuestLimits = z.strictObject({
   registrations: amount,
   registration_bytes: amount,
   described_bytes: amount,
+  queued_bytes: amount,
   schedules: z.int().nonnegative().optional(),
+  spans_per_minute: z.int().nonnegative().optional(),
   call_ms: amount,
   engine_percent: z.int().min(1).max(100).optional(),
 } satisfies Record<keyof GuestBounds, z.ZodType>)

@@ -96,6 +96,11 @@ async function remove(agentId: string, ctx: HandlerContext, expectedVersion: num
   await ctx.state.delete(SCOPE, agentId, expectedVersion === undefined ? {} : { expectedVersion })
 }
 
+/** Guests were refused so often that the chain has enough of it. */
+function isRateLimited(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'rate_limited'
+}
+
 /** The refusal is what counts: that it could not be audited is only logged. */
 async function refuse(
   refusal: Refusal,
@@ -110,7 +115,7 @@ async function refuse(
     const type = isQuota ? 'quota_exceeded' : 'capability_denied'
     await auditOnce(chain, ctx, input, { type, ...whoIn(agentId, ctx), detail })
   } catch (error) {
-    ctx.log.error({ err: error, agentId }, 'A refusal could not be audited')
+    if (!isRateLimited(error)) ctx.log.error({ err: error, agentId }, 'A refusal could not be audited')
   }
   throw new AgentError(isQuota ? 'quota_exceeded' : 'forbidden', explain(refusal), {
     details: { decision: refusal, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) },

@@ -39,6 +39,20 @@ describe('an audit entry under a key', () => {
     expect(types()).toHaveLength(4)
   })
 
+  it('is one of a guest no more than so often a minute', async () => {
+    const event = { ...EVENT, actor: { kind: 'guest' as const, id: 'guest' } }
+    const entries = await Promise.allSettled(
+      Array.from({ length: 70 }, () => auditOnce(chain, call('security::audit'), { type: 'test' }, event)),
+    )
+    const refused = entries.filter(({ status }) => status === 'rejected')
+    expect(refused).toHaveLength(10)
+    expect(refused[0]).toMatchObject({
+      reason: { code: 'rate_limited', details: { retryAfterMs: expect.any(Number) } },
+    })
+    await append()
+    expect(types()).toHaveLength(62)
+  })
+
   it.each([1, 2, 3])('is appended once where the process was killed after write %d of it', async (writes) => {
     let left = writes
     state.intercept((id) => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { LineSplitter, LogFile, toLogLine } from './log-file.ts'
+import { LineSplitter, LogFile, toCutLine, toLogLine } from './log-file.ts'
 
 const folder = () => mkdtempSync(join(tmpdir(), 'agentos-log-'))
 
@@ -48,10 +48,22 @@ describe('lines', () => {
     expect(lines).toEqual(['ab', 'cd', 'e'])
   })
 
-  it('are cut where there is no line feed in sight', () => {
-    const lines: string[] = []
-    const splitter = new LineSplitter((line) => lines.push(line), 4)
-    splitter.push('abcdefgh')
-    expect(lines).toEqual(['abcdefgh'])
+  it('that are too long are there once, with their start, however they arrive', () => {
+    const lines: [string, boolean][] = []
+    const splitter = new LineSplitter((line, isCut) => lines.push([line, isCut]), 4)
+    for (const part of ['abcd', 'efgh', 'ijkl{"level":50}', '\nok\nlonger\nok', '\n']) splitter.push(part)
+    const expected = [
+      ['abcd', true],
+      ['ok', false],
+      ['long', true],
+      ['ok', false],
+    ]
+    expect(lines).toEqual(expected)
+  })
+
+  it('that are too long are records marked as cut, in no words of the process', () => {
+    const record = JSON.parse(toCutLine('engine', 'stderr', '{"level":30,"msg":"'.padEnd(300_000, 'x'), 1))
+    expect(record).toMatchObject({ level: 40, name: 'engine', cut: true, msg: expect.stringContaining('too long') })
+    expect(record.start).toHaveLength(1_000)
   })
 })

@@ -61,26 +61,53 @@ export function toLogLine(name: string, stream: 'stdout' | 'stderr', line: strin
   return `${JSON.stringify({ level: stream === 'stderr' ? 50 : 30, time: now, name, stream, msg: line })}\n`
 }
 
-/** Splits what arrives into whole lines; a line longer than `maxLength` is cut so that it cannot fill the memory. */
+/** Of a line that is too long to be kept whole. */
+const CUT_AT = 1_000
+
+/**
+ * In place of a line that was too long: a record of its own, so that nothing of the line is taken for a record, or for
+ * what the process said in its own words.
+ */
+export function toCutLine(name: string, stream: 'stdout' | 'stderr', start: string, now: number): string {
+  const msg = 'A line was too long for the log and is cut'
+  return `${JSON.stringify({ level: 40, time: now, name, stream, msg, cut: true, start: start.slice(0, CUT_AT) })}\n`
+}
+
+/** Splits what arrives into whole lines; of one that is longer than `maxLength` there is the start alone, once. */
 export class LineSplitter {
   private rest = ''
-  private readonly onLine: (line: string) => void
+  /** The line that arrives is too long, and its start was told. */
+  private skips = false
+  private readonly onLine: (line: string, isCut: boolean) => void
   private readonly maxLength: number
 
-  constructor(onLine: (line: string) => void, maxLength = 256 * 1024) {
+  constructor(onLine: (line: string, isCut: boolean) => void, maxLength = 256 * 1024) {
     this.onLine = onLine
     this.maxLength = maxLength
   }
 
   push(text: string): void {
-    const lines = (this.rest + text).split('\n')
-    this.rest = lines.pop() ?? ''
-    for (const line of lines) if (line) this.onLine(line)
-    if (this.rest.length > this.maxLength) this.end()
+    const [first = '', ...others] = text.split('\n')
+    this.add(first)
+    for (const line of others) {
+      this.end()
+      this.add(line)
+    }
   }
 
+  /** The line ends here. */
   end(): void {
-    if (this.rest) this.onLine(this.rest)
+    if (this.rest) this.onLine(this.rest, false)
     this.rest = ''
+    this.skips = false
+  }
+
+  private add(text: string): void {
+    if (this.skips) return
+    this.rest += text
+    if (this.rest.length <= this.maxLength) return
+    this.onLine(this.rest.slice(0, this.maxLength), true)
+    this.rest = ''
+    this.skips = true
   }
 }

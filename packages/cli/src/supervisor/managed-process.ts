@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import type { KnownSecrets } from '@agentos/protocol'
 import { RestartPolicy } from './backoff.ts'
-import { LineSplitter, LogFile, toLogLine } from './log-file.ts'
+import { LineSplitter, LogFile, toCutLine, toLogLine } from './log-file.ts'
 import { signal, signalGroup } from './orphans.ts'
 import { startOf } from './process-table.ts'
 
@@ -213,10 +213,12 @@ export class ManagedProcess {
   }
 
   private capture(from: Readable, stream: 'stdout' | 'stderr'): void {
-    const lines = new LineSplitter((written) => {
-      const line = this.spec.secrets?.line(written) ?? written
-      this.log.write(toLogLine(this.spec.name, stream, line, Date.now()))
-      this.recent.push(line)
+    const { name, secrets } = this.spec
+    const lines = new LineSplitter((written, isCut) => {
+      const line = secrets?.line(written) ?? written
+      const kept = (isCut ? toCutLine : toLogLine)(name, stream, line, Date.now())
+      this.log.write(kept)
+      this.recent.push(isCut ? kept.trimEnd() : line)
       if (this.recent.length > RECENT_LINES) this.recent.shift()
     })
     from.setEncoding('utf8')

@@ -33,7 +33,7 @@ import type {
 } from './module.ts'
 import { overloaded } from './overload.ts'
 import { placeIn } from './place.ts'
-import type { Ports } from './ports.ts'
+import type { Log, Ports } from './ports.ts'
 import { Realms } from './realms.ts'
 import type { Registration, Registry } from './registry.ts'
 import { type Ending, mayRetry, retryDelay, withAttempts } from './retries.ts'
@@ -67,6 +67,7 @@ export class Calls {
   private readonly supervision: Supervision
   private readonly realms: Realms
   private readonly guestShare: GuestShare
+  private readonly logOf: (who: Pick<CallContext, 'realm' | 'principal'>) => Log
   readonly gate: Gate
   private readonly secrets: KnownSecrets
   private readonly table = new Map<string, Call>()
@@ -85,6 +86,7 @@ export class Calls {
     ports: Ports
     limits: Limits
     guestShare: GuestShare
+    logOf(who: Pick<CallContext, 'realm' | 'principal'>): Log
     catalogue: Catalogue
     registry: Registry
     authority: Authority
@@ -97,6 +99,7 @@ export class Calls {
     this.ports = parts.ports
     this.limits = parts.limits
     this.guestShare = parts.guestShare
+    this.logOf = (who) => parts.logOf(who)
     this.catalogue = parts.catalogue
     this.registry = parts.registry
     this.authority = parts.authority
@@ -690,7 +693,7 @@ export class Calls {
 
   private keepDetached(connection: Connection, call: Call): void {
     if (connection.detached.size >= this.limits.inFlightPerWorker) {
-      this.ports.log.warn(
+      this.logOf(call.context).warn(
         { function_id: call.request.functionId, connection: connection.id },
         'Too much work goes on after its answer; the calls of this one will be refused',
       )

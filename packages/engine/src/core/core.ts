@@ -18,10 +18,11 @@ import { Authority, isWider } from './authority.ts'
 import { Calls } from './calls.ts'
 import { Catalogue } from './catalogue.ts'
 import { Connection, type Grant, type RegistrationKind } from './connection.ts'
-import type { CallContext } from './context.ts'
+import { type CallContext, GUEST_REALM } from './context.ts'
 import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
+import { cutLog, GuestLog } from './guest-log.ts'
 import { GuestLaw, type GuestRules, isGuests } from './guest-powers.ts'
 import { type GuestLimits, GuestShare, isOfGuests } from './guest-share.ts'
 import { assertKey } from './keys.ts'
@@ -42,7 +43,7 @@ import type {
   TriggerBinding,
   TriggerOptions,
 } from './module.ts'
-import type { Link, Ports } from './ports.ts'
+import type { Link, Log, Ports } from './ports.ts'
 import { Registry } from './registry.ts'
 import { policyOf } from './retries.ts'
 import { SpanFeed } from './spans.ts'
@@ -82,6 +83,8 @@ export class Core implements ModuleHost {
   readonly catalogue: Catalogue
   readonly limits: Limits
   readonly guestShare: GuestShare
+  readonly guestLog: GuestLog
+  private readonly clientLog: Log
   readonly registry: Registry
   readonly triggers = new Triggers()
   readonly supervision = new Supervision()
@@ -104,6 +107,8 @@ export class Core implements ModuleHost {
     this.catalogue = options.catalogue ?? new Catalogue([])
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.guestShare = new GuestShare(options.guestLimits)
+    this.guestLog = new GuestLog(this.ports, this.guestShare.limits.spans_per_minute)
+    this.clientLog = cutLog(this.ports.log)
     this.workerConfig = options.workerConfig ?? (() => undefined)
     this.secrets = options.secrets ?? new KnownSecrets()
     this.registry = new Registry(this.catalogue)
@@ -126,6 +131,11 @@ export class Core implements ModuleHost {
 
   onEvent(listener: (event: CoreEvent) => void): void {
     this.listeners.push(listener)
+  }
+
+  logOf(who: Pick<CallContext, 'realm' | 'principal'>): Log {
+    const ofGuests = who.principal.kind === 'guest' || who.realm === GUEST_REALM
+    return ofGuests ? this.guestLog : this.clientLog
   }
 
   onConnectionEnd(run: (workerId: string) => void): void {
@@ -210,7 +220,8 @@ export class Core implements ModuleHost {
     const waiting = connection.link.buffered()
     if (waiting <= this.limits.bufferedBytes) return connection.link.send(frame)
     const name = connection.grant.worker ?? connection.metadata.name
-    this.ports.log.warn({ connection: connection.id, worker: name, waiting }, 'A peer that does not read is let go')
+    const about = { connection: connection.id, worker: name, waiting }
+    this.logOf(connection.grant).warn(about, 'A peer that does not read is let go')
     connection.link.abort(1013, NOT_READ)
     this.disconnect(connection)
   }
@@ -442,7 +453,7 @@ export class Core implements ModuleHost {
     if (!outcome.ok) {
       const { code, message } = outcome
       if (!refusal) {
-        this.ports.log.warn(
+        this.logOf(connection.grant).warn(
           { function_id: frame.id, code, connection: connection.id, address: connection.address },
           message,
         )
@@ -454,7 +465,8 @@ export class Core implements ModuleHost {
     connection.account('function', frame.id, this.frameBytes)
     this.countRegistrations()
     for (const replaced of outcome.replaced) {
-      this.ports.log.info({ function_id: frame.id, from: replaced.connection.id, to: connection.id }, 'Function moved')
+      const about = { function_id: frame.id, from: replaced.connection.id, to: connection.id }
+      this.logOf(connection.grant).info(about, 'Function moved')
     }
     this.calls.drain(connection, new Set([frame.id]))
     this.functionsChanged(connection)
@@ -519,8 +531,8 @@ export class Core implements ModuleHost {
   private warnOfTrigger(trigger: TriggerBinding, isParked: boolean, unknownKey: string | undefined): void {
     const said = isParked ? `${this.declared.noSuchType(trigger.type)}; it is bound when that comes` : unknownKey
     if (said === undefined) return
-    const { id, type, functionId } = trigger
-    this.ports.log.warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
+    const { id, type, functionId, grant } = trigger
+    this.logOf(grant).warn({ trigger: id, type, function_id: functionId }, `The trigger of ${functionId}: ${said}`)
   }
 
   /** Whether this is a guest's connection, and guests do not register such a thing here. */
@@ -543,7 +555,7 @@ export class Core implements ModuleHost {
     const { id, trigger_type: triggerType, function_id: functionId } = frame
     const problem = { worker: worker ?? '', id, triggerType, functionId, path: [], message, connection: connection.id }
     if (worker !== undefined) return this.declared.note(problem)
-    this.ports.log.warn({ trigger: id, type: triggerType, function_id: functionId }, message)
+    this.logOf(connection.grant).warn({ trigger: id, type: triggerType, function_id: functionId }, message)
     this.tell(connection, problemFrame(problem, code))
   }
 
@@ -564,7 +576,7 @@ export class Core implements ModuleHost {
   private registerTriggerTypeFrame(connection: Connection, frame: RegisterTriggerTypeFrame): void {
     const refused = this.refusedToGuest(connection)
     if (refused) {
-      this.ports.log.warn({ trigger_type: frame.id }, refused.message)
+      this.logOf(connection.grant).warn({ trigger_type: frame.id }, refused.message)
       return this.refuseType(connection, frame.id, refused.code, refused.message)
     }
     const tooMany = this.noRoom(connection, 'type', frame.id)
@@ -586,7 +598,7 @@ export class Core implements ModuleHost {
       }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      this.ports.log.warn({ trigger_type: frame.id }, message)
+      this.logOf(connection.grant).warn({ trigger_type: frame.id }, message)
       this.refuseType(connection, frame.id, error instanceof EngineError ? error.code : 'internal', message)
     }
   }
@@ -693,10 +705,11 @@ export class Core implements ModuleHost {
   /** Told a few times for each connection: who floods the engine does not flood its log. */
   private dropped(connection: Connection, why: object, message: string): void {
     connection.framesDropped += 1
-    const { id, framesDropped } = connection
-    if (framesDropped < DROPS_TOLD) this.ports.log.warn({ connection: id, ...why }, message)
+    const { id, framesDropped, grant } = connection
+    const log = this.logOf(grant)
+    if (framesDropped < DROPS_TOLD) log.warn({ connection: id, ...why }, message)
     else if (framesDropped === DROPS_TOLD) {
-      this.ports.log.warn({ connection: id, ...why }, `${message}; further ones of this connection are not told`)
+      log.warn({ connection: id, ...why }, `${message}; further ones of this connection are not told`)
     }
   }
 

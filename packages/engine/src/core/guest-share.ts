@@ -23,8 +23,12 @@ export interface GuestLimits {
   registration_bytes: number
   /** Bytes of all their registrations: who reads the list of functions holds them all. */
   described_bytes: number
+  /** Bytes of jobs that their queues hold, dead letters among them. */
+  queued_bytes: number
   /** Schedules. */
   schedules: number
+  /** Spans that they send, in a minute: what is beyond is dropped. */
+  spans_per_minute: number
   /** Deadline of a call that names none, in milliseconds. */
   call_ms: number
   /** Share of the engine's time that what they send over the bus may take, in percent. */
@@ -41,7 +45,9 @@ export const DEFAULT_GUEST_LIMITS: GuestLimits = {
   registrations: 2_000,
   registration_bytes: 64 * 1024,
   described_bytes: 8 * 1024 * 1024,
+  queued_bytes: 64 * 1024 * 1024,
   schedules: 20,
+  spans_per_minute: 6_000,
   call_ms: 60_000,
   engine_percent: 25,
 }
@@ -64,6 +70,7 @@ const BOUNDS = {
   state_bytes: { what: 'bytes of state', passes: false },
   registrations: { what: 'registrations', passes: false },
   described_bytes: { what: 'bytes of registrations', passes: false },
+  queued_bytes: { what: 'bytes of jobs', passes: true },
   schedules: { what: 'schedules', passes: false },
 } as const satisfies Partial<Record<keyof GuestLimits, { what: string; passes: boolean }>>
 

@@ -2,9 +2,10 @@ import type { Action, ChannelRef, ErrorBody, FunctionDescriptor, Payload, Princi
 import type { CallContext } from './context.ts'
 import type { FunctionFacts } from './function-facts.ts'
 import type { Fate } from './gate.ts'
+import type { GuestLog } from './guest-log.ts'
 import type { GuestShare } from './guest-share.ts'
 import type { Loss } from './losses.ts'
-import type { Ports } from './ports.ts'
+import type { Log, Ports } from './ports.ts'
 import type { Ending, RetryPolicy } from './retries.ts'
 import type { Span, SpanFeed } from './spans.ts'
 
@@ -186,6 +187,10 @@ export interface ModuleHost {
   readonly ports: Ports
   /** What all guests together hold, and may. */
   readonly guestShare: GuestShare
+  /** What there is in the engine's log because of guests, within their allowance. */
+  readonly guestLog: GuestLog
+  /** The log for lines with something in them that these gave: that is cut, and what is of guests is counted. */
+  logOf(who: Pick<CallContext, 'realm' | 'principal'>): Log
   /** Runs when a connection has ended, with its id (`worker_id` of the protocol). */
   onConnectionEnd(run: (workerId: string) => void): void
   registerFunction(fn: BuiltinFunction): void

@@ -130,6 +130,22 @@ describe('a client that is refused', () => {
     expect([code, String(reason)]).toEqual([1008, message.slice(0, 123)])
     expect(warnings).toContain('A client was refused')
   })
+
+  it('fills no log, however often it comes and whatever telemetry it sends', { timeout: 60_000 }, async () => {
+    const { core, port, warnings, connect } = await listening()
+    const { socket, call, results } = await connect()
+    for (let n = 0; n < 2_000; n += 1) socket.send(Buffer.from('OTLP{not json'))
+    call('no::such')
+    await vi.waitFor(() => expect(results()).toHaveLength(1), WAIT)
+    expect(warnings.length).toBeGreaterThan(10)
+    expect(warnings.length).toBeLessThan(1_000)
+    const refused = await listening(4 * MIB, () => ({ ok: false, code: 'forbidden', message: 'no' }))
+    const told = vi.spyOn(refused.core.guestLog, 'warn')
+    const client = new WebSocket(`ws://127.0.0.1:${refused.port}`)
+    await once(client, 'close')
+    expect(told).toHaveBeenCalledOnce()
+    expect([core.connections.size, port > 0]).toEqual([1, true])
+  })
 })
 
 describe('a client that reads slowly', () => {

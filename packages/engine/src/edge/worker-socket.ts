@@ -180,7 +180,9 @@ export class WorkerSocketServer {
     const entered = this.options.identify(request)
     if (entered.ok) return !isOfGuests(entered.identity) || this.countGuest(ws) ? entered.identity : undefined
     const { message } = entered
-    this.options.core.ports.log.warn({ address: request.socket.remoteAddress, reason: message }, 'A client was refused')
+    const about = { address: request.socket.remoteAddress, reason: message }
+    // With no credential that holds it is nobody known.
+    this.options.core.guestLog.warn(about, 'A client was refused')
     ws.send(JSON.stringify({ type: 'error', error: { code: 'AUTH_ERROR', message } }))
     ws.close(POLICY_VIOLATION, message.slice(0, MAX_REASON))
     return undefined
@@ -251,7 +253,7 @@ export class WorkerSocketServer {
       })
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      this.options.core.ports.log.warn({ reason }, 'Dropped telemetry that cannot be read')
+      this.options.core.logOf(grant).warn({ reason }, 'Dropped telemetry that cannot be read')
     }
   }
 
@@ -278,10 +280,12 @@ export class WorkerSocketServer {
     const { core } = this.options
     socket.fencedUntil = now + FENCED_MS
     if (!connection.open) return
-    core.ports.log.warn(
-      { connection: connection.id, worker: connection.grant.worker ?? connection.metadata.name },
-      'A process does not answer heartbeats and is taken out of rotation; a call must not block its event loop',
-    )
+    core
+      .logOf(connection.grant)
+      .warn(
+        { connection: connection.id, worker: connection.grant.worker ?? connection.metadata.name },
+        'A process does not answer heartbeats and is taken out of rotation; a call must not block its event loop',
+      )
     core.disconnect(connection)
     const pid = core.absentProcess(connection)
     if (pid !== undefined) core.supervision.silent(pid, core.limits.heartbeatMs)

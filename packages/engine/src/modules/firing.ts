@@ -29,7 +29,7 @@ export function fire(
     })
   const handle = () =>
     call(trigger.functionId, event.context, (result) => {
-      if (!result.ok) logFailure(host, trigger, trigger.functionId, result)
+      if (!result.ok) logFailure(host, trigger, trigger.functionId, event.context, result)
       done(result)
     })
   const { condition } = event
@@ -41,7 +41,7 @@ export function fire(
   const { idempotencyKey: _key, ...context } = event.context
   call(condition, context, (result) => {
     if (!result.ok) {
-      logFailure(host, trigger, condition, result)
+      logFailure(host, trigger, condition, event.context, result)
       done(result)
     } else if (isFalse(result)) done(undefined)
     else handle()
@@ -55,12 +55,20 @@ export function isFalse(result: CallResult & { ok: true }): boolean {
   return 'value' in payload ? payload.value === false : payload.json.toString('latin1').trim() === 'false'
 }
 
-function logFailure(host: ModuleHost, trigger: TriggerBinding, functionId: string, result: CallResult): void {
+function logFailure(
+  host: ModuleHost,
+  trigger: TriggerBinding,
+  functionId: string,
+  context: CallContext,
+  result: CallResult,
+): void {
   if (result.ok) return
-  host.ports.log.warn(
-    { trigger: trigger.type, trigger_id: trigger.id, function_id: functionId, code: result.error.code },
-    `A trigger's call failed: ${result.error.message}`,
-  )
+  host
+    .logOf(context)
+    .warn(
+      { trigger: trigger.type, trigger_id: trigger.id, function_id: functionId, code: result.error.code },
+      `A trigger's call failed: ${result.error.message}`,
+    )
 }
 
 /** A `traceparent` with which what an event causes stays in the trace of its cause. */

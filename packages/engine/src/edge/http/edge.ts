@@ -168,7 +168,9 @@ class HttpServer {
         this.routes.add(route)
         if (!this.routes.takesOver(route)) return
         const who = { function_id: route.functionId, connection: trigger.workerId }
-        host.ports.log.warn(who, `${route.method} ${route.pattern.source} is now served by ${route.functionId}`)
+        host
+          .logOf(trigger.grant)
+          .warn(who, `${route.method} ${route.pattern.source} is now served by ${route.functionId}`)
       },
       unbind: (trigger) => this.routes.remove(trigger),
     })

@@ -123,7 +123,10 @@ export class Exchange {
   /** Anything thrown: an error with a code is told, the rest is logged and told apart by its trace. */
   fail(error: unknown): void {
     if (error instanceof EngineError) return this.problem(error.toBody())
-    this.ports.log.error({ err: error, trace_id: this.traceId, path: this.path }, 'A request failed inside')
+    this.ports.log.error(
+      { err: error, trace_id: this.traceId, path: this.path.slice(0, 200) },
+      'A request failed inside',
+    )
     this.problem({ code: 'internal', message: 'Something inside failed; the log has it under this trace id' })
   }
 

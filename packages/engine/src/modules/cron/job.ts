@@ -1,6 +1,6 @@
 import { EngineError } from '@agentos/protocol'
 import type { CallResult, ModuleHost, TriggerBinding } from '../../core/module.ts'
-import type { StoreOutcome, StoreWrite, Timer } from '../../core/ports.ts'
+import type { Log, StoreOutcome, StoreWrite, Timer } from '../../core/ports.ts'
 import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { fire } from '../firing.ts'
 import { NOTICED_MS } from './clock-watch.ts'
@@ -185,10 +185,7 @@ export class Job {
       const skipped = during.skipped + 1
       this.skipped += skipped
       this.served.serve(during.due)
-      this.host.ports.log.info(
-        { trigger_id: this.bindings[0]?.id, skipped },
-        'Cron ticks fell into the run before them',
-      )
+      this.log().info({ trigger_id: this.bindings[0]?.id, skipped }, 'Cron ticks fell into the run before them')
     }
     this.conclude(due)
   }
@@ -266,7 +263,12 @@ export class Job {
   private tellRefusal(outcome: StoreOutcome): void {
     if (outcome.ok) return this.disk.answered()
     const { code, message } = outcome.error
-    this.host.ports.log.error({ trigger_id: this.bindings[0]?.id, code }, `A schedule was not stored: ${message}`)
+    this.log().error({ trigger_id: this.bindings[0]?.id, code }, `A schedule was not stored: ${message}`)
+  }
+
+  private log(): Log {
+    const [trigger] = this.bindings
+    return trigger ? this.host.logOf(trigger.grant) : this.host.ports.log
   }
 
   private now(): number {

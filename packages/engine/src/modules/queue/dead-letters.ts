@@ -1,6 +1,8 @@
 import { EngineError } from '@agentos/protocol'
+import type { CallContext } from '../../core/context.ts'
 import type { ModuleHost } from '../../core/module.ts'
 import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
+import { count } from './guest-jobs.ts'
 import { type Dead, type DeadLetter, deadKey } from './job.ts'
 
 /** Dead letters that one batch moves. */
@@ -21,10 +23,12 @@ export interface Moved {
 /** The dead letters of one queue, oldest first. What they hold is read from the store. */
 export class DeadLetters {
   private readonly host: ModuleHost
+  private readonly realm: CallContext['realm']
   private readonly byId = new Map<string, Dead>()
 
-  constructor(host: ModuleHost) {
+  constructor(host: ModuleHost, realm: CallContext['realm']) {
     this.host = host
+    this.realm = realm
   }
 
   get size(): number {
@@ -34,13 +38,14 @@ export class DeadLetters {
 
   /** Past `max` the oldest are forgotten. */
   add(dead: Dead, max: number): void {
-    this.byId.set(dead.id, dead)
+    this.keep(dead)
     this.prune()
     for (const [id, oldest] of this.byId) {
       if (this.byId.size <= max) return
-      this.byId.delete(id)
-      const { partition, order } = oldest
-      this.host.ports.log.warn({ message_id: id }, 'The oldest dead letter was dropped: there are too many')
+      this.drop(oldest)
+      const { partition, order, by } = oldest
+      const log = this.host.logOf({ realm: this.realm, principal: by.principal })
+      log.warn({ message_id: id }, 'The oldest dead letter was dropped: there are too many')
       this.host.ports.store.write([{ op: 'delete', partition, key: deadKey(order) }], () => {})
     }
   }
@@ -76,7 +81,7 @@ export class DeadLetters {
   ): void {
     const chosen = this.chosen(which)
     // Nobody else moves them meanwhile.
-    for (const dead of chosen) this.byId.delete(dead.id)
+    for (const dead of chosen) this.drop(dead)
     const batches: Dead[][] = []
     for (const dead of chosen) {
       const last = batches.at(-1)
@@ -95,7 +100,7 @@ export class DeadLetters {
           for (const move of moves) move?.after()
         } else {
           failed = outcome
-          for (const dead of batch) this.byId.set(dead.id, dead)
+          for (const dead of batch) this.keep(dead)
           this.sort()
         }
         left -= 1
@@ -128,11 +133,21 @@ export class DeadLetters {
     return this.host.ports.store.get(dead.partition, deadKey(dead.order))?.value as DeadLetter | undefined
   }
 
-  private prune(): void {
+  private keep(dead: Dead): void {
+    this.byId.set(dead.id, dead)
+    count(this.host.guestShare, dead.bytes)
+  }
+
+  private drop({ id, bytes }: Dead): void {
+    if (this.byId.delete(id)) count(this.host.guestShare, -bytes)
+  }
+
+  /** Forgets those that have expired. */
+  prune(): void {
     const now = this.host.ports.clock.now()
-    for (const [id, dead] of this.byId) {
+    for (const dead of this.byId.values()) {
       if (dead.expires > now) return
-      this.byId.delete(id)
+      this.drop(dead)
     }
   }
 }

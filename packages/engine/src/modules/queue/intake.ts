@@ -1,4 +1,6 @@
 import { EngineError } from '@agentos/protocol'
+import type { CallContext } from '../../core/context.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { BuiltinCall, CallResult, EnqueueRequest, ModuleHost, Payload } from '../../core/module.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
@@ -30,7 +32,9 @@ export class Intake {
       const { worker } = caller
       const job = { id, functionId, data, context, ...(worker === undefined ? {} : { worker }) }
       try {
-        this.queues.get({ realm: context.realm, kind: 'named', name }).add(job, (outcome, messageReceiptId) => {
+        const queue = this.queues.get({ realm: context.realm, kind: 'named', name })
+        if (isOfGuests(context) && queue.isNew(job)) this.assertRoomOfGuests(context, sizeOf(data))
+        queue.add(job, (outcome, messageReceiptId) => {
           request.onResult(outcome.ok ? { ok: true, payload: { value: { messageReceiptId } } } : outcome)
         })
       } catch (error) {
@@ -45,7 +49,7 @@ export class Intake {
     const { context, caller } = call
     this.host.assertMayTouch('topics', topic, caller, context)
     const data = input.optionalValue('data') ?? null
-    this.assertSize(JSON.stringify(data))
+    const bytes = this.assertSize(JSON.stringify(data))
     this.queues.whenLoaded(() =>
       guarded(this.host, call, () => {
         const jobs = this.subscriptions.subscribersOf(topic, context.realm).map(({ functionId }) => ({
@@ -54,7 +58,8 @@ export class Intake {
           job: { id: this.host.ports.ids.uuid(), functionId, data, context },
         }))
         // All or none, as far as that can be known beforehand.
-        for (const { queue, job } of jobs) queue.assertTakes(job)
+        const added = jobs.filter(({ queue, job }) => queue.isNew(job)).length
+        this.assertRoomOfGuests(context, added * bytes)
         let left = jobs.length
         let failed: (StoreOutcome & { ok: false }) | undefined
         if (left === 0) return call.reply()
@@ -83,11 +88,24 @@ export class Intake {
     }
   }
 
-  private assertSize(json: string | undefined): void {
+  /** Dead letters of guests may have expired unnoticed: that is looked at before anything is refused. */
+  private assertRoomOfGuests(context: CallContext, bytes: number): void {
+    const { guestShare } = this.host
+    const isFull = (): boolean => guestShare.heldOf('queued_bytes') + bytes > guestShare.limits.queued_bytes
+    if (!isOfGuests(context) || bytes === 0 || !isFull()) return
+    for (const { dead } of this.queues.all()) dead.prune()
+    if (isFull()) throw guestShare.refusal('queued_bytes')
+  }
+
+  private assertSize(json: string | undefined): number {
     const bytes = Buffer.byteLength(json ?? 'null')
-    if (bytes <= this.maxDataBytes) return
+    if (bytes <= this.maxDataBytes) return bytes
     throw new EngineError('payload_too_large', `The data has ${bytes} bytes; a job takes ${this.maxDataBytes}`)
   }
+}
+
+function sizeOf(data: unknown): number {
+  return Buffer.byteLength(JSON.stringify(data) ?? '')
 }
 
 function refusal(error: unknown): CallResult {

@@ -1,5 +1,6 @@
 import { EngineError, type ErrorBody } from '@agentos/protocol'
 import type { CallContext } from '../../core/context.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import { type Loss, MOST_LOSSES, pauseAfter } from '../../core/losses.ts'
 import type { CallResult, ModuleHost } from '../../core/module.ts'
 import { overloaded } from '../../core/overload.ts'
@@ -7,6 +8,7 @@ import type { StoreOutcome, StoreWrite } from '../../core/ports.ts'
 import { DiskWait, isUnanswered } from '../disk-wait.ts'
 import { type KeyedWork, KeyRecords } from '../keys/key-records.ts'
 import { type Chosen, DeadLetters } from './dead-letters.ts'
+import { count, guestBytes } from './guest-jobs.ts'
 import {
   basePartition,
   binderOf,
@@ -98,7 +100,7 @@ export class JobQueue {
     this.consumer = parts.consumer
     this.startedAt = parts.startedAt
     this.lanes = new Lanes(parts.host.ports, parts.settings.fifo, () => this.pump())
-    this.dead = new DeadLetters(parts.host)
+    this.dead = new DeadLetters(parts.host, parts.id.realm)
     const { ports } = parts.host
     this.reads = new DiskWait(ports, 'Jobs cannot be read and wait', { queue: this.name })
     this.notes = new DiskWait(ports, 'Deliveries are not noted yet, and their groups wait', { queue: this.name })
@@ -118,9 +120,11 @@ export class JobQueue {
     return this.count
   }
 
-  /** Throws where the queue is full and does not hold the job already, or the data does not name its group. */
-  assertTakes(given: NewJob): void {
-    if (!this.keys.knows(this.workOf(given))) this.assertRoom()
+  /** Does it not hold this job yet? Throws where it is full then, or the data does not name its group. */
+  isNew(given: NewJob): boolean {
+    if (this.keys.knows(this.workOf(given))) return false
+    this.assertRoom()
+    return true
   }
 
   /**
@@ -164,18 +168,22 @@ export class JobQueue {
       context: storedContext(given.context),
       ...(given.worker === undefined ? {} : { worker: given.worker }),
     }
+    const bytes = guestBytes(stored)
+    if (isOfGuests(given.context)) this.host.guestShare.take('queued_bytes', bytes)
+    else count(this.host.guestShare, bytes)
     const job: Job = {
       id: given.id,
       partition,
       group,
       order: this.nextOrder(),
       attempts: 0,
+      bytes,
       readyAt: this.host.ports.clock.monotonic() + delayMs,
     }
     this.count += 1
     const write: StoreWrite = { op: 'put', partition, key: jobKey(job.order), value: stored }
     this.host.ports.store.write([write, ...this.keys.recordOf(work, given.id)], (outcome) => {
-      if (!outcome.ok) this.count -= 1
+      if (!outcome.ok) this.gone(job)
       done(outcome, given.id)
       if (!outcome.ok) return
       this.lanes.add(job)
@@ -191,19 +199,29 @@ export class JobQueue {
     const most = Math.max(backoffMs(this.config, stored.attempts_made), this.config.delayMs, pause)
     const left = Math.min(Math.max((stored.process_at ?? 0) - clock.now(), 0), most)
     this.lastOrder = Math.max(this.lastOrder, order)
-    this.count += 1
+    const bytes = guestBytes(stored)
+    this.come(bytes)
     const { id, attempts_made: attempts } = stored
-    this.lanes.add({ id, partition, group, order, attempts, readyAt: clock.monotonic() + left })
+    this.lanes.add({ id, partition, group, order, attempts, bytes, readyAt: clock.monotonic() + left })
   }
 
   /** A dead letter that was on disk when the engine started; called oldest first. */
   restoreDead(partition: string, group: string, order: number, letter: DeadLetter): void {
     this.lastOrder = Math.max(this.lastOrder, order)
     const expires = letter.failed_at + this.config.deadMs
-    this.dead.add(
-      { id: letter.job.id, partition, group, order, expires, by: binderOf(letter.job) },
-      this.config.maxDead,
-    )
+    const { job, error } = letter
+    const bytes = guestBytes(job, error)
+    this.dead.add({ id: job.id, partition, group, order, expires, bytes, by: binderOf(job) }, this.config.maxDead)
+  }
+
+  private come(bytes: number): void {
+    this.count += 1
+    count(this.host.guestShare, bytes)
+  }
+
+  private gone({ bytes }: Job): void {
+    this.count -= 1
+    count(this.host.guestShare, -bytes)
   }
 
   /** Hands over what may run now. */
@@ -242,8 +260,9 @@ export class JobQueue {
         return {
           write: { op: 'put', partition, key: jobKey(order), value: stored },
           after: () => {
-            this.count += 1
-            this.lanes.add({ id, partition, group, order, attempts: 0, readyAt })
+            const bytes = guestBytes(stored)
+            this.come(bytes)
+            this.lanes.add({ id, partition, group, order, attempts: 0, bytes, readyAt })
           },
         }
       },
@@ -265,7 +284,7 @@ export class JobQueue {
       log.error({ err: error, queue: this.name, message_id: job.id }, 'A job cannot be read; it stays on disk')
     }
     if (!stored) {
-      this.count -= 1
+      this.gone(job)
       return this.finish(job)
     }
     const read = stored
@@ -288,9 +307,7 @@ export class JobQueue {
   }
 
   private succeeded(job: Job): void {
-    this.settle(job, [{ op: 'delete', partition: job.partition, key: jobKey(job.order) }], () => {
-      this.count -= 1
-    })
+    this.settle(job, [{ op: 'delete', partition: job.partition, key: jobKey(job.order) }], () => this.gone(job))
   }
 
   private failed(job: Job, stored: StoredJob, error: string, away: boolean): void {
@@ -317,10 +334,10 @@ export class JobQueue {
   }
 
   private repeat(job: Job, tried: StoredJob, error: string, delay: number): void {
-    const { clock, log } = this.host.ports
+    const { clock } = this.host.ports
     const { attempts_made: attempts, function_id } = tried
     const about = { queue: this.name, message_id: job.id, function_id, attempts }
-    log.info(about, `A delivery failed and will be tried again: ${error}`)
+    this.host.logOf(tried.context).info(about, `A delivery failed and will be tried again: ${error}`)
     const readyAt = clock.monotonic() + delay
     const value: StoredJob = { ...tried, process_at: clock.now() + delay }
     const write: StoreWrite = { op: 'put', partition: job.partition, key: jobKey(job.order), value }
@@ -332,11 +349,11 @@ export class JobQueue {
   }
 
   private bury(job: Job, tried: StoredJob, error: string): void {
-    const { clock, log } = this.host.ports
+    const { clock } = this.host.ports
     const { partition } = job
     const { attempts_made: attempts, function_id } = tried
     const about = { queue: this.name, message_id: job.id, function_id, attempts }
-    log.warn(about, `A job is a dead letter after its last attempt: ${error}`)
+    this.host.logOf(tried.context).warn(about, `A job is a dead letter after its last attempt: ${error}`)
     const now = clock.now()
     const value: DeadLetter = { job: tried, error, failed_at: now }
     const expires = now + this.config.deadMs
@@ -345,9 +362,10 @@ export class JobQueue {
       { op: 'put', partition, key: deadKey(job.order), value, expires },
     ]
     this.settle(job, batch, () => {
-      this.count -= 1
+      this.gone(job)
       const { id, group, order } = job
-      this.dead.add({ id, partition, group, order, expires, by: binderOf(tried) }, this.config.maxDead)
+      const bytes = guestBytes(tried, error)
+      this.dead.add({ id, partition, group, order, expires, bytes, by: binderOf(tried) }, this.config.maxDead)
     })
   }
 

@@ -51,6 +51,8 @@ export interface Job {
   group: string
   order: number
   attempts: number
+  /** That count against the guests. */
+  bytes: number
   /** Reading of the monotonic clock. */
   readyAt: number
   /** Since when its function cannot be reached, and how often that was seen. */
@@ -64,6 +66,8 @@ export interface Dead {
   group: string
   order: number
   expires: number
+  /** That count against the guests. */
+  bytes: number
   by: Binder
 }
 

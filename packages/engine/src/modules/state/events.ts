@@ -56,7 +56,8 @@ export class StateEvents implements BuiltinTriggerType {
     const matching = [...this.bindings.all()].filter((bound) => this.matches(bound, event, cause))
     if (matching.length === 0) return
     if (this.underWay >= MAX_UNDER_WAY) {
-      this.host.ports.log.warn({ scope: event.scope, key: event.key }, 'Dropped a state event: too many are under way')
+      const about = { scope: event.scope, key: event.key }
+      this.host.logOf(cause).warn(about, 'Dropped a state event: too many are under way')
       return
     }
     this.underWay += 1

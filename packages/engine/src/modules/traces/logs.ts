@@ -45,13 +45,11 @@ export class Logs {
   private readonly maxRecords: number
   private readonly realms = new Map<string, Kept>()
   private bytes = 0
-  private readonly guests: Allowance
 
   constructor(parts: { host: ModuleHost; redactor: Redactor; maxRecords: number }) {
     this.host = parts.host
     this.redactor = parts.redactor
     this.maxRecords = parts.maxRecords
-    this.guests = new Allowance(() => parts.host.ports.clock.monotonic())
   }
 
   get size(): number {
@@ -143,19 +141,11 @@ export class Logs {
       service_name: service,
     }
     const { realm } = call.context
-    const bytes = JSON.stringify(record).length
-    this.keep(record, bytes, realm)
-    const { log } = this.host.ports
-    if (isGuests(call)) {
-      const left = this.guests.take(bytes)
-      if (left.out > 0) log.warn({ records: left.out }, 'Log records of guests were left out: there were too many')
-      if (!left.ok) return
-    }
+    this.keep(record, JSON.stringify(record).length, realm)
     const { trace_id } = record
-    log[TO_LOG[level]](
-      { service, trace_id, ...(isGuests(call) ? { realm } : {}), data: record.attributes },
-      record.body,
-    )
+    const fields = { service, trace_id, ...(isGuests(call) ? { realm } : {}), data: record.attributes }
+    if (isGuests(call)) this.host.guestLog.write(TO_LOG[level], fields, record.body)
+    else this.host.ports.log[TO_LOG[level]](fields, record.body)
   }
 
   /** Whose record it is: an installed worker's as the engine knows it; a guest's name is not taken for anybody else's. */
@@ -214,36 +204,6 @@ export class Logs {
       total: found.length,
       timestamp: this.host.ports.clock.now(),
     }
-  }
-}
-
-/** What guests may write into the engine's log, all together: its files turn over, and are there for everybody. */
-const GUEST_BYTES_A_MINUTE = 64 * 1024
-
-/** Bytes of a minute. */
-class Allowance {
-  private readonly now: () => number
-  private since = Number.NEGATIVE_INFINITY
-  private bytes = 0
-  private leftOut = 0
-
-  /** `now` reads a monotonic clock in milliseconds. */
-  constructor(now: () => number) {
-    this.now = now
-  }
-
-  /** Takes so many; `out` are those that were refused in an earlier minute and not told yet. */
-  take(bytes: number): { ok: boolean; out: number } {
-    const now = this.now()
-    let out = 0
-    if (now - this.since >= 60_000) {
-      out = this.leftOut
-      Object.assign(this, { since: now, bytes: 0, leftOut: 0 })
-    }
-    const ok = this.bytes + bytes <= GUEST_BYTES_A_MINUTE
-    if (ok) this.bytes += bytes
-    else this.leftOut += 1
-    return { ok, out }
   }
 }
 

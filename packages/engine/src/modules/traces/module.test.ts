@@ -434,6 +434,18 @@ describe('spans of workers over OTLP', () => {
     expect(theirs!.service_name).toMatch(/^guest\//)
   })
 
+  it('of guests are so many a minute; the rest is counted, and nobody else’s is dropped', () => {
+    traces = createTracesModule({ version: '0' })
+    host = new TestHost([traces], { guestLimits: { spans_per_minute: 3 } })
+    const guest = { realm: 'realm-guest', guest: true }
+    const two = request([otlp(), otlp({ spanId: '4'.repeat(16) })])
+    expect([1, 2, 3].map(() => traces.ingestOtlp(two, guest))).toEqual([2, 1, 0])
+    expect(traces.ingestOtlp(two, { realm: 'realm-default' })).toBe(2)
+    host.time.advance(60_000)
+    expect(host.logged).toMatchObject([{ message: expect.stringContaining('left out'), fields: { spans: 3 } }])
+    expect(traces.ingestOtlp(two, guest)).toBe(2)
+  })
+
   it('are left out where they are malformed', () => {
     const bad = [
       otlp({ traceId: 'xyz' }),

@@ -103,8 +103,9 @@ export function createTracesModule(options: TracesModuleOptions): TracesModule {
     },
     ingestOtlp(request, source): number {
       const spans = spansOfOtlp(request, source)
-      for (const span of spans) host?.spans.record(span)
-      return spans.length
+      const kept = host && source.guest ? spans.slice(0, host.guestLog.takeSpans(spans.length)) : spans
+      for (const span of kept) host?.spans.record(span)
+      return kept.length
     },
   }
 }
