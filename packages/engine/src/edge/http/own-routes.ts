@@ -1,4 +1,5 @@
 import { EngineError, payloadJson } from '@agentos/protocol'
+import { seenBy } from '../../core/directory.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import { type Sessions, sessionCookie, sessionTokens } from '../session.ts'
 import { parseJson, readBody } from './body.ts'
@@ -170,7 +171,11 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
           },
         },
       },
-      handle: (exchange) => exchange.json(200, { value: { workers: core.workers(exchange.caller.realm) } }),
+      handle(exchange) {
+        const { caller } = exchange
+        const workers = core.workers(caller.realm).map((view) => seenBy(view, caller))
+        exchange.json(200, { value: { workers } })
+      },
     },
     {
       method: 'POST',
