@@ -220,7 +220,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
   ]
 }
 
-function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
+function authRoutes({ core, sessions, guests, url, edge }: OwnParts): OwnRoute[] {
   return [
     {
       method: 'POST',
@@ -293,6 +293,7 @@ function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
       },
       handle(exchange) {
         const { principal, realm } = exchange.caller
+        core.assertRealm(exchange.caller)
         exchange.json(200, { value: { principal, realm, guests } })
       },
     },
