@@ -67,6 +67,12 @@ describe('the audit chain', () => {
   const verify = () =>
     system.api<{ valid: boolean; entries: number; violations: string[] }>('GET', '/v1/security/audit/verify')
 
+  it('keeps the length of the audit chain from guests', async () => {
+    const path = '/v1/security/audit/verify'
+    expect(await system.api('GET', path, undefined, { owner: false })).toMatchObject({ status: 403 })
+    expect((await verify()).status).toBe(200)
+  })
+
   it('stays whole under concurrent writers, by call and by topic, over a kill of the worker', async () => {
     const { entries: before } = (await verify()).body
     const clients = Array.from({ length: 4 }, () => system.client({ owner: true }))

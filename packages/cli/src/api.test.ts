@@ -43,7 +43,28 @@ describe('the HTTP API', () => {
     })
     const payload = { a: 1 }
     expect(await api.call('a::b', payload)).toEqual(['/v1/functions/call', null, { functionId: 'a::b', payload }])
-    expect(await api.within('r').call('a::b', payload)).toMatchObject(['/v1/functions/call', 'r', {}])
+    expect(await api.within('guest').call('a::b', payload)).toMatchObject(['/v1/functions/call', 'guest', {}])
+  })
+
+  it('finds the id of a realm that is given by its slug, once; what is none is sent as it stands', async () => {
+    const asked: unknown[] = []
+    const realms = ['acme', 'twice', 'twice'].map((slug, n) => ({ id: `realm-${n}`, slug }))
+    const api = await serve(({ url, headers }, response) => {
+      asked.push([url, headers['x-agentos-realm']])
+      response.end(JSON.stringify(realms))
+    })
+    const acme = api.within('acme')
+    await acme.get('/x')
+    await acme.get('/y')
+    expect(asked).toEqual([
+      ['/v1/realms', undefined],
+      ['/x', 'realm-0'],
+      ['/y', 'realm-0'],
+    ])
+    for (const name of ['twice', 'nosuch']) {
+      await api.within(name).get('/x')
+      expect(asked.at(-1)).toEqual(['/x', name])
+    }
   })
 
   it('answers an error with its code, its sentence and what to do', async () => {

@@ -12,12 +12,16 @@ interface Problem {
   [extra: string]: unknown
 }
 
+/** Realms that need no looking up. */
+const REALM_ID = /^(?:(?:realm-)?(?:default|guest|system)|realm-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
+
 /** The HTTP API of a running system, spoken as its owner where the owner's token can be read. */
 export class Api {
   readonly base: string
   private readonly token: string | undefined
   /** Where the owner looks; `undefined` is the own realm. */
   readonly realm: string | undefined
+  private resolved: Promise<string> | undefined
 
   constructor(base: string, token: string | undefined, realm?: string) {
     this.base = base.replace(/\/+$/, '')
@@ -38,6 +42,20 @@ export class Api {
   /** The same system, looked at in another realm. */
   within(realm: string): Api {
     return new Api(this.base, this.token, realm)
+  }
+
+  /** Of a realm that may be given by its slug; what is neither, or is ambiguous, is refused as it stands. */
+  private async idOf(realm: string): Promise<string> {
+    if (REALM_ID.test(realm)) return realm
+    this.resolved ??= new Api(this.base, this.token)
+      .get<{ id: string; slug: string }[]>('/v1/realms')
+      // Without the worker that keeps realms there are none with a slug.
+      .catch(() => [])
+      .then((realms) => {
+        const named = realms.filter(({ slug }) => slug === realm)
+        return named.length === 1 && named[0] ? named[0].id : realm
+      })
+    return this.resolved
   }
 
   /** Calls any function by its id and answers its result. */
@@ -84,7 +102,7 @@ export class Api {
   ): Promise<Response> {
     const headers: Record<string, string> = { accept: 'application/json', ...more }
     if (this.token) headers.authorization = `Bearer ${this.token}`
-    if (this.realm !== undefined) headers['x-agentos-realm'] = this.realm
+    if (this.realm !== undefined) headers['x-agentos-realm'] = await this.idOf(this.realm)
     if (body !== undefined) headers['content-type'] = 'application/json'
     try {
       return await fetch(`${this.base}${path}`, {

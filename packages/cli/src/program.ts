@@ -47,7 +47,7 @@ export function createProgram(): Command {
     .version(`agentos ${manifest.version}`, '--version', 'the version that is built')
     .option('--json', 'machine-readable output, errors too')
     .option(
-      '--realm <id>',
+      '--realm <id or slug>',
       'look into another realm than your own: guest, where clients without a token are, or a tenant’s',
     )
     .exitOverride()

@@ -176,6 +176,7 @@ export const verifyAudit = defineFunction({
     }),
   http: 'GET /v1/security/audit/verify',
   effects: 'read',
+  access: 'owner',
 })
 
 /** Where a text comes from: the less it is trusted, the lower the threshold. */

@@ -185,6 +185,24 @@ describe('frames that are refused', () => {
     expect(reason(nested(1_000_000))).toContain('nested')
   })
 
+  it.each(['1e309', '-1E+0400', '9'.repeat(309), `${'9'.repeat(250)}e99`, `[{"a":0.1e${'0'.repeat(300)}310}]`])(
+    'refuses a number that no double holds, small or large: %s',
+    (number) => {
+      const frame = (padding: string) => `{"type":"invokefunction","function_id":"f","data":[${number},"${padding}"]}`
+      expect(reason(frame(''))).toContain('too large')
+      expect(reason(frame('x'.repeat(SPLICE_BYTES)))).toContain('too large')
+    },
+  )
+
+  it.each(['1.7e308', '1e-400', '0e999', '"1e400"', '9'.repeat(308), `0.${'9'.repeat(400)}`, `"${'9'.repeat(400)}"`])(
+    'takes what looks like such a number and is none: %s',
+    (text) => {
+      const frame = (padding: string) => `{"type":"invokefunction","function_id":"f","data":[${text},"${padding}"]}`
+      expect(decode(frame(''))).toBeDefined()
+      expect(decode(frame('x'.repeat(SPLICE_BYTES)))).toBeDefined()
+    },
+  )
+
   it('refuses bytes that are not UTF-8', () => {
     const bytes = Buffer.concat([Buffer.from('{"type":"ping","x":"'), Buffer.from([0xff]), Buffer.from('"}')])
     expect(decodeFrame(bytes)).toBeUndefined()

@@ -13,6 +13,7 @@ import type {
 } from './frames.ts'
 import type { Payload } from './payload.ts'
 import { countKeys, type Entry, scanObject, TOO_DEEP } from './scan.ts'
+import { holdsTooLarge, TOO_LARGE_NUMBER } from './too-large.ts'
 
 /** From this size on a frame is scanned and its payload stays bytes; smaller ones are parsed. */
 export const SPLICE_BYTES = 4096
@@ -59,6 +60,7 @@ function decodeSmall(bytes: Buffer): Decoded {
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Malformed('not a JSON object')
   const count = countKeys(bytes)
   if (count === -1) throw new Malformed(TOO_DEEP)
+  if (holdsTooLarge(bytes, parsed)) throw new Malformed(TOO_LARGE_NUMBER)
   // One key of two equal ones is gone after parsing, however it was spelt.
   if (count !== Object.keys(parsed).length) throw new Malformed('duplicate key')
   const fields = parsed as Fields

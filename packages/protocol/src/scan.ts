@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { TOO_LARGE_NUMBER } from './too-large.ts'
 
 /** Nesting that a JSON text may have wherever one comes in: a frame, its own object counted, a body, a message of a channel. */
 export const MAX_DEPTH = 512
@@ -40,7 +41,7 @@ class Refusal extends Error {}
 /**
  * Finds the keys of a JSON object and the byte ranges of their values without building any value, and validates all of
  * it on the way: what passes is what `JSON.parse` takes (RFC 8259, valid UTF-8), less duplicate keys of the outermost
- * object and nesting over `MAX_DEPTH`. Otherwise the answer is the reason.
+ * object, nesting over `MAX_DEPTH` and numbers that no double holds. Otherwise the answer is the reason.
  */
 export function scanObject(bytes: Buffer): Entry[] | string {
   if (!isUtf8(bytes)) return 'not valid UTF-8'
@@ -222,9 +223,17 @@ function skipNumber(bytes: Buffer, from: number): number {
   if (bytes[at] === 0x65 || bytes[at] === 0x45) {
     at++
     if (bytes[at] === 0x2b || bytes[at] === 0x2d) at++
+    const exponent = at
     at = skipDigits(bytes, at)
+    if (at - exponent > 2) assertHeld(bytes, from, at)
   }
+  if (at - from > 200) assertHeld(bytes, from, at)
   return at
+}
+
+/** Refuses a number that would be read as infinity: it has an exponent of three digits, or over 200 digits before that. */
+function assertHeld(bytes: Buffer, from: number, to: number): void {
+  if (!Number.isFinite(Number(bytes.toString('latin1', from, to)))) throw new Refusal(TOO_LARGE_NUMBER)
 }
 
 /** At least one digit. */

@@ -18,9 +18,10 @@ const SHORT_NAMES = new Map([
 export function realmOf(realmId: string | null | undefined, ctx: HandlerContext): string {
   const named = realmId && (SHORT_NAMES.get(realmId) ?? realmId)
   if (!named || named === ctx.realm) return ctx.realm
+  const owner = ctx.principal.kind === 'owner' ? `, or name ${named} in X-AgentOS-Realm` : ''
   throw new AgentError(
     'realm_mismatch',
-    `This call belongs to ${ctx.realm}, not to ${named}; name it in X-AgentOS-Realm`,
+    `This call belongs to ${ctx.realm}, not to ${named}; leave realmId out${owner}`,
   )
 }
 

@@ -86,6 +86,11 @@ export function clockNote({ at_ms, by_ms }: ClockSetBack): string {
   return `the clock was set back by ${count} ${unit}, to ${when} UTC; schedules go on from there`
 }
 
+const notOfARealm = () =>
+  new Refusal('invalid_input', 'No status of a realm', 'status is about the whole installation.', [
+    'Leave --realm out.',
+  ])
+
 const lostNote = (pid: number): string =>
   `nobody restarts what ends: the supervisor (process ${pid}) is gone. npm run agentos -- stop, then npm start`
 
@@ -118,6 +123,7 @@ export function addStatus(program: Command): void {
     .action(async (_options: object, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>()
       const { api, paths } = connect(command)
+      if (api.realm !== undefined) throw notOfARealm()
       const supervisor = runningSupervisor(paths.data) ? readStatus(paths.data) : undefined
       const engine = supervisor?.processes.find(({ name }) => name === 'engine')
       const said = await askEngine(api).catch((error: unknown) => {

@@ -143,6 +143,11 @@ export class Calls {
     this.keeper = keeper
   }
 
+  /** Throws where there is no such realm. */
+  assertRealm(where: Parameters<Realms['assertUsable']>[0]): void {
+    this.realms.assertUsable(where, 'read')
+  }
+
   /** Throws where this caller may not call the function, or its realm does not take it. */
   assertMayCall(functionId: string, context: CallContext, caller: CallerIdentity): void {
     const known = this.registry.builtin(functionId) ?? this.catalogue.declared(functionId)?.descriptor

@@ -2,6 +2,7 @@ import type { FunctionDescriptor } from '@agentos/protocol'
 import type { Connection } from './connection.ts'
 import type { Core } from './core.ts'
 import { problemText } from './declared-triggers.ts'
+import { isGuests } from './guest-powers.ts'
 import type { TriggerBinding } from './module.ts'
 import { isReachedFrom } from './place.ts'
 import { MODULES_OF_TYPES } from './triggers.ts'
@@ -219,6 +220,11 @@ export class Directory {
       ...(trigger.metadata === undefined ? {} : { metadata: trigger.metadata }),
     }
   }
+}
+
+/** Guests hear no number of an installed worker's process: that is the machine's. */
+export function seenBy<V extends WorkerView>(view: V, who: Parameters<typeof isGuests>[0]): V {
+  return view.installed && isGuests(who) ? { ...view, pid: null } : view
 }
 
 const NOBODY: ConnectionView = {

@@ -22,6 +22,8 @@ const unreadable = [
   ['nested too deeply', deep(600), true],
   ['nested too deeply, in a large frame', deep(5_000), true],
   ['nested too deeply before its id, in a large frame', deep(5_000), false],
+  ['a number that no double holds', '{"a":[1e400]}', true],
+  ['a number that no double holds, in a large frame', `["${'x'.repeat(5_000)}",-1e400]`, true],
   ['no JSON', '{"a":tru}', true],
   ['cut off', '{"a":[', true],
 ] as const

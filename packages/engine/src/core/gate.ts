@@ -1,4 +1,13 @@
-import { type Effects, EngineError, effectsOf, isRetryable, type Principal, payloadValue } from '@agentos/protocol'
+import {
+  type Effects,
+  EngineError,
+  effectsOf,
+  holdsInfinity,
+  isRetryable,
+  type Principal,
+  payloadValue,
+  TOO_LARGE_NUMBER,
+} from '@agentos/protocol'
 import type { Call } from './call.ts'
 import type { Catalogue } from './catalogue.ts'
 import type { CallContext } from './context.ts'
@@ -198,17 +207,10 @@ function readInput(request: InvokeRequest): unknown {
     throw new EngineError('invalid_input', `The input of ${request.functionId} is not valid JSON`, { cause })
   }
   if (holdsInfinity(value)) {
-    const message = `The input of ${request.functionId} holds a number that is too large (beyond 1.8e308); send it as text`
-    throw new EngineError('invalid_input', message)
+    throw new EngineError('invalid_input', `The input of ${request.functionId} holds ${TOO_LARGE_NUMBER}`)
   }
   request.payload = { value }
   return value
-}
-
-/** Such a number would be shown, and sent on, as null. */
-function holdsInfinity(value: unknown): boolean {
-  if (typeof value === 'number') return !Number.isFinite(value)
-  return typeof value === 'object' && value !== null && Object.values(value).some(holdsInfinity)
 }
 
 function answerOf({ payload }: CallResult & { ok: true }): Record<string, unknown> {

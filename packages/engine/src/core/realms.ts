@@ -22,7 +22,10 @@ export class Realms {
   }
 
   /** A realm has to exist, and a suspended one can only be read. What runs under an admitted call is admitted. */
-  assertUsable(context: CallContext, effects: FunctionDescriptor['effects'] | undefined): void {
+  assertUsable(
+    context: Pick<CallContext, 'realm' | 'principal' | 'parent'>,
+    effects: FunctionDescriptor['effects'] | undefined,
+  ): void {
     const { realm, principal, parent } = context
     if (BUILT_IN.has(realm) || parent !== undefined) return
     // Workers on their own behalf keep house in realms of every state: exports, purges, schedules.

@@ -188,6 +188,11 @@ describe('the rules demo', () => {
     expect(text.endsWith(SIGNATURE)).toBe(true)
   })
 
+  it.each(['1e400', '12345678901234567890'])('keeps the number %s as it was written', async (number) => {
+    const { parts } = await ask(`call ledger::transfer {"amount": ${number}}`)
+    expect(parts).toMatchObject([{ argumentsText: `{"amount":${number}}` }])
+  })
+
   it('calls the function that the user names, offered or not', async () => {
     const { calls } = await ask('call realm::list {"limit": 3}')
     expect(calls).toEqual([{ id: 'realm::list', arguments: { limit: 3 } }])

@@ -1,5 +1,6 @@
 import { type Computed, compute, computeWithin } from '@agentos/arithmetic'
 import type { CompletionInput, Tool } from '@agentos/contracts/llm-router'
+import { parseExact } from '../exact-json.ts'
 import { answerFromResults, type ToolOutcome } from './results.ts'
 
 /** What stands at the end of every reply. */
@@ -129,9 +130,10 @@ function description({ id, description: summary, inputSchema }: Tool): string {
   return `${id}${summary === '' ? '' : `: ${summary}`}\n${fields}\nCall it with: call ${id} {"field": "value"}`
 }
 
+/** Numbers stay as they were written: what no double holds is refused where it is called, and no `null` before. */
 function parseArguments(json: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(json)
+    const value = parseExact(json)
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined
   } catch {
     return undefined

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { EngineError, isTooDeep, TOO_DEEP } from '@agentos/protocol'
+import { EngineError, holdsTooLarge, isTooDeep, TOO_DEEP, TOO_LARGE_NUMBER } from '@agentos/protocol'
 import type { Exchange } from './exchange.ts'
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -105,16 +105,22 @@ function collect(source: Readable, limit: number): Promise<Buffer | undefined> {
   })
 }
 
+/** Bytes that are not JSON in UTF-8; what is JSON and refused all the same is another error. */
+export class NotJson extends EngineError {}
+
 /**
- * Parses JSON text. Throws `invalid_input` for what is not JSON in UTF-8, or nested too deeply: such bytes are never passed
- * on as JSON.
+ * Parses JSON text. Throws `invalid_input` for what is not JSON in UTF-8, nested too deeply, or holds a number that no
+ * double holds: such bytes are never passed on as JSON.
  */
 export function parseJson(body: Buffer): unknown {
   if (isTooDeep(body)) throw new EngineError('invalid_input', `The body is ${TOO_DEEP}`)
+  let value: unknown
   try {
-    return JSON.parse(strictUtf8.decode(body))
+    value = JSON.parse(strictUtf8.decode(body))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new EngineError('invalid_input', `The body is not valid JSON: ${reason.slice(0, 200)}`)
+    throw new NotJson('invalid_input', `The body is not valid JSON: ${reason.slice(0, 200)}`)
   }
+  if (holdsTooLarge(body, value)) throw new EngineError('invalid_input', `The body holds ${TOO_LARGE_NUMBER}`)
+  return value
 }

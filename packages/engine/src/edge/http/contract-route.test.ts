@@ -181,6 +181,18 @@ describe('what goes wrong', () => {
     }
   })
 
+  it('refuses a number that no double holds, as an input and as that of a call', async () => {
+    for (const [path, body] of [
+      ['/v1/notes/n1', '{"text":1e400}'],
+      ['/v1/functions/call', '{"functionId":"engine::echo","payload":{"value":[-1e400]}}'],
+    ] as const) {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await system.fetch(path, { method: 'POST', headers, body })
+      expect([path, answer.status]).toEqual([path, 400])
+      expect(await answer.json()).toMatchObject({ code: 'invalid_input', detail: expect.stringContaining('too large') })
+    }
+  })
+
   it('refuses what is no JSON: another content type, a form, broken text, broken UTF-8, a byte order mark', async () => {
     const send = (body: string | Uint8Array<ArrayBuffer>, type?: string) =>
       system.fetch('/v1/notes', { method: 'POST', body, headers: type ? { 'content-type': type } : {} })

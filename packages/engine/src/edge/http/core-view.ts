@@ -1,5 +1,5 @@
 import type { FunctionDescriptor } from '@agentos/protocol'
-import { SYSTEM_REALM } from '../../core/context.ts'
+import { type CallContext, SYSTEM_REALM } from '../../core/context.ts'
 import type { Core } from '../../core/core.ts'
 import { Directory, type FunctionView, type WorkerView } from '../../core/directory.ts'
 import type { CallHandle, InvokeRequest } from '../../core/module.ts'
@@ -16,6 +16,8 @@ export interface ContractView {
 export interface HttpCore {
   /** The result, even a refusal, comes through `request.onResult`, exactly once, maybe before this returns. */
   invoke(request: InvokeRequest): CallHandle
+  /** Throws `not_found` where who is in a realm is in none that exists. */
+  assertRealm(who: Pick<CallContext, 'realm' | 'principal'>): void
   /** Those that can be called in a realm. */
   functions(realm: string): FunctionView[]
   /** The installation's, and those of a realm. */
@@ -35,6 +37,7 @@ export function coreView(core: Core): HttpCore {
   const directory = new Directory(core)
   return {
     invoke: (request) => core.invoke(request),
+    assertRealm: (who) => core.calls.assertRealm(who),
     functions: (realm) => directory.functions(realm),
     workers: (realm) =>
       directory.workers(realm).map((view) => ({

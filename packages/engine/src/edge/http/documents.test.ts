@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { MemoryDisk } from '../../store/memory-store.ts'
-import { binding, descriptorOf, rawRequest, startEdge, type TestEdge } from './edge.fixture.ts'
+import { binding, descriptorOf, OWNER_TOKEN, rawRequest, startEdge, type TestEdge } from './edge.fixture.ts'
 
 let system: TestEdge
 afterEach(() => system.close())
@@ -187,11 +187,17 @@ describe('what is always there', () => {
     })
     expect(byId.get('notes::put')).toMatchObject({ worker: 'notes', up: false })
     expect(byId.get('engine::functions::list')).toMatchObject({ worker: 'engine', up: true })
-    const { workers } = (await (await system.fetch('/v1/engine/workers')).json()) as { workers: object[] }
-    expect(workers).toMatchObject([
-      { name: 'later', status: 'down', pid: null, installed: true, functions: ['later::do'] },
-      { name: 'notes', status: 'up', pid: 4711, version: '1.0.0', installed: true, functions: ['notes::get'] },
-    ])
+    const workersFor = async (token?: string) =>
+      (await (await system.fetch('/v1/engine/workers', token === undefined ? {} : { token })).json()) as object
+    const rows = (pid: number | null) => ({
+      workers: [
+        { name: 'later', status: 'down', pid: null, installed: true, functions: ['later::do'] },
+        { name: 'notes', status: 'up', pid, version: '1.0.0', installed: true, functions: ['notes::get'] },
+      ],
+    })
+    expect(await workersFor(OWNER_TOKEN)).toMatchObject(rows(4711))
+    // The number of a process is none of a guest's business.
+    expect(await workersFor()).toMatchObject(rows(null))
   })
 
   it('has figures for Prometheus, whose labels no client chooses', async () => {

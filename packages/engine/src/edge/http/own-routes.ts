@@ -1,4 +1,5 @@
 import { EngineError, payloadJson } from '@agentos/protocol'
+import { seenBy } from '../../core/directory.ts'
 import type { StoreOutcome } from '../../core/ports.ts'
 import { type Sessions, sessionCookie, sessionTokens } from '../session.ts'
 import { parseJson, readBody } from './body.ts'
@@ -170,7 +171,11 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
           },
         },
       },
-      handle: (exchange) => exchange.json(200, { value: { workers: core.workers(exchange.caller.realm) } }),
+      handle(exchange) {
+        const { caller } = exchange
+        const workers = core.workers(caller.realm).map((view) => seenBy(view, caller))
+        exchange.json(200, { value: { workers } })
+      },
     },
     {
       method: 'POST',
@@ -215,7 +220,7 @@ function directory({ core, edge }: OwnParts): OwnRoute[] {
   ]
 }
 
-function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
+function authRoutes({ core, sessions, guests, url, edge }: OwnParts): OwnRoute[] {
   return [
     {
       method: 'POST',
@@ -288,6 +293,7 @@ function authRoutes({ sessions, guests, url, edge }: OwnParts): OwnRoute[] {
       },
       handle(exchange) {
         const { principal, realm } = exchange.caller
+        core.assertRealm(exchange.caller)
         exchange.json(200, { value: { principal, realm, guests } })
       },
     },

@@ -21,6 +21,15 @@ afterEach(() => system.close())
 const inRealm = (realm: string, path: string, init: RequestInit = {}) =>
   system.fetch(path, { ...init, token: OWNER_TOKEN, headers: { 'x-agentos-realm': realm } })
 
+it('is told by /v1/auth/me of no realm that does not exist', async () => {
+  expect((await inRealm('acme', '/v1/auth/me')).status).toBe(200)
+  await system.close()
+  system = await startEdge({ descriptors: [{ ...descriptorOf([]), realmRegistry: 'realms' }] })
+  const refused = await inRealm('acme', '/v1/auth/me')
+  expect([refused.status, await refused.json()]).toMatchObject([404, { code: 'not_found' }])
+  expect((await inRealm('guest', '/v1/auth/me')).status).toBe(200)
+})
+
 describe('a route that no manifest declares', () => {
   it('is reached from the realm of whoever bound it, where another realm has the same path', async () => {
     for (const realm of ['realm-1', 'realm-2']) {

@@ -309,6 +309,14 @@ describe('what goes wrong in a trigger', () => {
     expect(seen).toHaveLength(1)
   })
 
+  it('is 400 for a number that no double holds, which no handler gets', async () => {
+    answerWith({})
+    const headers = { 'content-type': 'application/json' }
+    const refused = await system.fetch('/items/1', { method: 'POST', body: '{"a":1e400}', headers })
+    expect([refused.status, await refused.json()]).toMatchObject([400, { code: 'invalid_input' }])
+    expect(seen).toEqual([])
+  })
+
   it('is 413 for a body over the limit, announced or not', async () => {
     answerWith({})
     const announced = await system.fetch('/items/1', {

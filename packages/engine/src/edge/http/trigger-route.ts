@@ -1,11 +1,11 @@
-import { EngineError, type ErrorBody, errorInfo, isOpenAiPath, isTooDeep, payloadValue } from '@agentos/protocol'
+import { type ErrorBody, errorInfo, isOpenAiPath, payloadValue } from '@agentos/protocol'
 import { isOfGuests } from '../../core/guest-share.ts'
 import type { CallResult } from '../../core/module.ts'
 import type { LocalReader, LocalWriter } from '../channels.ts'
 import { SESSION_COOKIE, sessionTokens } from '../session.ts'
 import { apiRequest, type ParsedBody, queryOf } from './api-request.ts'
 import { applyControl, bufferedResponse, newHead, type ResponseHead } from './api-response.ts'
-import { hasBody, isTooLong, parseJson, readBody, tooLarge } from './body.ts'
+import { hasBody, isTooLong, NotJson, parseJson, readBody, tooLarge } from './body.ts'
 import { callerOf, cancelWhenAbandoned, contextOf, headersOf, type PendingCall, startCall } from './call.ts'
 import type { EdgeParts } from './contract-route.ts'
 import { drained, Signal } from './drain.ts'
@@ -225,8 +225,8 @@ async function passMiddleware(
 }
 
 /**
- * JSON is read whole, parsed (what is nested too deeply is refused, whoever would get it), and offered as one chunk too; any other body flows into the channel while the handler
- * runs. `undefined` where the request has its answer already.
+ * JSON is read whole, parsed (what is nested too deeply, or holds a number that no double holds, is refused, whoever would
+ * get it), and offered as one chunk too; any other body flows into the channel while the handler runs. `undefined` where the request has its answer already.
  */
 async function takeBody(
   exchange: Exchange,
@@ -249,7 +249,7 @@ async function takeBody(
   try {
     return { json: bytes.length === 0 ? undefined : { value: parseJson(bytes), bytes } }
   } catch (error) {
-    if (error instanceof EngineError && !strict && !isTooDeep(bytes)) return { json: undefined }
+    if (error instanceof NotJson && !strict) return { json: undefined }
     throw error
   }
 }

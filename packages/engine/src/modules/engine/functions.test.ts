@@ -17,6 +17,45 @@ function start() {
   return { engine, list }
 }
 
+describe('engine::workers-available', () => {
+  it('tells of connections of the own realm and of installed workers, and of no others', () => {
+    const engine = startCore({ workers: [installed('notes', [{ id: 'notes::get' }])] })
+    const guest = engine.guest()
+    guest.register('watch')
+    guest.tell({
+      type: 'registertrigger',
+      id: 't',
+      trigger_type: 'engine::workers-available',
+      function_id: 'watch',
+      config: {},
+    })
+    engine.owner()
+    const another = engine.guest()
+    const worker = new Peer(engine.core, { kind: 'system', id: 'notes' }, 'notes')
+    engine.time.advance(0)
+    expect(guest.served.map(({ data }) => (data as { worker_id: string }).worker_id)).toEqual([
+      another.connection.id,
+      worker.connection.id,
+    ])
+  })
+})
+
+describe('the list of workers', () => {
+  it('tells guests no process of an installed worker', () => {
+    const engine = startCore({ workers: [installed('notes', [{ id: 'notes::get' }])] })
+    const worker = new Peer(engine.core, { kind: 'system', id: 'notes' }, 'notes')
+    worker.call('engine::workers::register', { data: { name: 'notes', pid: 4711 } })
+    engine.time.advance(0)
+    const pids = (by: Peer) => {
+      const sent = by.call('engine::workers::list')
+      engine.time.advance(0)
+      return (by.result(sent)!.result as { workers: { pid: number | null }[] }).workers.map(({ pid }) => pid)
+    }
+    expect(pids(engine.owner())).toEqual([4711])
+    expect(pids(engine.guest())).toEqual([null])
+  })
+})
+
 describe('the list of functions', () => {
   it('has a version for who asks for one, and is not sent again while that stands', () => {
     const { engine, list } = start()

@@ -1,7 +1,8 @@
 import type { Connection, WorkerMetadata } from '../../core/connection.ts'
 import type { Core } from '../../core/core.ts'
-import { type ConnectionView, Directory, type FunctionView } from '../../core/directory.ts'
+import { type ConnectionView, Directory, type FunctionView, seenBy } from '../../core/directory.ts'
 import type { BuiltinCall, EngineModule, TriggerBinding } from '../../core/module.ts'
+import { isReachedFrom } from '../../core/place.ts'
 import { ANSWER_BYTES, allWithin } from '../answer-size.ts'
 import { guarded } from '../serve.ts'
 
@@ -103,7 +104,7 @@ export function createEngineModule(core: Core, maxAnswerBytes = ANSWER_BYTES): E
           directory
             .workers(call.context.realm)
             .filter((view) => input.worker_id === undefined || view.id === input.worker_id)
-            .map(workerRow)
+            .map((view) => workerRow(seenBy(view, call.context)))
             .filter((row) => input.runtime === undefined || row.runtime === input.runtime)
             // Clients of the protocol expect processes; who is not connected is listed where that is asked for.
             .filter((row) => row.status === (input.status ?? 'connected')),
@@ -281,7 +282,7 @@ const FUNCTIONS_POLL_MS = 5_000
 /** `engine::functions-available` and `engine::workers-available`. */
 function registerAvailability(core: Core, directory: Directory): void {
   const bindings = { functions: new Set<TriggerBinding>(), workers: new Set<TriggerBinding>() }
-  const fire = (triggers: ReadonlySet<TriggerBinding>, valueIn: (realm: string) => unknown): void => {
+  const fire = (triggers: Iterable<TriggerBinding>, valueIn: (realm: string) => unknown): void => {
     // Written once for each realm: a list may have megabytes, and many wait for it.
     const written = new Map<string, Buffer>()
     for (const trigger of triggers) {
@@ -312,7 +313,9 @@ function registerAvailability(core: Core, directory: Directory): void {
   let scheduled = false
   core.onEvent((event) => {
     if (event.type !== 'functions_changed') {
-      fire(bindings.workers, () => ({ event: event.type, worker_id: event.connection.id }))
+      // As in the lists: who is connected in another realm is nobody's business.
+      const reached = [...bindings.workers].filter(({ grant }) => isReachedFrom(grant.realm, event.connection))
+      fire(reached, () => ({ event: event.type, worker_id: event.connection.id }))
       return
     }
     // Many registrations in a burst are one change.
