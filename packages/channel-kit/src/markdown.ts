@@ -9,8 +9,8 @@ const MARKS: { mark: string; style: Style; inWord: boolean }[] = [
   { mark: '*', style: 'italic', inWord: true },
   { mark: '_', style: 'italic', inWord: false },
 ]
-const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)[^`]*$/
-const HEADING = /^ {0,3}#{1,6}\s+(.*?)\s*#*$/
+const FENCE = /^ {0,3}(```+(?!`)|~~~+(?!~))(?=[^`]*$)\s*([\w+#.-]*)/
+const HEADING = /^ {0,3}#{1,6}(?=\s)(.*)$/
 const QUOTE = /^ {0,3}>\s?(.*)$/
 const BULLET = /^(\s*)[-*+]\s+(.*)$/
 const LINK = /^\[((?:[^[\]\\\n]|\\.)+)\]\((https?:\/\/(?:[^\s()]|\([^\s()]*\))+)\)/
@@ -43,13 +43,18 @@ function readBlock(lines: string[], index: number, writer: Writer): number {
   const quote = QUOTE.exec(line)
   if (quote) return readQuote(lines, index, writer)
   const heading = HEADING.exec(line)
-  if (heading) writer.span('bold', () => readInline(heading[1]!, writer, 1))
+  if (heading) writer.span('bold', () => readInline(headingText(heading[1]!), writer, 1))
   else {
     const bullet = BULLET.exec(line)
     if (bullet) writer.write(`${bullet[1]}• `)
     readInline(bullet ? bullet[2]! : line, writer, 0)
   }
   return index + 1
+}
+
+/** Without the number signs that may close it. */
+function headingText(line: string): string {
+  return line.replace(/(?<!#)#+$/, '').trim()
 }
 
 /** A fence that nothing closes reaches to the end: an answer that still comes in looks like its final form. */

@@ -23,9 +23,10 @@ const secretForms: RegExp[] = [
   /\bAIza[A-Za-z0-9_-]{35}/g,
   /\b(?:r?k|sk|pk)_(?:live|test)_[A-Za-z0-9]{16,}/g,
   /\b(?:hf|gsk|xai|npm|dop_v1|pplx)[_-][A-Za-z0-9]{30,}/g,
-  /\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}/g,
   /\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s/:@]{1,100}:[^\s/@]{1,200}@/gi,
 ]
+/** A JSON web token: without what is behind its head it is none. Optional, so that a head is read once and not from each of its places. */
+const webToken = /\beyJ[A-Za-z0-9_-]{10,}(\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,})?/g
 const authorizationValue = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}/gi
 const namedValue =
   /\b(api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)(["']?\s*[:=]\s*["']?)[^\s"',;]{6,}/gi
@@ -44,6 +45,7 @@ export function redactSecrets(value: unknown): Redaction {
 export function redactText(text: string): string {
   let result = knownSecrets.text(text, REDACTED)
   for (const form of secretForms) result = result.replace(form, REDACTED)
+  result = result.replace(webToken, (head, rest?: string) => (rest === undefined ? head : REDACTED))
   result = result.replace(authorizationValue, (_match, scheme: string) => `${scheme} ${REDACTED}`)
   return result.replace(namedValue, (_match, name: string, sign: string) => `${name}${sign}${REDACTED}`)
 }

@@ -48,5 +48,5 @@ function oneLine(text: string): string {
 }
 
 function withoutMark(text: string, mark: string): string {
-  return text.replace(new RegExp(`<(?=\\s*/?\\s*${mark})`, 'gi'), '‹')
+  return text.replace(new RegExp(`<(?=\\s*(?:/\\s*)?${mark})`, 'gi'), '‹')
 }

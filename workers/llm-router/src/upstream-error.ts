@@ -239,7 +239,7 @@ function withoutSecrets(given: string, secrets: readonly string[]): string {
   for (const secret of secrets) knownSecrets.learn(secret)
   return knownSecrets
     .text(given, '[key]')
-    .replace(/\b(sk|gsk|pk|xai|key|AIza)[-_]?[A-Za-z0-9_-]*\*{2,}[A-Za-z0-9_*-]*/g, '[key]')
+    .replace(/\b(sk|gsk|pk|xai|key|AIza)[-_]?[A-Za-z0-9_-]{0,300}\*{2}[A-Za-z0-9_*-]*/g, '[key]')
 }
 
 function shortened(message: string): string {

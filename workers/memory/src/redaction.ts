@@ -7,6 +7,6 @@ const SPOKEN =
 /** A text without what looks like a key, a token or a password. Only words with a digit or a sign count as spoken ones. */
 export function withoutSecrets(text: string): string {
   return redactText(text).replace(SPOKEN, (whole, before: string, value: string) =>
-    /[\d@#$%^&*!_+=~]/.test(value.replace(/[.!?]+$/, '')) ? before + REDACTED : whole,
+    /[\d@#$%^&*!_+=~]/.test(value.replace(/(?<![.!?])[.!?]+$/, '')) ? before + REDACTED : whole,
   )
 }

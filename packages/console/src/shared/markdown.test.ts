@@ -73,3 +73,19 @@ describe('markdown', () => {
     }
   })
 })
+
+describe('a text that repeats one beginning', () => {
+  it.each([
+    ['blanks behind a heading', `# a${' '.repeat(40_000)}b`],
+    ['signs behind a heading', `# a${'#'.repeat(40_000)}b`],
+    ['code', `a ${'`'.repeat(40_000)}b`],
+    ['code of each length', Array.from({ length: 300 }, (_, length) => `${'`'.repeat(length)} `).join('')],
+    ['strong', '**a '.repeat(25_000)],
+    ['emphasis', '_a '.repeat(25_000)],
+    ['links', '['.repeat(100_000)],
+    ['addresses', `http://${'.'.repeat(100_000)}`],
+    ['fences', '```\na\n```\n'.repeat(10_000)],
+  ])('is read to its end: %s', (_, text) => {
+    expect(parseMarkdown(text).length).toBeGreaterThan(0)
+  })
+})

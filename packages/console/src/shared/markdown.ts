@@ -13,7 +13,7 @@ export type Block =
   | { kind: 'rule' }
 
 const FENCE = /^ {0,3}(```+|~~~+)\s*([^\s`]*)/
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/
+const HEADING = /^ {0,3}(#{1,6})(?=\s)(.*)$/
 const ITEM = /^\s*(?:([-*+])|(\d{1,9})[.)])\s+(.*)$/
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/
 const QUOTE = /^ {0,3}>\s?(.*)$/
@@ -41,12 +41,12 @@ export function parseMarkdown(source: string): Block[] {
     const heading = HEADING.exec(line)
     if (line.trim() === '') at += 1
     else if (fence) {
-      const end = lines.findIndex((next, index) => index > at && next.trim().startsWith(fence[1]!))
-      const text = lines.slice(at + 1, end < 0 ? lines.length : end).join('\n')
-      blocks.push({ kind: 'code', language: fence[2]!, text })
-      at = end < 0 ? lines.length : end + 1
+      let end = at + 1
+      while (end < lines.length && !lines[end]!.trim().startsWith(fence[1]!)) end += 1
+      blocks.push({ kind: 'code', language: fence[2]!, text: lines.slice(at + 1, end).join('\n') })
+      at = end + 1
     } else if (heading) {
-      blocks.push({ kind: 'heading', level: heading[1]!.length, inlines: parseInline(heading[2]!) })
+      blocks.push({ kind: 'heading', level: heading[1]!.length, inlines: parseInline(headingText(heading[2]!)) })
       at += 1
     } else if (RULE.test(line)) {
       blocks.push({ kind: 'rule' })
@@ -73,8 +73,16 @@ export function parseMarkdown(source: string): Block[] {
   return blocks
 }
 
+/** Without the number signs that may close it. */
+const headingText = (line: string): string =>
+  line
+    .trimEnd()
+    .replace(/(?<!#)#+$/, '')
+    .trim()
+
+/** Where a mark ends is looked for in bounds: a page of nothing but beginnings must not stop the browser. */
 const INLINE =
-  /(?<code>`+)(?<coded>.+?)\k<code>(?!`)|\*\*(?<strong>\S(?:.*?\S)?)\*\*|(?<!\w)(?<mark>[*_])(?<emphasis>[^\s*_](?:.*?[^\s*_])?)\k<mark>(?!\w)|\[(?<label>[^\]\n]+)\]\((?<href>[^\s()]+)\)|(?<url>https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?])/gs
+  /(?<!`)(?<code>`+)(?!`)(?<coded>.{1,4000}?)\k<code>(?!`)|\*\*(?<strong>\S(?:.{0,1000}?\S)?)\*\*|(?<!\w)(?<mark>[*_])(?<emphasis>[^\s*_](?:.{0,1000}?[^\s*_])?)\k<mark>(?!\w)|\[(?<label>[^\]\n]{1,1000})\]\((?<href>[^\s()]+)\)|(?<url>https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?])/gs
 
 function parseInline(text: string): Inline[] {
   const inlines: Inline[] = []

@@ -69,11 +69,11 @@ function remember(text: string, tools: readonly Tool[]): Reply | undefined {
 }
 
 function recollect(text: string, tools: readonly Tool[]): Reply | undefined {
-  const question = `^${POLITE}(?:tell me\\s+)?what\\s+do\\s+you\\s+(?:know|remember)\\s+(?:about|of)\\s+(.+?)[\\s?.!]*$`
+  const question = `^${POLITE}(?:tell me\\s+)?what\\s+do\\s+you\\s+(?:know|remember)\\s+(?:about|of)\\s+(.+)$`
   const [, query] = new RegExp(question, 'is').exec(text) ?? []
   if (query === undefined) return undefined
   const search = tools.some(({ id }) => id === 'memory::search') ? 'memory::search' : 'memory::recall'
-  return callOffered(search, { query: query.trim() }, tools)
+  return callOffered(search, { query: withoutEnd(query) }, tools)
 }
 
 function callFunction(text: string): Reply | undefined {
@@ -95,14 +95,28 @@ function describeFunction(text: string, tools: readonly Tool[]): Reply | undefin
 }
 
 function listFunctions(text: string, tools: readonly Tool[]): Reply | undefined {
-  const question = /\b(?:functions?|tools)\b/i
-  if (!question.test(text) || !/^(?:please\s+)?(?:list|show|find|which|what|search)\b/i.test(text)) return undefined
-  const [, topic] = /\b(?:functions?|tools)\b.*?\b(?:for|about|to|that|with)\s+(.+?)[\s?.!]*$/is.exec(text) ?? []
+  const named = /\b(?:functions?|tools)\b/i.exec(text)
+  if (!named || !/^(?:please\s+)?(?:list|show|find|which|what|search)\b/i.test(text)) return undefined
+  const topic = topicOf(text, named.index + named[0].length)
   const found = topic === undefined ? undefined : findFunctions(topic, tools)
   if (found) return found
   if (tools.length === 0) return say('I was offered no functions in this conversation.')
   const lines = tools.map(({ id, description: summary }) => `- ${id}${summary === '' ? '' : `: ${summary}`}`)
   return say(`I can call these functions:\n${lines.join('\n')}`)
+}
+
+/** What a question is about: all that follows the first preposition behind `from`. */
+function topicOf(text: string, from: number): string | undefined {
+  const preposition = /\b(?:for|about|to|that|with)\s+/gi
+  preposition.lastIndex = from
+  return preposition.test(text) ? withoutEnd(text.slice(preposition.lastIndex)) : undefined
+}
+
+/** Without the blanks and marks that a question ends with; its first character stays. */
+function withoutEnd(text: string): string {
+  let end = text.length
+  while (end > 1 && /[\s?.!]/.test(text[end - 1]!)) end -= 1
+  return text.slice(0, end).trim()
 }
 
 function findFunctions(query: string, tools: readonly Tool[]): Reply | undefined {

@@ -132,7 +132,7 @@ function joinLetters(text: string): string {
 
 /** Only inside words that have letters too, so that numbers and prices stay what they are. */
 function unleet(text: string): string {
-  return text.replace(/[a-z0-9@$!]*[a-z][a-z0-9@$!]*/g, (word) =>
-    word.replace(/[013457@$!](?=.)|[013457@$]$/g, (sign) => leet.get(sign)!),
+  return text.replace(/[a-z0-9@$!]+/g, (word) =>
+    /[a-z]/.test(word) ? word.replace(/[013457@$!](?=.)|[013457@$]$/g, (sign) => leet.get(sign)!) : word,
   )
 }

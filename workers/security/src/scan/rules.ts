@@ -135,7 +135,7 @@ export const rules: readonly Rule[] = [
     'delimiter.fake_end',
     'delimiter',
     0.2,
-    '\\b(?:end\\s+of|begin(?:ning)?\\s+of)\\s+(?:the\\s+)?(?:system|user|untrusted|context|document|prompt)\\s+(?:prompt|input|message|data|instructions|context)\\b|-{3,}\\s?end\\s+(?:prompt|context|document|data)\\b',
+    '\\b(?:end\\s+of|begin(?:ning)?\\s+of)\\s+(?:the\\s+)?(?:system|user|untrusted|context|document|prompt)\\s+(?:prompt|input|message|data|instructions|context)\\b|-{3}\\s?end\\s+(?:prompt|context|document|data)\\b',
   ),
   rule(
     'delimiter.addressed',

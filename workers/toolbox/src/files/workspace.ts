@@ -215,11 +215,14 @@ function compareHash(path: string, expected: string | null | undefined, found: s
 
 function decode({ content, encoding }: ParsedInputOf<typeof fileWrite>): Buffer {
   const bytes = Buffer.from(content, encoding)
-  if (encoding === 'base64' && bytes.toString('base64').replace(/=+$/, '') !== content.replace(/=+$/, '')) {
+  if (encoding === 'base64' && withoutPadding(bytes.toString('base64')) !== withoutPadding(content)) {
     throw new AgentError('invalid_input', 'content: this is not base64')
   }
   return bytes
 }
+
+/** The look behind lets a run of signs be tried once and not from each of its places. */
+const withoutPadding = (base64: string): string => base64.replace(/(?<!=)=+$/, '')
 
 /** From the character that `offset` leads into, so many bytes and no character cut in two; at least one. */
 function wholeCharacters(bytes: Buffer, offset: number, maxBytes: number): [start: number, end: number] {

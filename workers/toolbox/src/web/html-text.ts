@@ -134,7 +134,7 @@ class Reader {
   result(): PageText {
     const text = this.parts
       .join('')
-      .replaceAll(/[ \t]+\n/g, '\n')
+      .replaceAll(/(?<![ \t])[ \t]+\n/g, '\n')
       .replaceAll(/\n{3,}/g, '\n\n')
       .trim()
     return { title: this.title || null, text }
