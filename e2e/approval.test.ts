@@ -391,9 +391,9 @@ describe('no way goes around it', () => {
     },
   )
 
-  it('not a function of another spelling that a guest registers, nor one that calls itself harmless', async () => {
+  it('not a function that sounds like one and that a guest registers, nor one that calls itself harmless', async () => {
     const metadata = { effects: 'read', idempotent: true, access: 'guest' }
-    for (const name of ['FN::email_send', 'harmless::read']) {
+    for (const name of ['fnx::email_send', 'harmless::read']) {
       const client = system.client()
       const handler = async () => reached.push({ way: name })
       client.registerFunction(name, handler as never, { metadata } as never)

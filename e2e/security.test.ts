@@ -65,7 +65,12 @@ describe('capabilities', () => {
 
 describe('the audit chain', () => {
   const verify = () =>
-    system.api<{ valid: boolean; entries: number; violations: string[] }>('GET', '/v1/security/audit/verify')
+    system.api<{ valid: boolean; entries: number; violations: string[] }>(
+      'GET',
+      '/v1/security/audit/verify',
+      undefined,
+      { owner: true },
+    )
 
   it('keeps the length of the audit chain from guests', async () => {
     const path = '/v1/security/audit/verify'

@@ -91,7 +91,10 @@ export async function startParcels(
       return gate
     },
     async processes() {
-      const { body } = await system.api<{ workers: (WorkerRow & { name: string })[] }>('GET', '/v1/engine/workers')
+      const path = '/v1/engine/workers'
+      const { body } = await system.api<{ workers: (WorkerRow & { name: string })[] }>('GET', path, undefined, {
+        owner: true,
+      })
       return body.workers.filter(({ name, status }) => name === 'parcel' && status === 'up')
     },
     async stop() {
