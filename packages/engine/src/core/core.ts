@@ -18,7 +18,7 @@ import { Authority, isWider } from './authority.ts'
 import { Calls } from './calls.ts'
 import { Catalogue } from './catalogue.ts'
 import { Connection, type Grant, type RegistrationKind } from './connection.ts'
-import { type CallContext, GUEST_REALM } from './context.ts'
+import type { CallContext } from './context.ts'
 import { DeclaredTriggers, problemFrame, problemOf, problemText } from './declared-triggers.ts'
 import { type FunctionFacts, factsOf } from './function-facts.ts'
 import type { Fate } from './gate.ts'
@@ -134,8 +134,7 @@ export class Core implements ModuleHost {
   }
 
   logOf(who: Pick<CallContext, 'realm' | 'principal'>): Log {
-    const ofGuests = who.principal.kind === 'guest' || who.realm === GUEST_REALM
-    return ofGuests ? this.guestLog : this.clientLog
+    return isOfGuests(who) ? this.guestLog : this.clientLog
   }
 
   onConnectionEnd(run: (workerId: string) => void): void {

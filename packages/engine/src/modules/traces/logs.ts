@@ -1,4 +1,4 @@
-import { GUEST_REALM } from '../../core/context.ts'
+import { isOfGuests } from '../../core/guest-share.ts'
 import type { BuiltinCall, ModuleHost } from '../../core/module.ts'
 import type { Log } from '../../core/ports.ts'
 import type { Input } from '../input.ts'
@@ -207,9 +207,9 @@ export class Logs {
   }
 }
 
+/** What an installed worker writes while it serves a guest is that worker's. */
 function isGuests({ caller, context }: BuiltinCall): boolean {
-  if (caller.worker !== undefined) return false
-  return context.principal.kind === 'guest' || context.realm === GUEST_REALM
+  return caller.worker === undefined && isOfGuests(context)
 }
 
 /** The name of a service that a guest gave, told from those of others. */
